@@ -1,0 +1,192 @@
+// Package offset keeps account of one partition's offsets in flight: which were handed out, which are finished, what
+// may be committed, and how the finished offsets above the commit are written into the commit's metadata.
+//
+// The commit is always the lowest contiguous finished offset, never the highest seen: everything below it is done.
+// What is done above it travels in the metadata, so that a new owner repeats what was in flight and not what was
+// finished.
+package offset
+
+import (
+	"errors"
+	"slices"
+	"sync"
+)
+
+// ErrRevoked is returned by [Tracker.Finish] after [Tracker.Revoke]: the partition belongs to somebody else, and an
+// acknowledgement that comes late must not move its commit.
+var ErrRevoked = errors.New("partition was revoked")
+
+// Tracker is the account of one partition for the time of one ownership. All methods may be called concurrently. The
+// revoked flag is under the same lock as the acknowledgements, so there is no moment in which a late one slips in.
+type Tracker struct {
+	mu      sync.Mutex
+	revoked bool
+	// entries are the offsets handed out and not yet below the commit, ascending; head is the index of the lowest.
+	entries []entry
+	head    int
+	// next is the offset after the highest handed out.
+	next int64
+	// finished counts the finished entries at and after head.
+	finished int
+	// skip holds the offsets above the start that an earlier owner finished.
+	skip Set
+	// dirty says that the commit changed since it was last taken.
+	dirty bool
+}
+
+type entry struct {
+	offset int64
+	done   bool
+}
+
+// NewTracker returns the account of a partition whose commit is start, with the offsets above it that an earlier
+// owner finished.
+func NewTracker(start int64, finished Set) *Tracker {
+	return &Tracker{next: start, skip: finished}
+}
+
+// Begin records that offset is in flight and reports whether it is to be handled: false if an earlier owner finished
+// it, or if it is not above the offsets handed out before. Offsets come in ascending order; gaps are allowed.
+func (t *Tracker) Begin(offset int64) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.revoked || offset < t.next {
+		return false
+	}
+	t.next = offset + 1
+	done := t.skip.Contains(offset)
+	if done && t.head == len(t.entries) {
+		t.dirty = true // nothing is in flight below it, the commit moves past it
+		return false
+	}
+	t.entries = append(t.entries, entry{offset: offset, done: done})
+	if done {
+		t.finished++
+	}
+	return !done
+}
+
+// Finish records that everything offset promises is acknowledged. It returns [ErrRevoked] after [Tracker.Revoke], and
+// does nothing for offsets that are not in flight.
+func (t *Tracker) Finish(offset int64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.revoked {
+		return ErrRevoked
+	}
+	live := t.entries[t.head:]
+	i, ok := slices.BinarySearchFunc(live, offset, func(e entry, o int64) int {
+		switch {
+		case e.offset < o:
+			return -1
+		case e.offset > o:
+			return 1
+		}
+		return 0
+	})
+	if !ok || live[i].done {
+		return nil
+	}
+	live[i].done = true
+	t.finished++
+	t.dirty = true
+	t.advance()
+	return nil
+}
+
+// advance moves the head over finished entries and gives the memory back once half of it is behind the head.
+func (t *Tracker) advance() {
+	for t.head < len(t.entries) && t.entries[t.head].done {
+		t.head++
+		t.finished--
+	}
+	if t.head > 64 && t.head*2 > len(t.entries) {
+		t.entries = slices.Delete(t.entries, 0, t.head)
+		t.head = 0
+	}
+}
+
+// Revoke ends the account: from now on [Tracker.Begin] hands out nothing and [Tracker.Finish] refuses. It returns the
+// last commit that is true, as [Tracker.Commit] would.
+func (t *Tracker) Revoke() Commit {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.revoked = true
+	return t.commit()
+}
+
+// Commit is what may be committed for a partition.
+type Commit struct {
+	// Offset is the lowest offset that is not finished: where a new owner starts reading.
+	Offset int64
+	// Finished are the finished offsets above Offset.
+	Finished Set
+}
+
+// Commit returns what may be committed now and whether it changed since the last call.
+func (t *Tracker) Commit() (Commit, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.revoked {
+		return Commit{}, false
+	}
+	changed := t.dirty
+	t.dirty = false
+	if !changed {
+		return Commit{}, false
+	}
+	return t.commit(), true
+}
+
+// Touch makes the next [Tracker.Commit] report a change: a commit failed and is to be tried again.
+func (t *Tracker) Touch() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dirty = true
+}
+
+func (t *Tracker) commit() Commit {
+	if t.head == len(t.entries) {
+		return Commit{Offset: t.next, Finished: t.skip.above(t.next)}
+	}
+	low := t.entries[t.head].offset
+	set := Set{base: low}
+	for _, e := range t.entries[t.head:] {
+		if e.done {
+			set.add(e.offset)
+		}
+	}
+	// What an earlier owner finished and this one has not read yet stays finished.
+	for o := range t.skip.above(t.next).All() {
+		set.add(o)
+	}
+	return Commit{Offset: low, Finished: set}
+}
+
+// Lowest returns the lowest offset in flight, and false if nothing is.
+func (t *Tracker) Lowest() (int64, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.head == len(t.entries) {
+		return 0, false
+	}
+	return t.entries[t.head].offset, true
+}
+
+// Span returns the distance from the lowest offset in flight to the end of what was handed out: what the metadata has
+// to describe.
+func (t *Tracker) Span() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.head == len(t.entries) {
+		return 0
+	}
+	return t.next - t.entries[t.head].offset
+}
+
+// InFlight returns how many offsets are handed out and not finished.
+func (t *Tracker) InFlight() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.entries) - t.head - t.finished
+}

@@ -1,0 +1,146 @@
+// Package outcome holds the record of an attempt and its verdict, the closed sets of results and reasons that analysts
+// group by, and the endpoint state that is folded from outcomes.
+package outcome
+
+import (
+	"time"
+
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/ident"
+)
+
+// Version is the version of the record's schema, in every record.
+const Version = 1
+
+// Verdict is what an attempt's result leads to.
+type Verdict string
+
+// Verdicts.
+const (
+	// Delivered: the endpoint accepted it. Final.
+	Delivered Verdict = "delivered"
+	// Retry: it will be tried again at Due.
+	Retry Verdict = "retry"
+	// Dead: it will not be attempted again unless someone redrives it.
+	Dead Verdict = "dead"
+	// Cancelled: nobody wants it any more. Final.
+	Cancelled Verdict = "cancelled"
+	// Parked: put back without an attempt; recorded for the first park after an attempt only.
+	Parked Verdict = "parked"
+)
+
+// Result classifies what one HTTP request came to. It is a closed set: field of the outcome and metric label.
+type Result string
+
+// Results of an attempt. ResultNone is the result of a record without an attempt (parked, cancelled).
+const (
+	ResultNone        Result = "none"
+	ResultSuccess     Result = "success"      // accepted by the profile's success rule
+	ResultRedirect    Result = "redirect"     // 3xx, never followed
+	ResultClientError Result = "client_error" // 4xx but 410 and 429
+	ResultGone        Result = "gone"         // 410: the endpoint wants to be disabled
+	ResultThrottled   Result = "throttled"    // 429
+	ResultServerError Result = "server_error" // 5xx and every other status
+	ResultTimeout     Result = "timeout"      // the total deadline passed, in whatever phase
+	ResultDNS         Result = "dns"          // the name did not resolve
+	ResultRefused     Result = "refused"      // nothing listens
+	ResultUnreachable Result = "unreachable"  // no route, or another failure to connect
+	ResultReset       Result = "reset"        // the connection broke before the response was complete
+	ResultTLS         Result = "tls"          // handshake or certificate
+	ResultProtocol    Result = "protocol"     // no HTTP, or a response over its limits
+	ResultBlocked     Result = "blocked"      // the address guard refused every address of the host
+	ResultRequest     Result = "request"      // no request could be made: bad URL, header, secret or envelope
+)
+
+// Results lists every Result, for metrics and schemas.
+func Results() []Result {
+	return []Result{
+		ResultNone, ResultSuccess, ResultRedirect, ResultClientError, ResultGone, ResultThrottled, ResultServerError,
+		ResultTimeout, ResultDNS, ResultRefused, ResultUnreachable, ResultReset, ResultTLS, ResultProtocol,
+		ResultBlocked, ResultRequest,
+	}
+}
+
+// Reason says why the verdict is what it is. It is a closed set: field of the outcome, header of retry and dead-letter
+// records and metric label.
+type Reason string
+
+// Reasons.
+const (
+	ReasonDelivered    Reason = "delivered"     // verdict delivered
+	ReasonFailed       Reason = "failed"        // retry: the attempt failed, the policy gives another
+	ReasonRetryAfter   Reason = "retry_after"   // retry: as ReasonFailed, and the endpoint said when
+	ReasonExhausted    Reason = "exhausted"     // dead: the policy's tries are used up
+	ReasonExpired      Reason = "expired"       // dead: the next try would be after the policy's age limit
+	ReasonNotRetryable Reason = "not_retryable" // dead: the profile does not retry such a result
+	ReasonGone         Reason = "gone"          // dead: 410, the subscription was disabled
+	ReasonUndecodable  Reason = "undecodable"   // dead: the internal record could not be read
+	ReasonBreakerOpen  Reason = "breaker_open"  // parked
+	ReasonRateLimited  Reason = "rate_limited"  // parked
+	ReasonLaneFull     Reason = "lane_full"     // parked: diverted
+	ReasonTenantShare  Reason = "tenant_share"  // parked: diverted
+	ReasonWindowFull   Reason = "window_full"   // parked: diverted, the commit metadata would overflow
+	ReasonDeleted      Reason = "deleted"       // cancelled: subscription or tenant is gone
+	ReasonDisabled     Reason = "disabled"      // cancelled: subscription is disabled
+	ReasonRedrive      Reason = "redrive"       // header only: someone put a dead letter back
+)
+
+// Reasons lists every Reason, for metrics and schemas.
+func Reasons() []Reason {
+	return []Reason{
+		ReasonDelivered, ReasonFailed, ReasonRetryAfter, ReasonExhausted, ReasonExpired, ReasonNotRetryable, ReasonGone,
+		ReasonUndecodable, ReasonBreakerOpen, ReasonRateLimited, ReasonLaneFull, ReasonTenantShare, ReasonWindowFull,
+		ReasonDeleted, ReasonDisabled, ReasonRedrive,
+	}
+}
+
+// Outcome is the record of an attempt and its verdict. One is written per attempt, first park and cancellation; its
+// unique key is (Delivery, Trigger, TriggerID, Attempt, Pass). It holds no payload and no secret.
+type Outcome struct {
+	Version      int                  `json:"version"`
+	Delivery     string               `json:"delivery"` // dlv_…
+	Message      string               `json:"message"`  // msg_…, webhook-id on the wire
+	EventID      string               `json:"event_id"`
+	EventType    string               `json:"event_type"`
+	EventTime    time.Time            `json:"event_time"`
+	Tenant       ident.ID             `json:"tenant"`
+	Subscription ident.ID             `json:"subscription"`
+	Profile      string               `json:"profile,omitempty"`
+	Trigger      delivery.TriggerKind `json:"trigger"`
+	TriggerID    string               `json:"trigger_id,omitempty"`
+	// Attempt counts from 1; for parked and cancelled rows it is the number of attempts made so far.
+	Attempt int     `json:"attempt"`
+	Pass    int     `json:"pass"`
+	Verdict Verdict `json:"verdict"`
+	Reason  Reason  `json:"reason"`
+	Result  Result  `json:"result"`
+	// Status is the HTTP status code, 0 without a response.
+	Status int `json:"status,omitempty"`
+	// Detail is a short text of the failure, without secrets.
+	Detail string `json:"detail,omitempty"`
+	// URL is the endpoint without userinfo and query.
+	URL string `json:"url,omitempty"`
+	// At is when the attempt started, or when the row was decided.
+	At time.Time `json:"at"`
+	// DurationMS is from the start of the attempt to the last byte read, in milliseconds.
+	DurationMS float64 `json:"duration_ms"`
+	// QueueMS is from the record's readiness to the start of the attempt, in milliseconds.
+	QueueMS float64 `json:"queue_ms"`
+	// Due is when the next attempt starts, for retry and parked.
+	Due *time.Time `json:"due,omitempty"`
+	// First is when the first attempt of the trigger started.
+	First *time.Time `json:"first,omitempty"`
+	// ResponseBody is the start of the response body, at most 1 KiB of valid UTF-8.
+	ResponseBody      string            `json:"response_body,omitempty"`
+	ResponseTruncated bool              `json:"response_truncated,omitempty"`
+	Source            delivery.Position `json:"source"`           // where the event was read
+	Record            delivery.Position `json:"record"`           // the deliveries record that was tried
+	Registry          int64             `json:"registry_version"` // the version it was matched with
+	// Generation is the subscription's generation at the attempt.
+	Generation int64 `json:"generation"`
+	// BodySHA256 is the hex SHA-256 of the request body, for attempts.
+	BodySHA256 string `json:"body_sha256,omitempty"`
+}
+
+// Attempted reports whether o is the record of an HTTP request, not of a park or a cancellation.
+func (o *Outcome) Attempted() bool { return o.Result != ResultNone }

@@ -1,0 +1,42 @@
+package outcome
+
+import "time"
+
+// State is what an endpoint's attempts add up to. It is a fold of the outcomes in log order, so whoever owns the
+// partition next computes the same. The zero State is an endpoint that was never tried.
+type State struct {
+	// ConsecutiveFailures is the number of failed attempts since the last success.
+	ConsecutiveFailures int `json:"consecutive_failures"`
+	// FailingSince is when the first of them started; zero while the last attempt succeeded.
+	FailingSince time.Time `json:"failing_since,omitzero"`
+	LastSuccess  time.Time `json:"last_success,omitzero"`
+	LastFailure  time.Time `json:"last_failure,omitzero"`
+	// Folded is the offset in the outcomes partition up to which, inclusive, outcomes are folded in; -1 for none.
+	Folded int64 `json:"folded"`
+}
+
+// NewState returns the state of an endpoint that was never tried.
+func NewState() State { return State{Folded: -1} }
+
+// Fold returns s after the outcome at the given offset. Rows without an attempt and rows already folded in change
+// nothing but the offset.
+func (s State) Fold(o *Outcome, offset int64) State {
+	if offset <= s.Folded {
+		return s
+	}
+	s.Folded = offset
+	switch {
+	case !o.Attempted():
+	case o.Result == ResultSuccess:
+		s.ConsecutiveFailures = 0
+		s.FailingSince = time.Time{}
+		s.LastSuccess = o.At
+	default:
+		if s.ConsecutiveFailures == 0 {
+			s.FailingSince = o.At
+		}
+		s.ConsecutiveFailures++
+		s.LastFailure = o.At
+	}
+	return s
+}
