@@ -1,0 +1,205 @@
+// Package config is the configuration of every role: one YAML file, then the environment, then flags; the later one wins.
+// Every key has a default, so an empty file is a valid one. A key that does not exist is refused, with its line and the
+// key that was probably meant. configs/reference.yaml is generated from this package and lists all of them.
+//
+// The environment variable of a key is POSTRIDER_ and the key in upper case, dots as underscores:
+// kafka.tls.ca_file is POSTRIDER_KAFKA_TLS_CA_FILE. Lists are separated by commas; POSTRIDER_SOURCES is YAML.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/kafka"
+)
+
+// Config is the configuration of a process. [Load] returns a validated one; its String shows no secret.
+type Config struct {
+	Kafka     kafka.Config `koanf:"kafka"`
+	Redis     Redis        `koanf:"redis"`
+	HTTP      HTTP         `koanf:"http"`
+	Log       Log          `koanf:"log"`
+	API       API          `koanf:"api"`
+	Registry  Registry     `koanf:"registry"`
+	Sources   []Source     `koanf:"sources"`
+	Router    Router       `koanf:"router"`
+	Deliverer Deliverer    `koanf:"deliverer"`
+	Retrier   Retrier      `koanf:"retrier"`
+	Recorder  Recorder     `koanf:"recorder"`
+	Egress    Egress       `koanf:"egress"`
+	// ProfilesDir holds profiles besides the built-in ones; a file there replaces the built-in profile of its name.
+	ProfilesDir string `koanf:"profiles_dir"`
+}
+
+// Redis is how to reach the views. More than one address is a Redis Cluster.
+type Redis struct {
+	Addresses    []string `koanf:"addresses"`
+	Username     string   `koanf:"username"`
+	Password     string   `koanf:"password"`
+	PasswordFile string   `koanf:"password_file"`
+	TLS          RedisTLS `koanf:"tls"`
+	// DB is the database number; Redis Cluster has only 0.
+	DB int `koanf:"db"`
+}
+
+// RedisTLS is TLS to Redis.
+type RedisTLS struct {
+	Enabled bool `koanf:"enabled"`
+	// CAFile holds the certificates to trust, PEM; the system's if empty.
+	CAFile string `koanf:"ca_file"`
+}
+
+// HTTP is the operational listener every role has: /healthz, /readyz and /metrics.
+type HTTP struct {
+	Listen string `koanf:"listen"`
+}
+
+// Log is what is logged, and how.
+type Log struct {
+	Level  string `koanf:"level"`  // debug, info, warn or error
+	Format string `koanf:"format"` // text or json
+}
+
+// API is the management API and portal.
+type API struct {
+	Listen string `koanf:"listen"`
+	// PublicURL is the base URL of links into the portal; empty derives it from the request.
+	PublicURL string `koanf:"public_url"`
+}
+
+// Registry is how secrets in the registry are kept.
+type Registry struct {
+	// KeysetFile is the Tink keyset that encrypts signing secrets and endpoint credentials, JSON.
+	KeysetFile string `koanf:"keyset_file"`
+}
+
+// Source is a set of topics and how to read events from them.
+type Source struct {
+	event.Source
+	// Topics are read by name; Pattern is a regular expression that matches whole topic names. One of them is set.
+	Topics  []string `koanf:"topics"`
+	Pattern string   `koanf:"pattern"`
+}
+
+// Router is the role that expands events into deliveries.
+type Router struct {
+	// MaxExpansions is how many deliveries are made before the source offset is committed at the latest.
+	MaxExpansions int `koanf:"max_expansions"`
+}
+
+// Deliverer is the role that sends.
+type Deliverer struct {
+	// Workers is the number of requests in flight at a time.
+	Workers int `koanf:"workers"`
+	// MaxInFlightBytes bounds the event data held in memory; every tenant has a share of it.
+	MaxInFlightBytes ByteSize `koanf:"max_in_flight_bytes"`
+	// LaneQueue is how many deliveries of one subscription wait in memory before it is diverted.
+	LaneQueue int `koanf:"lane_queue"`
+	// LaneConcurrency is the most requests in flight to one endpoint; the adaptive limit stays below it.
+	LaneConcurrency int `koanf:"lane_concurrency"`
+	// Drain is how long requests in flight may take to end when a partition is revoked or the process stops.
+	Drain time.Duration `koanf:"drain"`
+	// Window is how many recent (delivery, trigger, pass) each partition remembers, to drop what a crash repeated.
+	Window  int     `koanf:"window"`
+	Breaker Breaker `koanf:"breaker"`
+}
+
+// Breaker is when an endpoint is left alone, and how it is tried again.
+type Breaker struct {
+	// Failures in a row that open it.
+	Failures int `koanf:"failures"`
+	// OpenFor is how long it stays open the first time; it doubles up to MaxOpen while probes fail.
+	OpenFor time.Duration `koanf:"open_for"`
+	MaxOpen time.Duration `koanf:"max_open"`
+	// Probes is how many deliveries come due when it expires.
+	Probes int `koanf:"probes"`
+	// RampRate is how many deliveries per second the backlog is spread over after that.
+	RampRate int `koanf:"ramp_rate"`
+}
+
+// Retrier is the role that moves records from the retry tiers back to deliveries.
+type Retrier struct {
+	// FetchMaxWait is how long a broker holds an empty fetch: what a record in a quiet tier may be late by.
+	FetchMaxWait time.Duration `koanf:"fetch_max_wait"`
+	// Buffer is how many records that are due within a second wait in memory.
+	Buffer int `koanf:"buffer"`
+}
+
+// Recorder is the role that turns outcomes into views.
+type Recorder struct {
+	// Keep is how long attempts can be listed; not longer than the outcomes topic keeps them.
+	Keep time.Duration `koanf:"keep"`
+}
+
+// Egress is what endpoints may be, and the connections to them.
+type Egress struct {
+	// AllowHTTP permits http:// endpoints, for development.
+	AllowHTTP bool `koanf:"allow_http"`
+	// AllowNetworks are reachable although they are private or special.
+	AllowNetworks []netip.Prefix `koanf:"allow_networks"`
+	// DenyNetworks are never reachable, whatever else says so.
+	DenyNetworks []netip.Prefix `koanf:"deny_networks"`
+	// Ports that endpoints may have; AnyPort lifts the limit.
+	Ports   []int `koanf:"ports"`
+	AnyPort bool  `koanf:"any_port"`
+	// UserAgent is sent unless the profile has its own.
+	UserAgent string `koanf:"user_agent"`
+	// MaxIdleConns bounds idle connections; about 33 KB each over TLS.
+	MaxIdleConns int `koanf:"max_idle_conns"`
+}
+
+// EventsTopic is the source topic of Postrider's own, without the prefix: HTTP publishing and `postrider send` write to it
+// and the router always reads it, as CloudEvents.
+const EventsTopic = "events"
+
+// AllSources returns the configured sources and, first, the one of Postrider's own topic.
+func (c *Config) AllSources() []Source {
+	own := Source{Source: event.Source{Name: EventsTopic, Format: event.FormatCloudEvents}}
+	own.Topics = []string{c.Kafka.Prefix + EventsTopic}
+	return append([]Source{own}, c.Sources...)
+}
+
+// Default returns the configuration of an empty file: everything on this machine.
+func Default() Config {
+	return Config{
+		Kafka: kafka.Config{
+			Brokers:        []string{"localhost:9092"},
+			ClientID:       "postrider",
+			Prefix:         "postrider.",
+			GroupProtocol:  kafka.ProtocolClassic,
+			SessionTimeout: 8 * time.Second,
+			OnOutOfRange:   kafka.OutOfRangeStop,
+		},
+		Redis:    Redis{Addresses: []string{"localhost:6379"}},
+		HTTP:     HTTP{Listen: ":9464"}, // the port of OpenTelemetry's Prometheus exporter
+		Log:      Log{Level: "info", Format: "text"},
+		API:      API{Listen: ":8071"}, // the port of the Svix server, so its clients' examples work
+		Sources:  []Source{},
+		Router:   Router{MaxExpansions: 5000},
+		Retrier:  Retrier{FetchMaxWait: 250 * time.Millisecond, Buffer: 10_000},
+		Recorder: Recorder{Keep: 7 * 24 * time.Hour},
+		Deliverer: Deliverer{
+			Workers:          512,
+			MaxInFlightBytes: 256 << 20,
+			LaneQueue:        1000,
+			LaneConcurrency:  32,
+			Drain:            5 * time.Second,
+			Window:           65536,
+			Breaker: Breaker{
+				Failures: 5,
+				OpenFor:  5 * time.Second,
+				MaxOpen:  15 * time.Minute,
+				Probes:   3,
+				RampRate: 50,
+			},
+		},
+		Egress: Egress{
+			AllowNetworks: []netip.Prefix{},
+			DenyNetworks:  []netip.Prefix{},
+			Ports:         []int{443, 8443},
+			UserAgent:     "Postrider/1",
+			MaxIdleConns:  10_000, // 330 MB over TLS
+		},
+	}
+}

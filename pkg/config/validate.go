@@ -1,0 +1,161 @@
+package config
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/pkg/event"
+)
+
+// Validate returns an error for every setting that is wrong, joined. Each names its key and what is allowed.
+func (c *Config) Validate() error {
+	d, b := c.Deliverer, c.Deliverer.Breaker
+	return errors.Join(
+		c.Kafka.Validate(),
+		c.Redis.validate(),
+		listen("http.listen", c.HTTP.Listen),
+		listen("api.listen", c.API.Listen),
+		baseURL("api.public_url", c.API.PublicURL),
+		oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
+		oneOf("log.format", c.Log.Format, "text", "json"),
+		c.validateSources(),
+		within("router.max_expansions", c.Router.MaxExpansions, 1, 100_000),
+		within("deliverer.workers", d.Workers, 1, 65_536),
+		within("deliverer.max_in_flight_bytes", d.MaxInFlightBytes, 2*event.MaxBytes, 1<<40),
+		within("deliverer.lane_queue", d.LaneQueue, 1, 1_000_000),
+		within("deliverer.lane_concurrency", d.LaneConcurrency, 1, 4096),
+		within("deliverer.drain", d.Drain, 0, 5*time.Minute),
+		within("deliverer.window", d.Window, 1024, 16<<20),
+		within("deliverer.breaker.failures", b.Failures, 1, 10_000),
+		within("deliverer.breaker.open_for", b.OpenFor, 100*time.Millisecond, b.MaxOpen),
+		within("deliverer.breaker.max_open", b.MaxOpen, time.Second, 24*time.Hour),
+		within("deliverer.breaker.probes", b.Probes, 1, 100),
+		within("deliverer.breaker.ramp_rate", b.RampRate, 1, 100_000),
+		within("retrier.fetch_max_wait", c.Retrier.FetchMaxWait, 10*time.Millisecond, 250*time.Millisecond),
+		within("retrier.buffer", c.Retrier.Buffer, 1, 1_000_000),
+		within("recorder.keep", c.Recorder.Keep, time.Hour, 9*24*time.Hour),
+		c.Egress.validate(),
+	)
+}
+
+func (r Redis) validate() error {
+	var errs []error
+	if len(r.Addresses) == 0 {
+		errs = append(errs, errors.New("redis.addresses: missing: want at least one host:port"))
+	}
+	for _, a := range r.Addresses {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			errs = append(errs, fmt.Errorf("redis.addresses: %q: want host:port", a))
+		}
+	}
+	if r.Password != "" && r.PasswordFile != "" {
+		errs = append(errs, errors.New("redis: password and password_file: want one of them"))
+	}
+	if len(r.Addresses) > 1 && r.DB != 0 {
+		errs = append(errs, fmt.Errorf("redis.db: %d: want 0, a Redis Cluster has no other", r.DB))
+	}
+	errs = append(errs, within("redis.db", r.DB, 0, 1<<20))
+	return errors.Join(errs...)
+}
+
+func (c *Config) validateSources() error {
+	var errs []error
+	names, topics := map[string]bool{EventsTopic: true}, map[string]bool{c.Kafka.Prefix + EventsTopic: true}
+	for i, s := range c.Sources {
+		field := fmt.Sprintf("sources[%d]", i)
+		for _, err := range split(s.Validate()) {
+			errs = append(errs, fmt.Errorf("%s.%w", field, err))
+		}
+		if s.Name != "" && names[s.Name] {
+			errs = append(errs, fmt.Errorf("%s.name: %q: want a name that no other source has (%q is Postrider's own)",
+				field, s.Name, EventsTopic))
+		}
+		names[s.Name] = true
+		if (len(s.Topics) == 0) == (s.Pattern == "") {
+			errs = append(errs, fmt.Errorf("%s: want topics or pattern, and one of them only", field))
+		}
+		if _, err := regexp.Compile(s.Pattern); err != nil {
+			errs = append(errs, fmt.Errorf("%s.pattern: %w", field, err))
+		}
+		for _, topic := range s.Topics {
+			if topics[topic] {
+				errs = append(errs, fmt.Errorf("%s.topics: %q: is read by another source already", field, topic))
+			}
+			topics[topic] = true
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (e Egress) validate() error {
+	var errs []error
+	if !e.AnyPort && len(e.Ports) == 0 {
+		errs = append(errs, errors.New("egress.ports: missing: want at least one port, or any_port: true"))
+	}
+	for _, p := range e.Ports {
+		errs = append(errs, within("egress.ports", p, 1, 65_535))
+	}
+	for _, p := range slices.Concat(e.AllowNetworks, e.DenyNetworks) {
+		if p != p.Masked() {
+			errs = append(errs, fmt.Errorf("egress networks: %s: want %s", p, p.Masked()))
+		}
+	}
+	if e.UserAgent == "" || strings.ContainsAny(e.UserAgent, "\r\n\x00") {
+		errs = append(errs, fmt.Errorf("egress.user_agent: %q: want one line of text", e.UserAgent))
+	}
+	return errors.Join(append(errs, within("egress.max_idle_conns", e.MaxIdleConns, 1, 1_000_000))...)
+}
+
+// within refuses values outside lo to hi, both allowed.
+func within[T cmp.Ordered](field string, got, lo, hi T) error {
+	if lo <= got && got <= hi {
+		return nil
+	}
+	return fmt.Errorf("%s: %s: want %s to %s", field, text(got), text(lo), text(hi))
+}
+
+func oneOf(field, got string, allowed ...string) error {
+	if slices.Contains(allowed, got) {
+		return nil
+	}
+	return fmt.Errorf("%s: %q: want %s", field, got, strings.Join(allowed, ", "))
+}
+
+func listen(field, addr string) error {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return fmt.Errorf("%s: %q: want host:port or :port", field, addr)
+	}
+	return nil
+}
+
+func baseURL(field, s string) error {
+	if s == "" {
+		return nil
+	}
+	if u, err := url.Parse(s); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
+		return fmt.Errorf("%s: %q: want https://host", field, s)
+	}
+	return nil
+}
+
+// split takes a joined error apart.
+func split(err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost, on purpose
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, split(e)...)
+		}
+		return all
+	}
+	return []error{err}
+}
