@@ -75,7 +75,7 @@ type Delivery struct {
 	Source Position
 	// Registry is the registry version it was matched with.
 	Registry int64
-	Data []byte
+	Data     []byte
 }
 
 // MessageID derives the message id from the unique key of an event.

@@ -97,6 +97,17 @@ func (s Set) above(offset int64) Set {
 	return out
 }
 
+// below returns the members below offset.
+func (s Set) below(offset int64) Set {
+	out := Set{base: s.base}
+	for o := range s.All() {
+		if o < offset {
+			out.add(o)
+		}
+	}
+	return out
+}
+
 // span is one more than the distance from the base to the highest member; 0 for an empty set.
 func (s Set) span() int64 {
 	for i := len(s.words) - 1; i >= 0; i-- {
@@ -108,9 +119,10 @@ func (s Set) span() int64 {
 }
 
 // EncodeMetadata writes the finished offsets above a commit as text for the commit's metadata, in the shorter of two
-// forms: run lengths or a bitmap. An empty set is the empty text. It reports false if the text would be longer than
-// [MaxMetadata]; a set that spans no more than [SafeSpan] always fits.
-func (c Commit) EncodeMetadata() (string, bool) {
+// forms: run lengths or a bitmap. An empty set is the empty text. The text is never longer than [MaxMetadata]: if the
+// set does not fit, its offsets beyond [SafeSpan] are left out, a new owner repeats them, and complete is false. A set
+// that spans no more than [SafeSpan] always fits.
+func (c Commit) EncodeMetadata() (text string, complete bool) {
 	set := c.Finished
 	if set.base != c.Offset {
 		set = set.above(c.Offset)
@@ -118,12 +130,18 @@ func (c Commit) EncodeMetadata() (string, bool) {
 	if set.span() == 0 {
 		return "", true
 	}
-	raw, prefix := encodeRuns(set), prefixRuns
-	if n := set.span()/8 + 1; int64(len(raw)) > n {
-		raw, prefix = encodeBitmap(set), prefixBitmap
+	if text := set.encode(); len(text) <= MaxMetadata {
+		return text, true
 	}
-	text := prefix + base64.RawStdEncoding.EncodeToString(raw)
-	return text, len(text) <= MaxMetadata
+	return set.below(c.Offset + SafeSpan).encode(), false
+}
+
+func (s Set) encode() string {
+	raw, prefix := encodeRuns(s), prefixRuns
+	if n := s.span()/8 + 1; int64(len(raw)) > n {
+		raw, prefix = encodeBitmap(s), prefixBitmap
+	}
+	return prefix + base64.RawStdEncoding.EncodeToString(raw)
 }
 
 func encodeBitmap(s Set) []byte {

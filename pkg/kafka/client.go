@@ -1,0 +1,58 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// DialFunc opens a connection to a broker.
+type DialFunc = func(ctx context.Context, network, host string) (net.Conn, error)
+
+// maxRecordBytes is the largest record batch a producer makes: the event limit of 1 MiB and 128 KiB for headers, as the
+// internal topics allow.
+const maxRecordBytes = 1<<20 + 128<<10
+
+// reachTimeout bounds the first contact with the cluster; a wrong address is told within it.
+const reachTimeout = 10 * time.Second
+
+// NewClient returns a client for c with the options all of Postrider's producers share: acks from all in-sync replicas,
+// idempotent, no record lost to a timeout. Extra options come last and win.
+func NewClient(c Config, extra ...kgo.Opt) (*kgo.Client, error) {
+	opts, err := c.Options()
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts,
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchMaxBytes(maxRecordBytes),
+		// A few ms collect the records of many deliveries into one request; a delivery waits seconds for its customer.
+		kgo.ProducerLinger(2*time.Millisecond),
+		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
+		kgo.MaxBufferedRecords(100_000),
+		kgo.RecordPartitioner(newPartitioner(nil)),
+	)
+	client, err := kgo.NewClient(append(opts, extra...)...)
+	if err != nil {
+		return nil, fmt.Errorf("making Kafka client: %w", err)
+	}
+	return client, nil
+}
+
+// Reach returns nil once any broker answered, or one error that names the addresses after 10 s.
+func Reach(ctx context.Context, c Config) error {
+	client, err := NewClient(c)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	if err := client.Ping(ctx); err != nil {
+		return fmt.Errorf("reaching Kafka at %v: %w", c.Brokers, err)
+	}
+	return nil
+}

@@ -1,0 +1,318 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postrider/postrider/pkg/offset"
+)
+
+// Handler is what a [Group] feeds. Order of calls for one partition: Assign once, Records any number of times, then
+// Revoke or Lost once. Records, Revoke and Lost are never called concurrently with each other; Assign runs in a
+// goroutine of its own for each partition and blocks neither polling nor rebalances.
+type Handler interface {
+	// Assign prepares a partition. No record of it is read before Assign returns. The partition's context ends when it
+	// is taken away. An error ends [Group.Run], unless that context has ended.
+	Assign(p *Partition) error
+	// Records hands over records in ascending offset order, those that an earlier owner finished left out. Each is in
+	// flight until [Partition.Finish]. It must not block: to push back, it holds the partition.
+	Records(p *Partition, records []*Record)
+	// Revoke stops work on the partitions, waits for what is in flight as long as the stage's drain time, and cancels
+	// the rest. The group commits afterwards.
+	Revoke(ps []*Partition)
+	// Lost cancels all work on the partitions at once. Nothing is committed: they belong to someone else already.
+	Lost(ps []*Partition)
+}
+
+// GroupOptions says what a group reads and how.
+type GroupOptions struct {
+	// Name is the consumer group, with its prefix.
+	Name string
+	// Topics are read; if Pattern is set, it is one regular expression, anchored by whoever writes it.
+	Topics  []string
+	Pattern bool
+	// MaxWait bounds how long a broker holds a fetch, and so how late a resumed partition is read; 250 ms if 0.
+	MaxWait time.Duration
+	// MaxPartitionBytes bounds a fetch of one partition; 1 MiB + 128 KiB if 0.
+	MaxPartitionBytes int32
+	// CommitEvery is the time between commits; 1 s if 0.
+	CommitEvery time.Duration
+	// Pinned are the topics whose records the stage puts into a partition of its own choice.
+	Pinned  []string
+	Log     *slog.Logger
+	Metrics *Metrics
+}
+
+// Group is one member of a consumer group with an exact account of each of its partitions: it commits the lowest
+// contiguous finished offset and writes the finished offsets above it into the commit's metadata.
+type Group struct {
+	client  *kgo.Client
+	admin   *kadm.Client
+	conf    Config
+	opts    GroupOptions
+	handler Handler
+
+	// mu guards parts.
+	mu    sync.Mutex
+	parts map[topicPartition]*Partition
+
+	// commitMu is held from taking a commit until the broker answered. Revoking takes it too: a commit that was taken
+	// before a revoke and sent after it would move the new owner's commit backwards, and the broker would let it.
+	commitMu sync.Mutex
+
+	commitSoon chan struct{}
+	joined     atomic.Bool
+	fatal      chan error
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// NewGroup makes a member that joins when [Group.Run] is called. The options and the configuration must be valid.
+func NewGroup(conf Config, opts GroupOptions, handler Handler, extra ...kgo.Opt) (*Group, error) {
+	setDefault(&opts.MaxWait, 250*time.Millisecond)
+	setDefault(&opts.MaxPartitionBytes, maxRecordBytes)
+	setDefault(&opts.CommitEvery, time.Second)
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = NewMetrics(nil)
+	}
+	g := &Group{
+		conf: conf, opts: opts, handler: handler,
+		parts: make(map[topicPartition]*Partition), fatal: make(chan error, 1), commitSoon: make(chan struct{}, 1),
+	}
+	client, err := NewClient(conf, append(g.options(), extra...)...)
+	if err != nil {
+		return nil, err
+	}
+	g.client, g.admin = client, kadm.NewClient(client)
+	return g, nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func (g *Group) options() []kgo.Opt {
+	opts := []kgo.Opt{
+		kgo.ConsumerGroup(g.opts.Name),
+		kgo.ConsumeTopics(g.opts.Topics...),
+		kgo.DisableAutoCommit(),
+		kgo.BlockRebalanceOnPoll(),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.FetchMaxWait(g.opts.MaxWait),
+		kgo.FetchMaxPartitionBytes(g.opts.MaxPartitionBytes),
+		kgo.OnPartitionsAssigned(g.onAssigned),
+		kgo.AdjustFetchOffsetsFn(g.adjustOffsets),
+		kgo.OnPartitionsRevoked(g.onRevoked),
+		kgo.OnPartitionsLost(g.onLost),
+		kgo.RecordPartitioner(newPartitioner(g.opts.Pinned)),
+	}
+	if g.opts.Pattern {
+		opts = append(opts, kgo.ConsumeRegex())
+	}
+	if g.conf.GroupProtocol == ProtocolConsumer {
+		// KIP-848 assigns on the broker and takes only range and sticky names; the session is the broker's.
+		return append(opts, kgo.ServerSideBalancer(), kgo.Balancers(kgo.StickyBalancer()))
+	}
+	session := g.conf.SessionTimeout
+	setDefault(&session, defaultSession)
+	return append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(session), kgo.HeartbeatInterval(session/4))
+}
+
+// Produce sends a record through the member's client. It never gives up while the client is open; promise is called
+// once, in order for records of one partition.
+func (g *Group) Produce(ctx context.Context, r *Record, promise func(*Record, error)) {
+	g.client.Produce(ctx, r, promise)
+}
+
+// Client returns the member's client, for reading other topics by position and for tests.
+func (g *Group) Client() *kgo.Client { return g.client }
+
+// Joined reports whether the member is in its group. It stays true through rebalances and becomes false when the
+// brokers threw the member out.
+func (g *Group) Joined() bool { return g.joined.Load() }
+
+// Halted returns why partitions stand still, by topic/partition; empty when all is well. See [Config.OnOutOfRange].
+func (g *Group) Halted() map[string]string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := map[string]string{}
+	for tp, p := range g.parts {
+		if reason := p.halted.Load(); reason != nil {
+			out[fmt.Sprintf("%s/%d", tp.topic, tp.partition)] = *reason
+		}
+	}
+	return out
+}
+
+// maxPoll is how many records one poll hands over: enough to amortise the poll, few enough that a rebalance never waits
+// for the hand-over.
+const maxPoll = 10_000
+
+// Run joins the group, hands over records and commits until ctx ends, then lets the handler drain, commits, leaves the
+// group and waits for what was produced. It returns nil after that, or the first error that the member cannot go on
+// with.
+func (g *Group) Run(ctx context.Context) error {
+	polling, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	commits := make(chan struct{})
+	go func() {
+		defer close(commits)
+		g.commitLoop(polling)
+	}()
+	go func() {
+		select {
+		case err := <-g.fatal:
+			stop(err)
+		case <-polling.Done():
+		}
+	}()
+	err := g.poll(polling)
+	stop(err)
+	<-commits
+	if cause := context.Cause(polling); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	g.leave()
+	return err
+}
+
+// leaveTimeout bounds the end of a member: drain, last commit, leaving. A grace period of 30 s leaves room for it.
+const leaveTimeout = 20 * time.Second
+
+func (g *Group) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := g.client.LeaveGroupContext(ctx); err != nil {
+		g.opts.Log.Warn("leaving group", "group", g.opts.Name, "error", err)
+	}
+	if err := g.client.Flush(ctx); err != nil {
+		g.opts.Log.Warn("flushing producer", "group", g.opts.Name, "error", err)
+	}
+	g.client.Close()
+	g.joined.Store(false)
+}
+
+func (g *Group) poll(ctx context.Context) error {
+	defer g.client.AllowRebalance()
+	for ctx.Err() == nil {
+		fetches := g.client.PollRecords(ctx, maxPoll)
+		if fetches.IsClientClosed() {
+			return errors.New("polling: client was closed")
+		}
+		if err := g.fetchErrors(ctx, fetches); err != nil {
+			return err
+		}
+		fetches.EachPartition(g.hand)
+		g.client.AllowRebalance()
+	}
+	return nil
+}
+
+func (g *Group) hand(f kgo.FetchTopicPartition) {
+	p := g.partition(f.Topic, f.Partition)
+	if p == nil || p.tracker.Load() == nil || len(f.Records) == 0 {
+		return // taken away while the fetch was on its way
+	}
+	fresh := f.Records[:0]
+	for _, r := range f.Records {
+		if p.tracker.Load().Begin(r.Offset) {
+			fresh = append(fresh, r)
+		}
+	}
+	if len(fresh) > 0 {
+		g.handler.Records(p, fresh)
+	}
+}
+
+// fetchErrors returns the error that the member cannot go on with. An offset out of range halts its partition only.
+func (g *Group) fetchErrors(ctx context.Context, fetches kgo.Fetches) (fatal error) {
+	fetches.EachError(func(topic string, partition int32, err error) {
+		var loss *kgo.ErrDataLoss
+		switch {
+		case ctx.Err() != nil:
+		case errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, &loss):
+			if p := g.partition(topic, partition); p != nil {
+				p.halt(fmt.Sprintf("the log was cut under the reader: %v", err))
+			}
+		case kerr.IsRetriable(err):
+			g.opts.Log.Warn("fetching", "topic", topic, "partition", partition, "error", err)
+		default:
+			fatal = fmt.Errorf("fetching %s/%d: %w", topic, partition, err)
+		}
+	})
+	return fatal
+}
+
+func (g *Group) partition(topic string, partition int32) *Partition {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.parts[topicPartition{topic, partition}]
+}
+
+func (g *Group) fail(err error) {
+	select {
+	case g.fatal <- err:
+	default: // the first one ends the member
+	}
+}
+
+func (g *Group) commitLoop(ctx context.Context) {
+	ticker := time.NewTicker(g.opts.CommitEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			g.commitAll(ctx)
+		case <-g.commitSoon:
+			g.commitAll(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (g *Group) commitAll(ctx context.Context) {
+	g.commitMu.Lock()
+	defer g.commitMu.Unlock()
+	taken := map[*Partition]offset.Commit{}
+	for _, p := range g.all() {
+		tracker := p.tracker.Load()
+		if tracker == nil || p.halted.Load() != nil {
+			continue
+		}
+		if c, changed := tracker.Commit(); changed {
+			taken[p] = c
+		}
+	}
+	g.commit(ctx, taken)
+}
+
+func (g *Group) all() []*Partition {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]*Partition, 0, len(g.parts))
+	for _, p := range g.parts {
+		out = append(out, p)
+	}
+	return out
+}
