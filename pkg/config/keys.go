@@ -55,9 +55,9 @@ func findKey(keys []key, path string) (key, bool) {
 	return keys[i], true
 }
 
-// closest returns the candidate that got was probably meant to be, or "": at most a third of its letters differ.
+// closest returns the candidate that got was probably meant to be, or "": at most two letters or a third of them differ.
 func closest(got string, candidates []string) string {
-	best, bestDistance := "", len(got)/3+1
+	best, bestDistance := "", max(2, len(got)/3)+1
 	for _, c := range candidates {
 		if d := distance(got, c); d < bestDistance {
 			best, bestDistance = c, d

@@ -1,0 +1,241 @@
+package config
+
+import (
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+
+	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/kafka"
+)
+
+var update = flag.Bool("update", false, "rewrite configs/reference.yaml")
+
+const configs = "../../configs"
+
+func TestDefaultIsValid(t *testing.T) {
+	c := Default()
+	require.NoError(t, c.Validate())
+}
+
+func TestReferenceIsUpToDate(t *testing.T) {
+	path := filepath.Join(configs, "reference.yaml")
+	if *update {
+		require.NoError(t, os.WriteFile(path, Reference(), 0o644))
+	}
+	got, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, string(Reference()), string(got), "run go generate ./pkg/config")
+}
+
+func TestReferenceHoldsEveryKey(t *testing.T) {
+	reference := string(Reference())
+	for _, k := range configKeys() {
+		require.Contains(t, reference, "# "+k.env()+"\n")
+		require.NotEmpty(t, docs[k.path]+allowUndocumented[k.path], "docs lacks %s", k.path)
+	}
+	for _, k := range keysOf(reflect.TypeFor[Source]()) {
+		require.Contains(t, reference, docs["sources[]."+k.path])
+		require.NotEmpty(t, docs["sources[]."+k.path], "docs lacks sources[].%s", k.path)
+	}
+	known := map[string]bool{}
+	for _, k := range configKeys() {
+		for p := k.path; p != ""; p = p[:max(0, strings.LastIndexByte(p, '.'))] {
+			known[p] = true
+		}
+	}
+	for path := range docs {
+		require.True(t, known[path] || strings.HasPrefix(path, "sources[]."), "docs holds %s, which is no key", path)
+	}
+}
+
+var allowUndocumented = map[string]string{"kafka.sasl.user": "says its name"}
+
+func TestReferenceLoadsAsDefault(t *testing.T) {
+	got, err := Load(filepath.Join(configs, "reference.yaml"), nil, nil)
+	require.NoError(t, err)
+	want := Default()
+	require.Empty(t, diff(want, *got))
+}
+
+func TestShippedFilesLoad(t *testing.T) {
+	for _, name := range []string{"minimal.yaml", "production.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			c, err := Load(filepath.Join(configs, name), nil, nil)
+			require.NoError(t, err)
+			require.NotEmpty(t, c.Sources)
+		})
+	}
+}
+
+func diff(want, got Config) string {
+	return cmp.Diff(want, got, cmpopts.IgnoreFields(kafka.Config{}, "Dial"), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }))
+}
+
+func TestEnvironmentNamesDiffer(t *testing.T) {
+	seen := map[string]string{}
+	for _, k := range configKeys() {
+		require.Empty(t, seen[k.env()], "%s and %s have the same variable", k.path, seen[k.env()])
+		seen[k.env()] = k.path
+	}
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "postrider.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func TestLoadLayers(t *testing.T) {
+	path := write(t, `
+kafka:
+  brokers: [file:9092]
+  prefix: file.
+redis: {addresses: ["r:1"], db: 3}
+egress:
+  allow_networks: [10.0.0.0/8, fd00::/8]
+  ports: [8443]
+deliverer:
+  max_in_flight_bytes: 64MiB
+  workers: 1
+`)
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	AddFlags(flags)
+	flags.String("other", "x", "a flag of another purpose")
+	require.NoError(t, flags.Parse([]string{"--log-level=debug", "--set", "deliverer.drain=7s", "--set=deliverer.workers=9"}))
+	c, err := Load(path, flags, []string{
+		"POSTRIDER_KAFKA_BROKERS=a:1, b:2", "POSTRIDER_LOG_LEVEL=warn", "POSTRIDER_DELIVERER_WORKERS=5",
+		"POSTRIDER_API_SERVICE_HOST=10.0.0.1", "POSTRIDER_API_PORT_8071_TCP_ADDR=10.0.0.1", "POSTRIDER_TOKEN=x", "PATH=/bin",
+		"POSTRIDER_SOURCES=[{name: s, topics: [t], format: json, tenant: acme, mapping: {type: kind}}]",
+		"POSTRIDER_REDIS_TLS_ENABLED=true",
+	})
+	require.NoError(t, err)
+	want := Default()
+	want.Kafka.Brokers = []string{"a:1", "b:2"}
+	want.Kafka.Prefix = "file."
+	want.Redis = Redis{Addresses: []string{"r:1"}, DB: 3, TLS: RedisTLS{Enabled: true}}
+	want.Log.Level = "debug"
+	want.Deliverer.Workers = 9
+	want.Deliverer.Drain = 7 * time.Second
+	want.Deliverer.MaxInFlightBytes = 64 << 20
+	want.Egress.AllowNetworks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+	want.Egress.Ports = []int{8443}
+	want.Sources = []Source{{
+		Source: event.Source{Name: "s", Format: event.FormatJSON, Tenant: "acme", Mapping: event.Mapping{Type: "kind"}},
+		Topics: []string{"t"},
+	}}
+	require.Empty(t, diff(want, *c))
+	require.Equal(t, []string{"file.events"}, c.AllSources()[0].Topics)
+	require.Equal(t, want.Sources[0], c.AllSources()[1])
+}
+
+func TestLoadRefuses(t *testing.T) {
+	tests := []struct {
+		name, file string
+		environ    []string
+		args       []string
+		want       []string
+	}{
+		{name: "unknown section", file: "kafak:\n  brokers: [a:1]\n", want: []string{"postrider.yaml:1: kafak: no such key: did you mean kafka?"}},
+		{name: "unknown key", file: "kafka:\n  brokers: [a:1]\n  broker: b\n", want: []string{"postrider.yaml:3: kafka.broker: no such key: did you mean brokers?"}},
+		{
+			name: "unknown key of a source", file: "sources:\n  - name: s\n    topics: [t]\n    mapping:\n      tennant: x\n",
+			want: []string{"postrider.yaml:5: sources[0].mapping.tennant: no such key: did you mean tenant?"},
+		},
+		{name: "several at once", file: "deliverer: {workers: many, drain: 5}\nlog: {level: info}\nhttp: {listen: [1]}\n", want: []string{
+			`deliverer.workers: "many": want a whole number`, `deliverer.drain: "5": want a duration such as`, "http.listen: []interface {}: want a text",
+		}},
+		{name: "several invalid", file: "deliverer: {workers: 0}\nlog: {level: loud}\nkafka: {session_timeout: 1m}\n", want: []string{
+			"deliverer.workers: 0: want 1 to 65536", `log.level: "loud": want debug, info, warn, error`, "kafka.session_timeout: 1m0s: want 6s to 10s",
+		}},
+		{name: "size", file: "deliverer: {max_in_flight_bytes: 5MB}\n", want: []string{`deliverer.max_in_flight_bytes: "5MB": want a size such as`}},
+		{name: "too small a size", file: "deliverer: {max_in_flight_bytes: 1KiB}\n", want: []string{"deliverer.max_in_flight_bytes: 1KiB: want 2MiB to 1024GiB"}},
+		{name: "network", file: "egress: {allow_networks: [10.0.0.1/8]}\n", want: []string{"egress networks: 10.0.0.1/8: want 10.0.0.0/8"}},
+		{name: "variable", environ: []string{"POSTRIDER_KAFKA_BROKER=a:1"}, want: []string{"POSTRIDER_KAFKA_BROKER: no such setting: did you mean POSTRIDER_KAFKA_BROKERS?"}},
+		{name: "flag", args: []string{"--set", "log.lvl=debug"}, want: []string{"--set log.lvl: want key=value", "did you mean log.level?"}},
+		{name: "no YAML", file: "kafka: [", want: []string{"postrider.yaml: "}},
+		{name: "the same key twice", file: "log: {level: info}\nlog: {level: warn}\n", want: []string{"postrider.yaml: "}},
+		{name: "source without topics", file: "sources: [{name: s}]", want: []string{"sources[0]: want topics or pattern"}},
+		{name: "two sources of a topic", file: "sources: [{name: a, topics: [t]}, {name: a, topics: [t]}]", want: []string{
+			`sources[1].name: "a": want a name that no other source has`, `sources[1].topics: "t": is read by another source already`,
+		}},
+		{name: "mapping without paths", file: "sources: [{name: a, topics: [t], format: json, mapping: {id: 'a.#'}}]", want: []string{
+			"sources[0].mapping.type: missing", "sources[0].mapping.tenant: missing", `sources[0].mapping.id: "a.#"`,
+		}},
+		{name: "pattern", file: "sources: [{name: a, pattern: '('}]", want: []string{"sources[0].pattern: error parsing regexp"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+			AddFlags(flags)
+			require.NoError(t, flags.Parse(tt.args))
+			_, err := Load(write(t, tt.file), flags, tt.environ)
+			require.Error(t, err)
+			for _, want := range tt.want {
+				require.ErrorContains(t, err, want)
+			}
+		})
+	}
+}
+
+func TestMissingFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"), nil, nil)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+func TestSecretsAreNotShown(t *testing.T) {
+	c := Default()
+	c.Kafka.SASL.Password, c.Redis.Password = "hunter2", "hunter2"
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
+		for _, shown := range []string{fmt.Sprintf(verb, c), fmt.Sprintf(verb, &c)} {
+			require.NotContains(t, shown, "hunter2")
+			require.Contains(t, shown, "redis.password: (hidden)")
+		}
+	}
+	require.NotContains(t, c.LogValue().String(), "hunter2")
+}
+
+func TestByteSize(t *testing.T) {
+	for _, tt := range []struct {
+		in, out string
+		n       ByteSize
+	}{{"0", "0B", 0}, {"1536", "1536B", 1536}, {"256MiB", "256MiB", 256 << 20}, {"1024 KiB", "1MiB", 1 << 20}, {"2GiB", "2GiB", 2 << 30}} {
+		got, err := ParseByteSize(tt.in)
+		require.NoError(t, err)
+		require.Equal(t, tt.n, got)
+		require.Equal(t, tt.out, got.String())
+	}
+	for _, in := range []string{"", "MiB", "-1", "1.5GiB", "5MB", "9223372036854775807GiB"} {
+		_, err := ParseByteSize(in)
+		require.Error(t, err, in)
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	f.Add("kafka: {brokers: [a:1]}\nsources: [{name: a, topics: [t]}]\n")
+	f.Add("sources: [[], {mapping: 3}]\n")
+	f.Add("deliverer: {workers: {}}\n1: 2\n? [a]\n: b\n")
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		path := filepath.Join(dir, "fuzz.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path, nil, nil)
+		if err == nil && c.Validate() != nil {
+			t.Fatalf("Load returned an invalid configuration: %v", c.Validate())
+		}
+	})
+}

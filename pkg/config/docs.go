@@ -1,0 +1,93 @@
+package config
+
+// docs says what a section or a key is for, in the words of the reference file. Elements of lists stand under the
+// list's key with [].
+var docs = map[string]string{
+	"kafka":                    "How to reach Apache Kafka, 3.8 or later.",
+	"kafka.brokers":            "Seed addresses, host:port.",
+	"kafka.client_id":          "Shown in the brokers' logs and quotas.",
+	"kafka.prefix":             "Before the name of every topic, group and transactional id of Postrider's own. Two installations in one cluster\nneed two prefixes. Changing it starts from empty topics.",
+	"kafka.tls.enabled":        "TLS to the brokers.",
+	"kafka.tls.ca_file":        "Certificates to trust, PEM. Empty: the system's.",
+	"kafka.tls.cert_file":      "Certificate and key of this client, PEM, for mutual TLS. Both or neither.",
+	"kafka.tls.key_file":       "See cert_file.",
+	"kafka.tls.server_name":    "Replaces the broker's host name when its certificate is checked.",
+	"kafka.sasl.mechanism":     "Empty (none), PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512.",
+	"kafka.sasl.user":          "",
+	"kafka.sasl.password":      "Better given as environment variable or through password_file.",
+	"kafka.sasl.password_file": "A file that holds the password; wins over password.",
+	"kafka.group_protocol":     "classic (cooperative-sticky) or consumer (KIP-848; brokers before 4.3 have commit races).",
+	"kafka.session_timeout":    "How long a silent member keeps its partitions: 6s to 10s. With group_protocol consumer the brokers decide.",
+	"kafka.on_out_of_range":    "What to do when a committed offset is not in the log any more. stop: the partition stays unread and the process\nunready, until someone decides. earliest: go on at the start of the log.",
+
+	"redis":               "How to reach Redis, 7 or later. It holds views that can be rebuilt; deliveries go on without it.",
+	"redis.addresses":     "host:port. More than one address is a Redis Cluster.",
+	"redis.username":      "ACL user. Empty: the default user.",
+	"redis.password":      "Better given as environment variable or through password_file. One of the two.",
+	"redis.password_file": "A file that holds the password.",
+	"redis.tls.enabled":   "TLS to Redis.",
+	"redis.tls.ca_file":   "Certificates to trust, PEM. Empty: the system's.",
+	"redis.db":            "Database number; 0 in a Redis Cluster.",
+
+	"http":        "The operational listener of every role: /healthz, /readyz and /metrics. Not for the public.",
+	"http.listen": "host:port or :port.",
+
+	"log":        "Logs go to standard error.",
+	"log.level":  "debug, info, warn or error.",
+	"log.format": "text or json.",
+
+	"api":            "The management API and the portal.",
+	"api.listen":     "host:port or :port.",
+	"api.public_url": "Base URL of links into the portal, as browsers see it. Empty: taken from the request.",
+
+	"registry":             "Subscriptions, tenants, event types and keys, kept in a compacted topic.",
+	"registry.keyset_file": "Tink keyset (JSON) that encrypts signing secrets and endpoint credentials. All roles need the same one.",
+
+	"sources":                    "Where events come from, besides the topic `events` of Postrider's own (CloudEvents), which HTTP publishing\nwrites to and the router always reads. As environment variable: YAML.",
+	"sources[].name":             "Source of mapped events, part of their identity: renaming it gives the same events new identities.",
+	"sources[].topics":           "Topics to read, by name. Or pattern.",
+	"sources[].pattern":          "Regular expression that matches whole topic names. Or topics.",
+	"sources[].format":           "cloudevents (binary and structured, a record says which) or json (plain, read through mapping).",
+	"sources[].tenant":           "Tenant of every event of this source. Empty: the events name it.",
+	"sources[].tenant_extension": "CloudEvents attribute that names the tenant. Empty: tenant.",
+	"sources[].mapping.id":       "Path of the event's id: member names joined by dots, a dot in a name written \\. . Empty: the source position.",
+	"sources[].mapping.type":     "Path of the event type.",
+	"sources[].mapping.tenant":   "Path of the tenant.",
+	"sources[].mapping.time":     "Path of the time, RFC 3339. Empty: the record's timestamp.",
+	"sources[].mapping.data":     "Path of what subscribers receive. Empty: the whole value.",
+
+	"router":                "Expands events into deliveries.",
+	"router.max_expansions": "Deliveries made between two commits of a source offset, at most: what a crash makes twice (with the same ids).",
+
+	"deliverer":                     "Sends deliveries.",
+	"deliverer.workers":             "Requests in flight at a time, per process.",
+	"deliverer.max_in_flight_bytes": "Event data in memory, per process; every tenant has a share of it. At least 2MiB.",
+	"deliverer.lane_queue":          "Deliveries of one subscription that wait in memory; more are diverted to the retry tiers.",
+	"deliverer.lane_concurrency":    "Requests in flight to one endpoint at most; the adaptive limit stays below it.",
+	"deliverer.drain":               "How long requests in flight may take to end when a partition moves or the process stops.",
+	"deliverer.window":              "Recent (delivery, trigger, pass) remembered per partition, to drop what a crash repeated.",
+	"deliverer.breaker":             "When an endpoint is left alone, and how it is tried again.",
+	"deliverer.breaker.failures":    "Failures in a row that open it.",
+	"deliverer.breaker.open_for":    "How long it is open the first time; doubles while probes fail.",
+	"deliverer.breaker.max_open":    "How long it is open at most.",
+	"deliverer.breaker.probes":      "Deliveries that come due when it expires.",
+	"deliverer.breaker.ramp_rate":   "Deliveries per second over which the rest of the backlog is spread.",
+
+	"retrier":                "Moves records from the retry tiers back to deliveries when they are due.",
+	"retrier.fetch_max_wait": "How long a broker holds an empty fetch: what a record in a quiet tier may be late by. At most 250ms.",
+	"retrier.buffer":         "Records due within a second that wait in memory.",
+
+	"recorder":      "Turns outcomes into the views in Redis.",
+	"recorder.keep": "How long attempts can be listed. About 10 GB of Redis per week at 1,000 attempts/s. At most 216h, as outcomes.",
+
+	"egress":                "What endpoints may be, and the connections to them.",
+	"egress.allow_http":     "Permit http:// endpoints. For development.",
+	"egress.allow_networks": "Networks that may be reached although they are private or special: [10.0.0.0/8].",
+	"egress.deny_networks":  "Networks that may never be reached.",
+	"egress.ports":          "Ports that endpoints may have.",
+	"egress.any_port":       "Permit every port.",
+	"egress.user_agent":     "User-Agent of requests, unless the profile has its own.",
+	"egress.max_idle_conns": "Idle connections kept, least recently used closed first; about 33 KB each over TLS.",
+
+	"profiles_dir": "Directory of profiles besides the built-in ones. A file replaces the built-in profile of its name.",
+}
