@@ -1,0 +1,136 @@
+package attempt
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/postrider/postrider/pkg/backoff"
+	"github.com/postrider/postrider/pkg/egress"
+	"github.com/postrider/postrider/pkg/outcome"
+)
+
+// maxDetail bounds what an error says, in bytes: enough for a certificate's complaint.
+const maxDetail = 256
+
+// byStatus classifies a complete response by RFC 9110's classes; a profile may see it otherwise.
+func byStatus(status int) outcome.Result {
+	switch {
+	case status >= 200 && status <= 299:
+		return outcome.ResultSuccess
+	case status >= 300 && status <= 399:
+		return outcome.ResultRedirect
+	case status == http.StatusGone:
+		return outcome.ResultGone
+	case status == http.StatusTooManyRequests:
+		return outcome.ResultThrottled
+	case status >= 400 && status <= 499:
+		return outcome.ResultClientError
+	default:
+		return outcome.ResultServerError
+	}
+}
+
+// readHeader takes what the endpoint asks for from the response's header.
+func (r *Response) readHeader(header http.Header, now time.Time) {
+	if after := header.Get("Retry-After"); after != "" {
+		r.RetryAfter, _ = backoff.ParseRetryAfter(after, now)
+	}
+	for _, value := range header["Webhook-Delivery"] {
+		for word := range strings.SplitSeq(value, ",") {
+			switch word = strings.TrimSpace(word); {
+			case strings.EqualFold(word, "disable"):
+				r.Disable = true
+			case strings.EqualFold(word, "abort-message"):
+				r.AbortMessage = true
+			}
+		}
+	}
+}
+
+// classify says what err, of an attempt whose context is still alive, means. The order is from the certain to the
+// likely: a typed error says more than the phase that it came in, and the transport has errors of no type at all.
+func classify(err error, trace *tracer) (outcome.Result, string) {
+	return result(err, trace), detail(err)
+}
+
+func result(err error, trace *tracer) outcome.Result {
+	var (
+		blocked *egress.BlockedError
+		dns     *net.DNSError
+		timeout net.Error
+	)
+	switch {
+	case errors.As(err, &blocked):
+		return outcome.ResultBlocked
+	case errors.As(err, &dns):
+		return outcome.ResultDNS
+	case errors.As(err, &timeout) && timeout.Timeout():
+		return outcome.ResultTimeout // connecting took longer than it may
+	case isTLS(err):
+		return outcome.ResultTLS
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return outcome.ResultRefused
+	case isReset(err):
+		return outcome.ResultReset
+	}
+	switch at := trace.at(); {
+	case at == phaseStart:
+		return outcome.ResultRequest // refused by the transport before it looked for a connection
+	case at == phaseTLS:
+		return outcome.ResultTLS
+	case at < phaseSent:
+		return outcome.ResultUnreachable
+	case at == phaseSent:
+		// A connection that the endpoint closed in the moment we used it; the transport's error for that has no type.
+		return outcome.ResultReset
+	default:
+		return outcome.ResultProtocol
+	}
+}
+
+func isTLS(err error) bool {
+	var (
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		op          *net.OpError
+	)
+	switch {
+	case errors.As(err, &certificate), errors.As(err, &record):
+		return true
+	case errors.Is(err, http.ErrSchemeMismatch): // a plain HTTP server on the https port
+		return true
+	}
+	// Alerts have no exported type over TCP. They come as operations of their own, also after the handshake: TLS 1.3
+	// servers refuse a client without certificate only then.
+	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
+}
+
+func isReset(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, net.ErrClosed)
+}
+
+// detail is the error's text, bounded and printable: parts of it may be the endpoint's words.
+func detail(err error) string {
+	text := strings.Map(func(r rune) rune {
+		if r < ' ' || r == utf8.RuneError || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, err.Error())
+	if len(text) <= maxDetail {
+		return text
+	}
+	cut := maxDetail
+	for !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut]
+}

@@ -1,0 +1,96 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// keepAlive is the interval of TCP keep-alive probes on kept connections: a dead peer is noticed before its idle
+// connection is used again.
+const keepAlive = 15 * time.Second
+
+// HTTP/2 multiplexes every attempt to a host over one connection, so a dead one would fail all of them until their
+// deadlines: a ping after 15 s of silence, answered within 5 s, finds out.
+const (
+	pingAfter   = 15 * time.Second
+	pingTimeout = 5 * time.Second
+)
+
+// Transport carries attempts to endpoints over HTTP/1.1 and HTTP/2. It follows no redirect, decompresses nothing and
+// takes no proxy from the environment.
+type Transport struct {
+	guard *Guard
+	http  *http.Transport
+}
+
+var _ http.RoundTripper = (*Transport)(nil)
+
+// New returns the transport of c. Close its idle connections with [Transport.Close].
+func New(c Config) (*Transport, error) {
+	guard, err := NewGuard(c)
+	if err != nil {
+		return nil, err
+	}
+	c = c.withDefaults()
+	dialer := &net.Dialer{
+		Timeout: c.ConnectTimeout, KeepAlive: keepAlive, Control: guard.Control, Resolver: c.Resolver,
+	}
+	t := &http.Transport{
+		Proxy:                  nil,
+		DialContext:            dialContext(dialer, c.AllowInternalNames),
+		TLSHandshakeTimeout:    c.ConnectTimeout,
+		TLSClientConfig:        tlsConfig(c),
+		MaxIdleConns:           c.MaxIdleConns,
+		MaxIdleConnsPerHost:    c.MaxIdleConnsPerHost,
+		IdleConnTimeout:        c.IdleTimeout,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: MaxResponseHeaderBytes,
+		Protocols:              new(http.Protocols),
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+	}
+	t.Protocols.SetHTTP1(true)
+	t.Protocols.SetHTTP2(!c.DisableHTTP2)
+	return &Transport{guard: guard, http: t}, nil
+}
+
+func tlsConfig(c Config) *tls.Config {
+	return &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		RootCAs:            c.RootCAs,
+		ClientSessionCache: tls.NewLRUClientSessionCache(c.MaxIdleConns),
+	}
+}
+
+// dialContext asks for names as they are: with a final dot the resolver's search list (five more questions per dial in
+// a cluster, with answers from inside it) is left out.
+func dialContext(d *net.Dialer, search bool) func(context.Context, string, string) (net.Conn, error) {
+	if search {
+		return d.DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := netip.ParseAddr(host); err != nil && !strings.HasSuffix(host, ".") {
+			address = net.JoinHostPort(host+".", port)
+		}
+		return d.DialContext(ctx, network, address)
+	}
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	return t.http.RoundTrip(req)
+}
+
+// Guard returns the guard of every dial, for checking URLs at write.
+func (t *Transport) Guard() *Guard { return t.guard }
+
+// Close closes the idle connections. Attempts under way keep theirs.
+func (t *Transport) Close() { t.http.CloseIdleConnections() }

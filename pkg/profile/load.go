@@ -1,0 +1,73 @@
+package profile
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Default is the profile of tenants that name none.
+const Default = "standard"
+
+// Set is the profiles by name. It is read-only.
+type Set struct{ byName map[string]*Profile }
+
+// Load reads every .yaml file in fsys and its directories as one profile; the file's name is the profile's. An error
+// names the file and the field and, for what is no YAML or no field, the line.
+func Load(fsys fs.FS) (Set, error) {
+	s := Set{byName: make(map[string]*Profile)}
+	err := fs.WalkDir(fsys, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || path.Ext(name) != ".yaml" {
+			return err
+		}
+		raw, err := fs.ReadFile(fsys, name)
+		if err != nil {
+			return err
+		}
+		p, err := parse(raw)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if want := strings.TrimSuffix(path.Base(name), ".yaml"); p.Name != want {
+			return fmt.Errorf("%s: name: %q, want %q as the file's", name, p.Name, want)
+		}
+		if _, twice := s.byName[p.Name]; twice {
+			return fmt.Errorf("%s: name: there are two profiles %q", name, p.Name)
+		}
+		s.byName[p.Name] = p
+		return nil
+	})
+	if err != nil {
+		return Set{}, fmt.Errorf("loading profiles: %w", err)
+	}
+	return s, nil
+}
+
+func parse(raw []byte) (*Profile, error) {
+	p := new(Profile)
+	if err := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(p); err != nil {
+		return nil, err
+	}
+	if err := p.resolve(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Get returns the profile of that name; the empty name stands for [Default].
+func (s Set) Get(name string) (*Profile, bool) {
+	if name == "" {
+		name = Default
+	}
+	p, ok := s.byName[name]
+	return p, ok
+}
+
+// Names lists the profiles' names, sorted.
+func (s Set) Names() []string { return slices.Sorted(maps.Keys(s.byName)) }

@@ -1,0 +1,122 @@
+// Package profile holds profiles: the bundles of envelope, headers, signature, success rule and retry policy that make
+// deliveries look and act like those of one system. A profile is data, a YAML file that names building blocks:
+//
+//	name: dixa                      # the file's name
+//	envelope: dixa                  # see envelope.Names
+//	signature: dixa                 # see sign.Names
+//	userAgent: Postrider/1          # optional
+//	headers:                        # optional, sent as written; ${subscription_id} is replaced
+//	  X-DIXA-SUBSCRIPTION-ID: ${subscription_id}
+//	reserved: [x-amz-*]             # optional, further names subscriptions may not set; * ends a prefix
+//	success: ["200-299"]            # statuses that are success
+//	notRetried: [client_error]      # outcome results that end a delivery; all other failures are retried
+//	throttle: [429, 502, 504]       # optional, statuses that also slow the lane down
+//	disableOnGone: true             # optional, 410 disables the subscription
+//	timeout: 15s                    # of a whole attempt
+//	retry: {kind: fixed, interval: 1m, maxTries: 4}
+//
+// A field that is none of these is an error, so a typing mistake cannot pass as a default.
+package profile
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/postrider/postrider/pkg/envelope"
+	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/pkg/sign"
+	"github.com/postrider/postrider/pkg/subscription"
+)
+
+// DefaultUserAgent is sent by profiles that name no user agent.
+const DefaultUserAgent = "Postrider/1"
+
+// Bounds of the timeout of an attempt. Above five minutes a worker would hold a partition's window for too long.
+const (
+	MinTimeout = 100 * time.Millisecond
+	MaxTimeout = 5 * time.Minute
+)
+
+// Profile is one system's way of delivering. It is read-only after [Load] and safe for concurrent use.
+type Profile struct {
+	Name          string                   `yaml:"name"`
+	Envelope      string                   `yaml:"envelope"`
+	Signature     string                   `yaml:"signature"`
+	UserAgent     string                   `yaml:"userAgent"`
+	Headers       map[string]string        `yaml:"headers"`
+	Reserved      []string                 `yaml:"reserved"`
+	Success       []StatusRange            `yaml:"success"`
+	NotRetried    []outcome.Result         `yaml:"notRetried"`
+	Throttle      []int                    `yaml:"throttle"`
+	DisableOnGone bool                     `yaml:"disableOnGone"`
+	Timeout       subscription.Duration    `yaml:"timeout"`
+	Retry         subscription.RetryPolicy `yaml:"retry"`
+
+	envelope envelope.Envelope
+	scheme   sign.Scheme
+}
+
+// Scheme returns the signature scheme, for making and checking secrets.
+func (p *Profile) Scheme() sign.Scheme { return p.scheme }
+
+// TimeoutFor returns how long a whole attempt for sub may take.
+func (p *Profile) TimeoutFor(sub *subscription.Subscription) time.Duration {
+	if sub.Timeout > 0 {
+		return sub.Timeout.Std()
+	}
+	return p.Timeout.Std()
+}
+
+// RetryFor returns the retry policy of sub: its own or the profile's.
+func (p *Profile) RetryFor(sub *subscription.Subscription) subscription.RetryPolicy {
+	if sub.Retry != nil {
+		return *sub.Retry
+	}
+	return p.Retry
+}
+
+// CheckTimeout says what a subscription's own timeout may be; 0 takes the profile's.
+func CheckTimeout(d time.Duration) error {
+	if d != 0 && (d < MinTimeout || d > MaxTimeout) {
+		return fmt.Errorf("timeout: %s, want %s to %s", d, MinTimeout, MaxTimeout)
+	}
+	return nil
+}
+
+// resolve checks p and looks its building blocks up.
+func (p *Profile) resolve() error {
+	var ok bool
+	if p.envelope, ok = envelope.Lookup(p.Envelope); !ok {
+		return fmt.Errorf("envelope: %q, want one of %v", p.Envelope, envelope.Names())
+	}
+	if p.scheme, ok = sign.Lookup(p.Signature); !ok {
+		return fmt.Errorf("signature: %q, want one of %v", p.Signature, sign.Names())
+	}
+	if p.UserAgent == "" {
+		p.UserAgent = DefaultUserAgent
+	}
+	if len(p.Success) == 0 {
+		return fmt.Errorf("success: missing, want at least one range of statuses, such as \"200-299\"")
+	}
+	for i, r := range p.NotRetried {
+		if !slices.Contains(outcome.Results(), r) || r == outcome.ResultNone || r == outcome.ResultSuccess {
+			return fmt.Errorf("notRetried[%d]: %q is no result of a failed attempt", i, r)
+		}
+	}
+	for i, s := range p.Throttle {
+		if s < minStatus || s > maxStatus {
+			return fmt.Errorf("throttle[%d]: %d, want %d to %d", i, s, minStatus, maxStatus)
+		}
+	}
+	if p.Timeout == 0 {
+		return fmt.Errorf("timeout: missing, want %s to %s", MinTimeout, MaxTimeout)
+	}
+	if err := CheckTimeout(p.Timeout.Std()); err != nil {
+		return err
+	}
+	if err := p.Retry.Validate(); err != nil {
+		return fmt.Errorf("retry: %w", err)
+	}
+	return p.checkOwnHeaders()
+}
