@@ -94,6 +94,9 @@ func Launch(ctx context.Context, options Options) (_ *Cluster, err error) {
 func (c *Cluster) prepare(ctx context.Context) error {
 	id := make([]byte, 16)
 	_, _ = rand.Read(id) // never fails
+	// Without its top bit the id cannot begin with a hyphen, which Kafka's tools
+	// would read as an option.
+	id[0] &= 0x7f
 	c.id = base64.RawURLEncoding.EncodeToString(id)
 	if err := c.makeDir(); err != nil {
 		return err

@@ -19,13 +19,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/postrider/postrider/test/internal/node"
 )
@@ -132,14 +132,10 @@ func (s *Server) run(ctx context.Context) error {
 		return err
 	}
 	s.up = true
-	client := redis.NewClient(&redis.Options{Addr: s.Addr, MaxRetries: -1})
-	defer func() { _ = client.Close() }()
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for {
-		try, cancel := context.WithTimeout(ctx, tryLimit)
-		err := client.Ping(try).Err()
-		cancel()
+		err := s.ping(ctx)
 		if err == nil {
 			return nil
 		}
@@ -152,6 +148,33 @@ func (s *Server) run(ctx context.Context) error {
 			return fmt.Errorf("waiting for Redis: %w (last: %w); its log:\n%s", context.Cause(ctx), err, s.node.Log())
 		}
 	}
+}
+
+// ping asks on a connection of its own, without a client library: one that keeps
+// a pool would log every refused try.
+func (s *Server) ping(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, tryLimit)
+	defer cancel()
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	deadline, _ := ctx.Deadline()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("PING\r\n")); err != nil {
+		return err
+	}
+	pong := make([]byte, len("+PONG"))
+	if _, err := io.ReadFull(conn, pong); err != nil {
+		return err
+	}
+	if string(pong) != "+PONG" {
+		return fmt.Errorf("PING was answered with %q", pong)
+	}
+	return nil
 }
 
 // Way tells how the server is provided: "process" or "docker".

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/log"
 )
 
 // Times an engine may take. They are wide: the machine may be busy building
@@ -53,9 +56,9 @@ func (c *Container) Start(ctx context.Context) error {
 }
 
 func (c *Container) create(ctx context.Context) error {
-	provider, err := testcontainers.NewDockerProvider(testcontainers.WithLogger(silent{}))
+	provider, err := engine()
 	if err != nil {
-		return fmt.Errorf("reaching container engine: %w", err)
+		return err
 	}
 	req := testcontainers.ContainerRequest{
 		Image: c.Image,
@@ -64,6 +67,8 @@ func (c *Container) create(ctx context.Context) error {
 		HostConfigModifier: func(host *container.HostConfig) {
 			host.NetworkMode = "host"
 		},
+		// Where the engine has no bridge, the library would add a network of its own.
+		EndpointSettingsModifier: func(endpoints map[string]*network.EndpointSettings) { clear(endpoints) },
 	}
 	for path, content := range c.Files {
 		req.Files = append(req.Files, testcontainers.ContainerFile{
@@ -181,12 +186,30 @@ func (c *Container) Remove() error {
 	return nil
 }
 
+// quiet keeps the library from narrating in the output of the tests; part of it
+// only heeds its package's default.
+var quiet = sync.OnceFunc(func() { log.SetDefault(silent{}) })
+
+type silent struct{}
+
+func (silent) Printf(string, ...any) {}
+
+func engine() (*testcontainers.DockerProvider, error) {
+	quiet()
+	provider, err := testcontainers.NewDockerProvider(testcontainers.WithLogger(silent{}),
+		testcontainers.WithDefaultBridgeNetwork(testcontainers.Bridge))
+	if err != nil {
+		return nil, fmt.Errorf("reaching container engine: %w", err)
+	}
+	return provider, nil
+}
+
 // haveImage returns nil if an engine answers and has the image, pulling it if
 // it must.
 func haveImage(ctx context.Context, image string) error {
-	provider, err := testcontainers.NewDockerProvider(testcontainers.WithLogger(silent{}))
+	provider, err := engine()
 	if err != nil {
-		return fmt.Errorf("reaching container engine: %w", err)
+		return err
 	}
 	defer func() { _ = provider.Close() }()
 	ping, cancel := context.WithTimeout(ctx, pingLimit)
@@ -205,8 +228,3 @@ func haveImage(ctx context.Context, image string) error {
 	}
 	return nil
 }
-
-// silent keeps the library from narrating in the output of the tests.
-type silent struct{}
-
-func (silent) Printf(string, ...any) {}
