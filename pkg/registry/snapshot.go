@@ -1,0 +1,132 @@
+package registry
+
+import (
+	"iter"
+	"strings"
+
+	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/match"
+	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/pkg/tree"
+)
+
+// Snapshot is the registry at one version. It is immutable, and so is everything it returns: callers must not change
+// tenants and subscriptions they got from it. All methods may be called concurrently.
+type Snapshot struct {
+	version       int64
+	tenants       tree.Map[ident.ID, *subscription.Tenant]
+	tenantUIDs    tree.Map[string, *subscription.Tenant]
+	subscriptions tree.Map[ident.ID, *subscription.Subscription]
+	// uids are the subscriptions that have a uid, under the bytes of the tenant's id followed by the uid.
+	uids  tree.Map[string, *subscription.Subscription]
+	index match.Index
+}
+
+// Empty returns the snapshot of an empty registry, version 0.
+func Empty() *Snapshot {
+	return &Snapshot{
+		tenants:       tree.New[ident.ID, *subscription.Tenant](match.Compare),
+		tenantUIDs:    tree.New[string, *subscription.Tenant](strings.Compare),
+		subscriptions: tree.New[ident.ID, *subscription.Subscription](match.Compare),
+		uids:          tree.New[string, *subscription.Subscription](strings.Compare),
+		index:         match.New(),
+	}
+}
+
+// Version is the offset that s is read up to, exclusive: s contains every record below it and none at or above.
+func (s *Snapshot) Version() int64 { return s.version }
+
+// Tenant returns the tenant with that id.
+func (s *Snapshot) Tenant(id ident.ID) (*subscription.Tenant, bool) { return s.tenants.Get(id) }
+
+// ResolveTenant returns the tenant that an event, a file or a person names: by uid first, since a producer's own name
+// may look like an id of ours, then by UUID, then by the app_ form.
+func (s *Snapshot) ResolveTenant(name string) (*subscription.Tenant, bool) {
+	if t, ok := s.tenantUIDs.Get(name); ok {
+		return t, true
+	}
+	id, err := parseID(subscription.TenantPrefix, name)
+	if err != nil {
+		return nil, false
+	}
+	return s.tenants.Get(id)
+}
+
+// Subscription returns the subscription with that id, enabled or not.
+func (s *Snapshot) Subscription(id ident.ID) (*subscription.Subscription, bool) { return s.subscriptions.Get(id) }
+
+// ResolveSubscription returns the tenant's subscription that name names: by uid, UUID or ep_ form, in this order.
+func (s *Snapshot) ResolveSubscription(tenant ident.ID, name string) (*subscription.Subscription, bool) {
+	if sub, ok := s.uids.Get(uidKey(tenant, name)); ok {
+		return sub, true
+	}
+	id, err := parseID(subscription.SubscriptionPrefix, name)
+	if err != nil {
+		return nil, false
+	}
+	sub, ok := s.subscriptions.Get(id)
+	if !ok || sub.Tenant != tenant {
+		return nil, false
+	}
+	return sub, true
+}
+
+// Match returns the enabled subscriptions of the tenant that want eventType, ordered by id.
+func (s *Snapshot) Match(tenant ident.ID, eventType string) []*subscription.Subscription {
+	return s.AppendMatch(nil, tenant, eventType, enabled)
+}
+
+// MatchAll is [Snapshot.Match] with the disabled ones, for profiles that list events of disabled subscriptions.
+func (s *Snapshot) MatchAll(tenant ident.ID, eventType string) []*subscription.Subscription {
+	return s.AppendMatch(nil, tenant, eventType, nil)
+}
+
+// AppendMatch appends to dst the tenant's subscriptions that want eventType and that keep, unless it is nil, returns
+// true for, ordered by id. This is where filters and channels come in.
+func (s *Snapshot) AppendMatch(
+	dst []*subscription.Subscription, tenant ident.ID, eventType string, keep func(*subscription.Subscription) bool,
+) []*subscription.Subscription {
+	return s.index.Append(dst, tenant, eventType, keep)
+}
+
+func enabled(s *subscription.Subscription) bool { return !s.Disabled }
+
+// Tenants yields all tenants, ordered by id.
+func (s *Snapshot) Tenants() iter.Seq[*subscription.Tenant] { return s.TenantsFrom(ident.ID{}) }
+
+// TenantsFrom yields the tenants whose id is not below from, ordered by id: the next page of a list.
+func (s *Snapshot) TenantsFrom(from ident.ID) iter.Seq[*subscription.Tenant] {
+	return values(s.tenants.From(from))
+}
+
+// Subscriptions yields all subscriptions, ordered by id.
+func (s *Snapshot) Subscriptions() iter.Seq[*subscription.Subscription] { return values(s.subscriptions.All()) }
+
+// SubscriptionsOf yields the tenant's subscriptions whose id is not below from, ordered by id. The zero ID starts at
+// the first.
+func (s *Snapshot) SubscriptionsOf(tenant, from ident.ID) iter.Seq[*subscription.Subscription] {
+	return s.index.After(tenant, from)
+}
+
+// Count returns the number of tenants and of subscriptions, disabled ones included.
+func (s *Snapshot) Count() (tenants, subscriptions int) { return s.tenants.Len(), s.subscriptions.Len() }
+
+// parseID reads the UUID form or the base62 form with the prefix.
+func parseID(prefix, name string) (ident.ID, error) {
+	if id, err := ident.ParseUUID(name); err == nil {
+		return id, nil
+	}
+	return ident.ParseBase62(prefix, name)
+}
+
+func uidKey(tenant ident.ID, uid string) string { return string(tenant[:]) + uid }
+
+func values[K, V any](entries iter.Seq2[K, V]) iter.Seq[V] {
+	return func(yield func(V) bool) {
+		for _, v := range entries {
+			if !yield(v) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Run follows the log until ctx is done, and then returns nil. An unreachable log is no error: [View.ConfirmedAt]
+// stands still until it is back. Call it once.
+func (v *View) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return v.follow(ctx) })
+	g.Go(func() error { return v.ask(ctx) })
+	return g.Wait()
+}
+
+// replay reads the whole log into a new snapshot and publishes it once it has reached the committed end.
+func (v *View) replay(ctx context.Context) error {
+	v.metrics.replays.Inc()
+	asked := v.opts.Now()
+	end, err := v.log.End(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for the registry's end: %w", err)
+	}
+	at, err := v.log.Start(ctx)
+	if err != nil {
+		return fmt.Errorf("asking for the registry's start: %w", err)
+	}
+	b := Empty().builder()
+	for at < end {
+		if ctx.Err() != nil {
+			return fmt.Errorf("replaying the registry, at %d of %d: %w", at, end, context.Cause(ctx))
+		}
+		if at, err = v.log.Read(ctx, at, v.applyTo(b)); err != nil {
+			return fmt.Errorf("replaying the registry: %w", err)
+		}
+	}
+	v.publish(b.snapshot(at))
+	v.confirm(asked)
+	return nil
+}
+
+// follow reads on and on.
+func (v *View) follow(ctx context.Context) error {
+	healthy := true
+	for ctx.Err() == nil {
+		err := v.read(ctx)
+		if err == nil {
+			healthy = true
+			continue
+		}
+		if healthy && ctx.Err() == nil {
+			v.opts.Log.LogAttrs(ctx, slog.LevelWarn, "reading the registry", slog.Any("error", err))
+		}
+		healthy = false
+		pause(ctx, retryEvery)
+	}
+	return nil
+}
+
+// read applies what one read brings, as one snapshot, or replays if reading on is not safe.
+func (v *View) read(ctx context.Context) error {
+	now := v.Snapshot()
+	b := now.builder()
+	next, err := v.log.Read(ctx, now.Version(), v.applyTo(b))
+	if err != nil {
+		if v.lost(ctx, now.Version()) {
+			return v.replay(ctx)
+		}
+		return err
+	}
+	if next == now.Version() {
+		return nil
+	}
+	// Wall clocks, since the monotonic one stands still while a machine sleeps, and the tombstones do not wait.
+	if v.opts.Now().Round(0).Sub(v.ConfirmedAt().Round(0)) > v.opts.MaxGap {
+		return v.replay(ctx)
+	}
+	v.publish(b.snapshot(next))
+	return nil
+}
+
+// lost reports whether the log does not have the offset any more, or never had: it was truncated or made anew.
+func (v *View) lost(ctx context.Context, offset int64) bool {
+	start, err := v.log.Start(ctx)
+	if err != nil {
+		return false
+	}
+	end, err := v.log.End(ctx)
+	return err == nil && (offset < start || offset > end)
+}
+
+// applyTo returns a function for [Log.Read] that applies records to b and passes over what it cannot decode.
+func (v *View) applyTo(b *builder) func(offset int64, key, value []byte) {
+	return func(offset int64, key, value []byte) {
+		if err := b.apply(offset, key, value); err != nil {
+			v.metrics.undecodable.Inc()
+			v.opts.Log.Error("passing over a registry record", "offset", offset, "error", err)
+		}
+	}
+}
+
+// ask asks for the committed end every 500 ms. The instant confirmed is that before the question: what was acknowledged
+// by then is below the answer, and what is below the answer has been read.
+func (v *View) ask(ctx context.Context) error {
+	healthy := true
+	for ctx.Err() == nil {
+		asked := v.opts.Now()
+		if err := v.question(ctx, asked); err == nil {
+			healthy = true
+		} else if ctx.Err() == nil && healthy {
+			healthy = false
+			v.opts.Log.LogAttrs(ctx, slog.LevelWarn, "confirming the registry", slog.Any("error", err))
+		}
+		pause(ctx, askEvery-v.opts.Now().Sub(asked))
+	}
+	return nil
+}
+
+func (v *View) question(ctx context.Context, asked time.Time) error {
+	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	end, err := v.log.End(asking)
+	if err != nil {
+		return fmt.Errorf("asking for the registry's end: %w", err)
+	}
+	if at := v.Snapshot().Version(); end < at {
+		// Not confirmed, and not replayed either: it may be a new leader that has yet to learn how far it may serve.
+		return fmt.Errorf("registry ends at %d, but was read up to %d", end, at)
+	}
+	if err := v.Wait(ctx, end); err != nil {
+		return err
+	}
+	v.confirm(asked)
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
