@@ -1,0 +1,73 @@
+package event
+
+import (
+	"bytes"
+	"strings"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/tidwall/gjson"
+)
+
+// maxDepth is how deep JSON may be nested: what encoding/json allows. The validator recurses, so it needs a limit.
+const maxDepth = 10_000
+
+// validJSON reports whether b is one JSON value in UTF-8, nested at most maxDepth deep.
+func validJSON(b []byte) bool {
+	return utf8.Valid(b) && !tooDeep(b) && gjson.ValidBytes(b)
+}
+
+// tooDeep reports whether b is nested more than maxDepth deep. Few values hold that many brackets at all, so counting them
+// is what it costs.
+func tooDeep(b []byte) bool {
+	if bytes.Count(b, []byte{'['})+bytes.Count(b, []byte{'{'}) <= maxDepth {
+		return false
+	}
+	depth, inString := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case inString && c == '\\':
+			i++
+		case c == '"':
+			inString = !inString
+		case inString:
+		case c == '[' || c == '{':
+			if depth++; depth > maxDepth {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
+}
+
+// view returns b as a string without copying. Nothing derived from it outlives the call but what [raw] returns; texts
+// are cloned.
+func view(b []byte) string {
+	return unsafe.String(unsafe.SliceData(b), len(b)) //nolint:gosec // b is not changed while the string lives
+}
+
+// raw returns the bytes of a value that was found in a [view]: a part of the slice that was viewed.
+func raw(r gjson.Result) []byte {
+	return unsafe.Slice(unsafe.StringData(r.Raw), len(r.Raw)) //nolint:gosec // the viewed slice's own memory
+}
+
+// scalar returns the text of a JSON string, or the digits of a number as they stand; "" for anything else.
+func scalar(r gjson.Result) string {
+	switch r.Type {
+	case gjson.String:
+		return strings.Clone(r.Str)
+	case gjson.Number:
+		return strings.Clone(r.Raw)
+	default:
+		return ""
+	}
+}
+
+// isJSON reports whether a media type is JSON: application/json, text/json, or any with the suffix +json.
+func isJSON(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	return strings.HasSuffix(media, "/json") || strings.HasSuffix(media, "+json")
+}
