@@ -68,6 +68,9 @@ func (Standard) PublicKey(secret string) (string, error) {
 }
 
 func decodeStandard(secret string) (symmetric []byte, private ed25519.PrivateKey, err error) {
+	if strings.ContainsAny(secret, "\r\n") { // the decoder skips them, other verifiers do not
+		return nil, nil, errStandardSecret
+	}
 	if rest, ok := strings.CutPrefix(secret, PrivatePrefix); ok {
 		key, err := base64.StdEncoding.Strict().DecodeString(rest)
 		if err != nil || len(key) != ed25519.PrivateKeySize {
