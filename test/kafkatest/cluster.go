@@ -102,7 +102,7 @@ func (c *Cluster) prepare(ctx context.Context) error {
 		return err
 	}
 	n := c.options.Brokers
-	ports, err := node.FreePorts(3 * n)
+	ports, err := node.FreePorts(ctx, 3*n)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/postrider/postrider/test/internal/node"
 )
@@ -41,8 +42,9 @@ func (c *Cluster) process(ctx context.Context, i int) (node.Node, error) {
 	command := append([]string{java}, jvm...)
 	command = append(command, "-Dlog4j2.configurationFile="+logging, "-cp", filepath.Join(jars, "*"))
 
-	format := append(command[1:len(command):len(command)],
-		"kafka.tools.StorageTool", "format", "--cluster-id", c.id, "--config", server)
+	format := slices.Concat(command[1:], []string{
+		"kafka.tools.StorageTool", "format", "--cluster-id", c.id, "--config", server,
+	})
 	if out, err := exec.CommandContext(ctx, java, format...).CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("formatting storage: %w\n%s", err, out)
 	}

@@ -100,7 +100,7 @@ func Launch(ctx context.Context) (_ *Server, err error) {
 }
 
 func (s *Server) prepare(ctx context.Context, image string) error {
-	ports, err := node.FreePorts(1)
+	ports, err := node.FreePorts(ctx, 1)
 	if err != nil {
 		return err
 	}

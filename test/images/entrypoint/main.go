@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -43,8 +44,9 @@ func run() error {
 		return err
 	}
 	if !formatted {
-		format := append(command[1:len(command):len(command)], "kafka.tools.StorageTool", "format",
-			"--cluster-id", os.Getenv("CLUSTER_ID"), "--config", properties)
+		format := slices.Concat(command[1:], []string{
+			"kafka.tools.StorageTool", "format", "--cluster-id", os.Getenv("CLUSTER_ID"), "--config", properties,
+		})
 		//nolint:noctx // nothing could end it: what it makes is needed, and the container ends with it
 		if out, err := exec.Command(java, format...).CombinedOutput(); err != nil {
 			return fmt.Errorf("formatting storage: %w\n%s", err, out)

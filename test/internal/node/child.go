@@ -131,11 +131,11 @@ func (c *Child) Remove() error { return c.Kill(context.Background()) }
 
 func (c *Child) signal(s syscall.Signal) error {
 	if c.proc == nil {
-		return errors.New("signalling child: not started")
+		return errors.New("sending a signal: not started")
 	}
 	// The negative id is the group: a server's helpers end with it.
 	if err := syscall.Kill(-c.proc.Pid, s); err != nil {
-		return fmt.Errorf("signalling child with %v: %w", s, err)
+		return fmt.Errorf("sending %v to child: %w", s, err)
 	}
 	return nil
 }

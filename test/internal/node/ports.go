@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -31,7 +32,7 @@ var claims struct {
 
 // FreePorts returns n ports of 127.0.0.1 on which nothing listens and which no
 // other caller on this machine is given as long as this process lives.
-func FreePorts(n int) ([]int, error) {
+func FreePorts(ctx context.Context, n int) ([]int, error) {
 	dir := filepath.Join(os.TempDir(), "postrider-ports")
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, fmt.Errorf("making directory of port claims: %w", err)
@@ -42,7 +43,7 @@ func FreePorts(n int) ([]int, error) {
 	ports := make([]int, 0, n)
 	for i, start := 0, rand.IntN(span); i < span && len(ports) < n; i++ {
 		port := firstPort + (start+i)%span
-		if claim(dir, port) {
+		if claim(ctx, dir, port) {
 			ports = append(ports, port)
 		}
 	}
@@ -52,12 +53,12 @@ func FreePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-func claim(dir string, port int) bool {
+func claim(ctx context.Context, dir string, port int) bool {
 	file, err := os.OpenFile(filepath.Join(dir, strconv.Itoa(port)), os.O_CREATE|os.O_RDWR, 0o666)
 	if err != nil {
 		return false
 	}
-	if flock(file, syscall.LOCK_EX|syscall.LOCK_NB) != nil || !bindable(port) {
+	if flock(file, syscall.LOCK_EX|syscall.LOCK_NB) != nil || !bindable(ctx, port) {
 		_ = file.Close()
 		return false
 	}
@@ -65,8 +66,8 @@ func claim(dir string, port int) bool {
 	return true
 }
 
-func bindable(port int) bool {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+func bindable(ctx context.Context, port int) bool {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return false
 	}
