@@ -57,6 +57,8 @@ type Delivery struct {
 	Trigger Trigger
 	// Attempts is how many attempts were made under this trigger.
 	Attempts int
+	// Base is how many of them were made before the last redrive: the retry policy counts from there.
+	Base int
 	// Pass is how often the record was written again: retry, park, divert, redrive. Hops between tiers do not count.
 	Pass int
 	// Parks is how often it was parked since the last attempt.
@@ -67,7 +69,7 @@ type Delivery struct {
 	Ready time.Time
 	// Slot is the send slot a rate limit gave out; zero without one.
 	Slot time.Time
-	// First is when the first attempt of this trigger started; zero before.
+	// First is when the first attempt of this trigger, or since the last redrive, started; zero before.
 	First time.Time
 	// Reason says why the record was written: the outcome reason of a retry, park or dead letter; empty for the first.
 	Reason string

@@ -23,6 +23,7 @@ const (
 	HeaderTraceParent = "traceparent"
 	HeaderTrigger     = "pr-trigger" // kind, or kind/id
 	HeaderAttempts    = "pr-attempts"
+	HeaderBase        = "pr-base"
 	HeaderPass        = "pr-pass"
 	HeaderParks       = "pr-parks"
 	HeaderDue         = "pr-due"   // Unix milliseconds, as Ready, Slot and First
@@ -32,6 +33,13 @@ const (
 	HeaderReason      = "pr-reason"
 	HeaderSource      = "pr-source" // topic/partition/offset
 	HeaderRegistry    = "pr-registry"
+)
+
+// Header names that only dead letters have: what the last attempt came to.
+const (
+	HeaderResult = "pr-result"
+	HeaderStatus = "pr-status"
+	HeaderDetail = "pr-detail"
 )
 
 // timeLayout is RFC 3339 with exactly three decimals.
@@ -51,6 +59,7 @@ func (d *Delivery) Headers() iter.Seq2[string, string] {
 			text(yield, HeaderTraceParent, d.TraceParent) &&
 			yield(HeaderTrigger, d.Trigger.String()) &&
 			number(yield, HeaderAttempts, d.Attempts) &&
+			number(yield, HeaderBase, d.Base) &&
 			number(yield, HeaderPass, d.Pass) &&
 			number(yield, HeaderParks, d.Parks) &&
 			instant(yield, HeaderDue, d.Due) &&
@@ -127,6 +136,8 @@ func (d *Delivery) set(name, v string) (err error) {
 		d.Trigger, err = ParseTrigger(v)
 	case HeaderAttempts:
 		d.Attempts, err = count(v)
+	case HeaderBase:
+		d.Base, err = count(v)
 	case HeaderPass:
 		d.Pass, err = count(v)
 	case HeaderParks:

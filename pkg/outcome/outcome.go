@@ -52,6 +52,19 @@ const (
 	ResultRequest     Result = "request"      // no request could be made: bad URL, header, secret or envelope
 )
 
+// Unhealthy reports whether r says that the endpoint as a whole is not well, rather than that it refuses this delivery:
+// what opens its breaker.
+func (r Result) Unhealthy() bool {
+	switch r {
+	case ResultThrottled, ResultServerError, ResultTimeout, ResultDNS, ResultRefused, ResultUnreachable, ResultReset,
+		ResultTLS, ResultProtocol, ResultBlocked:
+		return true
+	case ResultNone, ResultSuccess, ResultRedirect, ResultClientError, ResultGone, ResultRequest:
+		return false
+	}
+	return false
+}
+
 // Results lists every Result, for metrics and schemas.
 func Results() []Result {
 	return []Result{
@@ -74,6 +87,7 @@ const (
 	ReasonExpired      Reason = "expired"       // dead: the next try would be after the policy's age limit
 	ReasonNotRetryable Reason = "not_retryable" // dead: the profile does not retry such a result
 	ReasonGone         Reason = "gone"          // dead: 410, the subscription was disabled
+	ReasonAborted      Reason = "aborted"       // dead: the endpoint asked to stop trying this one
 	ReasonUndecodable  Reason = "undecodable"   // dead: the internal record could not be read
 	ReasonBreakerOpen  Reason = "breaker_open"  // parked
 	ReasonRateLimited  Reason = "rate_limited"  // parked
@@ -89,7 +103,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		ReasonDelivered, ReasonFailed, ReasonRetryAfter, ReasonExhausted, ReasonExpired, ReasonNotRetryable, ReasonGone,
-		ReasonUndecodable, ReasonBreakerOpen, ReasonRateLimited, ReasonLaneFull, ReasonTenantShare, ReasonWindowFull,
+		ReasonAborted, ReasonUndecodable, ReasonBreakerOpen, ReasonRateLimited, ReasonLaneFull, ReasonTenantShare, ReasonWindowFull,
 		ReasonDeleted, ReasonDisabled, ReasonRedrive,
 	}
 }

@@ -7,6 +7,9 @@ import "time"
 type State struct {
 	// ConsecutiveFailures is the number of failed attempts since the last success.
 	ConsecutiveFailures int `json:"consecutive_failures"`
+	// Unhealthy is the number of attempts in a row whose result says that the endpoint is not well; see
+	// [Result.Unhealthy]. An endpoint that refuses single deliveries with 4xx is well.
+	Unhealthy int `json:"unhealthy"`
 	// FailingSince is when the first of them started; zero while the last attempt succeeded.
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	LastSuccess  time.Time `json:"last_success,omitzero"`
@@ -25,6 +28,12 @@ func (s State) Fold(o *Outcome, offset int64) State {
 		return s
 	}
 	s.Folded = offset
+	if o.Attempted() {
+		s.Unhealthy++
+		if !o.Result.Unhealthy() {
+			s.Unhealthy = 0
+		}
+	}
 	switch {
 	case !o.Attempted():
 	case o.Result == ResultSuccess:

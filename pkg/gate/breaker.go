@@ -1,0 +1,212 @@
+// Package gate decides whether an attempt may start now: a circuit breaker per endpoint. Each breaker has one owner,
+// the owner of the subscription's partition, so no breaker is shared between processes.
+//
+// The state machine is sony/gobreaker's two-step breaker. It has no restore, no expiry accessor and a fixed timeout, so
+// a Breaker keeps the expiry beside it and puts a fresh one in its place whenever the expiry grows.
+package gate
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+)
+
+// Config is the behaviour of all breakers of a deliverer. The zero value of a field takes its default.
+type Config struct {
+	// Failures in a row open the breaker; 5 by default. What counts as a failure is the caller's to say.
+	Failures int
+	// OpenFor is how long it stays open the first time; 10 s by default. It doubles with every failed probe.
+	OpenFor time.Duration
+	// MaxOpenFor bounds the doubling; 15 min by default.
+	MaxOpenFor time.Duration
+	// Probes is how many parked deliveries come due when it expires; 3 by default. One of them is let through.
+	Probes int
+	// RampRate is how many of the other parked deliveries come due a second after it; 50 by default.
+	RampRate float64
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Failures, 5)
+	setDefault(&c.OpenFor, 10*time.Second)
+	setDefault(&c.MaxOpenFor, 15*time.Minute)
+	setDefault(&c.Probes, 3)
+	setDefault(&c.RampRate, 50)
+	return c
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// State is a breaker's state as the next owner takes it up. The zero State is a closed breaker.
+type State struct {
+	// Until is when an open breaker lets a probe through; zero while closed.
+	Until time.Time `json:"until,omitzero"`
+	// Trips is how often it opened since it was last closed.
+	Trips int `json:"trips,omitempty"`
+}
+
+// Open reports whether s is the state of a breaker that is not closed.
+func (s State) Open() bool { return s.Trips > 0 }
+
+// Refusal says what to do with a delivery that may not be attempted now.
+type Refusal struct {
+	// Probing: a probe is under way. The delivery waits where it is until that has ended.
+	Probing bool
+	// Due is when to come back, otherwise.
+	Due time.Time
+}
+
+// Breaker is the circuit breaker of one endpoint. Its methods may be called concurrently.
+type Breaker struct {
+	conf Config
+
+	mu       sync.Mutex
+	two      *gobreaker.TwoStepCircuitBreaker[struct{}]
+	state    State
+	failures int // in a row, kept here because gobreaker forgets its counts with every change of state
+	parked   int // refusals since it opened
+}
+
+// New returns a breaker in the given state, with the given number of failures in a row behind it.
+func New(conf Config, s State, failures int, now time.Time) *Breaker {
+	b := &Breaker{conf: conf.withDefaults(), state: s, failures: failures}
+	if s.Open() {
+		// An expiry that has passed meanwhile leaves the shortest timeout: the first attempt is the probe.
+		b.two = b.opened(max(s.Until.Sub(now), time.Nanosecond))
+		return b
+	}
+	if b.failures >= b.conf.Failures {
+		b.trip(now)
+		return b
+	}
+	b.two = b.closed()
+	return b
+}
+
+var errFailed = errors.New("attempt failed")
+
+func (b *Breaker) closed() *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	return b.make(b.conf.OpenFor, func(gobreaker.Counts) bool { return b.failures >= b.conf.Failures })
+}
+
+// opened returns a breaker that is open for the given time: the only way in is through a failed attempt.
+func (b *Breaker) opened(timeout time.Duration) *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	two := b.make(timeout, func(gobreaker.Counts) bool { return true })
+	if done, err := two.Allow(); err == nil {
+		done(errFailed)
+	}
+	return two
+}
+
+func (b *Breaker) make(timeout time.Duration, trip func(gobreaker.Counts) bool) *gobreaker.TwoStepCircuitBreaker[struct{}] {
+	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
+		MaxRequests: 1, // one probe
+		Timeout:     timeout,
+		ReadyToTrip: trip,
+	})
+}
+
+// trip opens the breaker for the time that its number of trips gives.
+func (b *Breaker) trip(now time.Time) {
+	timeout := b.conf.OpenFor
+	for i := 0; i < b.state.Trips && timeout < b.conf.MaxOpenFor; i++ {
+		timeout *= 2
+	}
+	timeout = min(timeout, b.conf.MaxOpenFor)
+	b.state = State{Until: now.Add(timeout), Trips: b.state.Trips + 1}
+	b.parked = 0
+	b.two = b.opened(timeout)
+}
+
+// Permit is leave to make one attempt. Exactly one of its methods must be called, whatever becomes of the attempt: a
+// probe that never ends would keep the breaker half-open for good.
+type Permit struct {
+	b    *Breaker
+	two  *gobreaker.TwoStepCircuitBreaker[struct{}]
+	done func(error)
+}
+
+// Allow asks for leave to make an attempt now. Without a permit, the refusal says what to do.
+func (b *Breaker) Allow(now time.Time) (*Permit, Refusal) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	done, err := b.two.Allow()
+	switch {
+	case err == nil:
+		return &Permit{b: b, two: b.two, done: done}, Refusal{}
+	case errors.Is(err, gobreaker.ErrTooManyRequests):
+		return nil, Refusal{Probing: true}
+	}
+	due := b.state.Until
+	if b.parked >= b.conf.Probes {
+		spread := float64(b.parked-b.conf.Probes+1) / b.conf.RampRate
+		due = due.Add(time.Duration(spread * float64(time.Second)))
+	}
+	b.parked++
+	if !due.After(now) {
+		due = now
+	}
+	return nil, Refusal{Due: due}
+}
+
+// Done ends the attempt as failed or not and reports whether the breaker's state changed.
+func (p *Permit) Done(failed bool, now time.Time) (changed bool) {
+	b := p.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.two != p.two {
+		p.done(nil)
+		return false // the breaker opened while the attempt was under way; its end says nothing new
+	}
+	if !failed {
+		b.failures = 0
+		changed = b.state.Open()
+		p.done(nil)
+		if changed {
+			b.state, b.two = State{}, b.closed()
+		}
+		return changed
+	}
+	b.failures++
+	p.done(errFailed)
+	if b.two.State() == gobreaker.StateOpen {
+		b.trip(now)
+		return true
+	}
+	return false
+}
+
+// Abandon ends an attempt of which nobody knows how it went. A probe that is abandoned opens the breaker again for as
+// long as before.
+func (p *Permit) Abandon(now time.Time) {
+	b := p.b
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.two != p.two || !b.state.Open() {
+		p.done(nil)
+		return
+	}
+	p.done(errFailed)
+	b.state.Trips--
+	b.trip(now)
+}
+
+// Probing reports whether a probe is under way.
+func (b *Breaker) Probing() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state.Open() && b.two.State() == gobreaker.StateHalfOpen && b.two.Counts().Requests > 0
+}
+
+// State returns the breaker's state for the next owner.
+func (b *Breaker) State() State {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.state
+}

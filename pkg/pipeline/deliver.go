@@ -1,0 +1,382 @@
+package pipeline
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/gate"
+	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/offset"
+	"github.com/postrider/postrider/pkg/profile"
+	"github.com/postrider/postrider/pkg/subscription"
+)
+
+// Attempter makes one HTTP request. [attempt.Client] is one. An error means that nobody knows how it went: ctx ended.
+type Attempter interface {
+	Do(ctx context.Context, req *attempt.Request) (attempt.Response, error)
+}
+
+// RangeReader reads a stretch of a partition. [kafka.Reader] is one.
+type RangeReader interface {
+	Range(ctx context.Context, topic string, partition int32, from int64, fn func(*kafka.Record) error) (kafka.Ends, error)
+}
+
+// Profiles finds a profile by name.
+type Profiles interface {
+	Get(name string) (*profile.Profile, bool)
+}
+
+// DelivererOptions are the bounds of a deliverer. The zero value of a field takes its default.
+type DelivererOptions struct {
+	Topics Topics
+	// Workers is the most attempts in flight; 512 by default.
+	Workers int
+	// MaxBytes bounds the deliveries in memory; at the bound partitions are held. 256 MiB by default.
+	MaxBytes int64
+	// LaneQueue is how many deliveries of one subscription wait in memory before their partition is held; 1,000 by
+	// default.
+	LaneQueue int
+	// LaneConcurrency is the most attempts in flight to one endpoint; 32 by default.
+	LaneConcurrency int
+	// Drain is how long attempts in flight may go on after a revoke; 5 s by default.
+	Drain time.Duration
+	// Window is how many recent (delivery, trigger, pass) a partition remembers; 65,536 by default.
+	Window  int
+	Breaker gate.Config
+	Log     *slog.Logger
+	Metrics *Metrics
+}
+
+// maxUnconfirmed is how long sends go on without word that the registry snapshot is complete. A disabled subscription
+// stops within 2 s of the acknowledged change: this, and one question every 500 ms.
+const maxUnconfirmed = 1500 * time.Millisecond
+
+// Deliverer is the stage that makes attempts. It owns partitions of deliveries, and with them all live state of the
+// subscriptions in them. It implements [kafka.Handler].
+type Deliverer struct {
+	opts     DelivererOptions
+	registry Registry
+	profiles Profiles
+	client   Attempter
+	out      Producer
+	reader   RangeReader
+	fail     func(error)
+
+	stopped chan struct{}
+	sched   *scheduler
+	senders senders
+	bytes   atomic.Int64
+	workers sync.WaitGroup
+
+	mu    sync.Mutex
+	owned map[int32]*owned
+}
+
+// NewDeliverer returns a deliverer that works once [Deliverer.Start] was called. fail is called with the first error
+// that it cannot go on with: a record that Kafka refused.
+func NewDeliverer(
+	opts DelivererOptions, reg Registry, profiles Profiles, client Attempter, out Producer, reader RangeReader, fail func(error),
+) *Deliverer {
+	setDefault(&opts.Workers, 512)
+	setDefault(&opts.MaxBytes, 256<<20)
+	setDefault(&opts.LaneQueue, 1000)
+	setDefault(&opts.LaneConcurrency, 32)
+	setDefault(&opts.Drain, 5*time.Second)
+	setDefault(&opts.Window, 1<<16)
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = NewMetrics(nil)
+	}
+	return &Deliverer{
+		opts: opts, registry: reg, profiles: profiles, client: client, out: out, reader: reader, fail: fail,
+		stopped: make(chan struct{}), sched: newScheduler(opts.LaneConcurrency), owned: map[int32]*owned{},
+	}
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// owned is one partition of deliveries for the time of one ownership.
+type owned struct {
+	p *kafka.Partition
+	// dispatch ends when no attempt may start any more; ctx ends when attempts are to be cut off: after the drain of a revoke, or at once when the partition is lost.
+	dispatch context.Context //nolint:containedctx // it is the ownership's lifetime
+	stop     context.CancelFunc
+	ctx      context.Context //nolint:containedctx // likewise
+	cancel   context.CancelFunc
+	// settling counts deliveries between dispatch and acknowledgement; a revoke waits for it.
+	settling sync.WaitGroup
+	draining atomic.Bool
+
+	// snapshotting keeps snapshots apart: the checkpoint must follow the states it stands for.
+	snapshotting sync.Mutex
+
+	mu        sync.Mutex
+	lanes     map[ident.ID]*lane // guarded by the scheduler's lock
+	endpoints map[ident.ID]*endpoint
+	window    *window
+	dirty     map[ident.ID]*endpoint
+	folded    int64 // offset of the last outcome that is folded in
+	sequence  int64
+}
+
+// Start starts the workers. They end with [Deliverer.Stop].
+func (d *Deliverer) Start() {
+	for range d.opts.Workers {
+		d.workers.Go(func() {
+			for it := d.sched.next(); it != nil; it = d.sched.next() {
+				d.try(it)
+			}
+		})
+	}
+	d.workers.Go(d.snapshots)
+}
+
+// Stop ends the workers, after the group has revoked every partition. It waits for them.
+func (d *Deliverer) Stop() {
+	close(d.stopped)
+	d.sched.close()
+	d.workers.Wait()
+}
+
+// Assign takes up the partition's endpoint states and window.
+func (d *Deliverer) Assign(p *kafka.Partition) error {
+	o := &owned{
+		p: p, lanes: map[ident.ID]*lane{}, endpoints: map[ident.ID]*endpoint{}, dirty: map[ident.ID]*endpoint{},
+		window: newWindow(d.opts.Window), folded: -1,
+	}
+	o.ctx, o.cancel = context.WithCancel(p.Context())
+	o.dispatch, o.stop = context.WithCancel(o.ctx)
+	if err := d.restore(o); err != nil {
+		o.cancel()
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.owned[p.ID] = o
+	return nil
+}
+
+// Records queues deliveries in their lanes.
+func (d *Deliverer) Records(p *kafka.Partition, records []*kafka.Record) {
+	d.mu.Lock()
+	o := d.owned[p.ID]
+	d.mu.Unlock()
+	if o == nil {
+		return
+	}
+	now := time.Now()
+	for _, r := range records {
+		d.queue(o, r, now)
+	}
+	d.watchWindow(o)
+	if d.bytes.Load() > d.opts.MaxBytes {
+		d.holdAll(kafka.HoldBytes)
+	}
+	d.opts.Metrics.queued.Set(float64(d.sched.load()))
+	d.opts.Metrics.bytes.Set(float64(d.bytes.Load()))
+}
+
+func (d *Deliverer) queue(o *owned, r *kafka.Record, now time.Time) {
+	dl, err := decode(r)
+	if err != nil {
+		d.buryUndecodable(o, r, err)
+		return
+	}
+	o.mu.Lock()
+	repeat := o.window.repeated(dl.Key())
+	o.mu.Unlock()
+	if repeat {
+		d.opts.Metrics.repeats.Inc()
+		o.p.Finish(r.Offset)
+		return
+	}
+	it := &item{d: dl, at: position(r), arrived: now, lane: d.lane(o, dl.Subscription)}
+	d.bytes.Add(it.size())
+	if d.sched.push(it.lane, it) >= d.opts.LaneQueue {
+		// The seam of diversion: when others are active in the partition, the newer records of this lane will go to
+		// the retry tiers. Until then the partition waits.
+		o.p.Hold(kafka.HoldBacklog)
+	}
+}
+
+func (d *Deliverer) lane(o *owned, sub ident.ID) *lane {
+	d.sched.mu.Lock()
+	defer d.sched.mu.Unlock()
+	l := o.lanes[sub]
+	if l == nil {
+		l = &lane{owner: o, sub: sub, limit: d.opts.LaneConcurrency}
+		o.lanes[sub] = l
+	}
+	return l
+}
+
+// watchWindow keeps the distance between the oldest unfinished offset and the newest within what commit metadata can
+// always describe. A wide window that is mostly unfinished is backlog: the partition waits. One that is mostly finished
+// hangs on a few old deliveries: those that are queued are diverted, and the partition waits for what is in flight.
+func (d *Deliverer) watchWindow(o *owned) {
+	tracker := o.p.Tracker()
+	for span := tracker.Span(); span > windowSpan; span = tracker.Span() {
+		lowest, ok := tracker.Lowest()
+		if !ok {
+			return
+		}
+		if 2*int64(tracker.InFlight()) > span || !d.sched.divertOldest(o, lowest) {
+			o.p.Hold(kafka.HoldWindow)
+			return
+		}
+	}
+}
+
+// windowSpan leaves room for one more poll before the metadata's bound.
+const windowSpan = offset.SafeSpan - 12_000
+
+func (d *Deliverer) holdAll(why kafka.Hold) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, o := range d.owned {
+		o.p.Hold(why)
+	}
+}
+
+// eased releases what a finished delivery makes room for.
+func (d *Deliverer) eased(o *owned) {
+	if o.p.Held(kafka.HoldBacklog) && !d.crowded(o) {
+		o.p.Release(kafka.HoldBacklog)
+	}
+	if o.p.Held(kafka.HoldWindow) {
+		if o.p.Tracker().Span() < windowSpan/2 {
+			o.p.Release(kafka.HoldWindow)
+		} else {
+			d.watchWindow(o)
+		}
+	}
+	if o.p.Held(kafka.HoldBytes) && d.bytes.Load() < d.opts.MaxBytes/5*4 {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, o := range d.owned {
+			o.p.Release(kafka.HoldBytes)
+		}
+	}
+}
+
+// crowded reports whether any lane of o still has half a queue.
+func (d *Deliverer) crowded(o *owned) bool {
+	d.sched.mu.Lock()
+	defer d.sched.mu.Unlock()
+	for _, l := range o.lanes {
+		if len(l.queue) >= (d.opts.LaneQueue+1)/2 {
+			return true
+		}
+	}
+	return false
+}
+
+// Revoke stops dispatching, lets what is in flight end within the drain time, then cuts it off.
+func (d *Deliverer) Revoke(ps []*kafka.Partition) {
+	gone := d.take(ps)
+	drained := make(chan struct{})
+	go func() {
+		for _, o := range gone {
+			o.settling.Wait()
+		}
+		close(drained)
+	}()
+	drain := time.NewTimer(d.opts.Drain)
+	defer drain.Stop()
+	select {
+	case <-drained:
+	case <-drain.C:
+	}
+	for _, o := range gone {
+		d.snapshot(o)
+		o.cancel()
+	}
+	// What was cut off ends at once; what ended in time may wait for its acknowledgement a moment longer.
+	settle := time.NewTimer(settleTimeout)
+	defer settle.Stop()
+	select {
+	case <-drained:
+	case <-settle.C:
+		d.opts.Log.Warn("acknowledgements outstanding at revoke; their deliveries are repeated")
+	}
+}
+
+// settleTimeout is how long a revoke waits for the brokers' acknowledgements after the drain.
+const settleTimeout = 2 * time.Second
+
+// Lost cuts off everything at once: the partitions have another owner.
+func (d *Deliverer) Lost(ps []*kafka.Partition) {
+	for _, o := range d.take(ps) {
+		o.cancel()
+	}
+}
+
+// take forgets the partitions and what waits for them.
+func (d *Deliverer) take(ps []*kafka.Partition) []*owned {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []*owned
+	for _, p := range ps {
+		o := d.owned[p.ID]
+		if o == nil || o.p != p {
+			continue
+		}
+		delete(d.owned, p.ID)
+		o.draining.Store(true)
+		o.stop()
+		d.bytes.Add(-d.sched.drop(o))
+		d.forgetBreakers(o)
+		out = append(out, o)
+	}
+	return out
+}
+
+// senders keeps the prepared profile of each subscription version: decoding secrets costs more than signing.
+type senders struct {
+	mu sync.RWMutex
+	m  map[ident.ID]preparedSender
+}
+
+type preparedSender struct {
+	version int64
+	profile *profile.Profile
+	sender  *profile.Sender
+	err     error
+}
+
+// maxSenders bounds the cache; at the bound it starts anew.
+const maxSenders = 100_000
+
+func (s *senders) get(sub *subscription.Subscription, p *profile.Profile) (*profile.Sender, error) {
+	s.mu.RLock()
+	e, ok := s.m[sub.ID]
+	s.mu.RUnlock()
+	if ok && e.version == sub.Version && e.profile == p {
+		return e.sender, e.err
+	}
+	e = preparedSender{version: sub.Version, profile: p}
+	e.sender, e.err = p.Sender(sub)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m == nil || len(s.m) >= maxSenders {
+		s.m = map[ident.ID]preparedSender{}
+	}
+	s.m[sub.ID] = e
+	return e.sender, e.err
+}
+
+// jitter is the source of random numbers of retry policies.
+func jitter() float64 { return rand.Float64() } //nolint:gosec // spreads load, guards nothing

@@ -1,0 +1,357 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/gate"
+	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/topics"
+)
+
+// endpoint is the live state of one subscription's endpoint, at its partition's owner.
+type endpoint struct {
+	sub     ident.ID
+	breaker *gate.Breaker
+	state   outcome.State // guarded by the owner's lock
+	// disabled is the highest generation of the subscription that was disabled here; 0 for none.
+	disabled atomic.Int64
+}
+
+// disabledAt reports whether a subscription of that generation is disabled by its endpoint's state. Enabling raises
+// the generation, so an old state cannot disable it again.
+func (e *endpoint) disabledAt(generation int64) bool {
+	disabled := e.disabled.Load()
+	return disabled > 0 && generation <= disabled
+}
+
+// stateRecord is the value of endpoint-states under a subscription's key.
+type stateRecord struct {
+	Version int `json:"version"`
+	// Generation and Sequence order the writers: of two snapshots the higher pair is the newer one, in whatever order
+	// they arrived. A zombie's has a lower generation.
+	Generation int32         `json:"generation"`
+	Sequence   int64         `json:"sequence"`
+	State      outcome.State `json:"state"`
+	Breaker    gate.State    `json:"breaker"`
+}
+
+// checkpointRecord is the value under the partition's own key: up to Folded, all states are snapshotted.
+type checkpointRecord struct {
+	Version    int   `json:"version"`
+	Generation int32 `json:"generation"`
+	Sequence   int64 `json:"sequence"`
+	Folded     int64 `json:"folded"`
+}
+
+// disabledRecord is the value under a subscription's disabled key.
+type disabledRecord struct {
+	Version int `json:"version"`
+	// Generation is the subscription's generation that is disabled.
+	Generation int64          `json:"generation"`
+	Reason     outcome.Reason `json:"reason"`
+	At         time.Time      `json:"at"`
+}
+
+const (
+	stateVersion     = 1
+	disabledSuffix   = "/disabled"
+	checkpointPrefix = "partition/"
+	// snapshotEvery is the time between snapshots, which bounds what a new owner has to fold.
+	snapshotEvery = 5 * time.Second
+)
+
+// endpoint returns the state of a subscription's endpoint.
+func (d *Deliverer) endpoint(o *owned, sub ident.ID) *endpoint {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return d.endpointLocked(o, sub, gate.State{}, outcome.NewState())
+}
+
+func (d *Deliverer) endpointLocked(o *owned, sub ident.ID, b gate.State, s outcome.State) *endpoint {
+	ep := o.endpoints[sub]
+	if ep == nil {
+		ep = &endpoint{sub: sub, state: s, breaker: gate.New(d.opts.Breaker, b, s.Unhealthy, time.Now())}
+		if ep.breaker.State().Open() {
+			d.opts.Metrics.breakers.Inc()
+		}
+		o.endpoints[sub] = ep
+	}
+	return ep
+}
+
+// fold adds an acknowledged outcome to its endpoint's state. Acknowledgements of one partition come in log order, so
+// the live state is the one that a new owner computes from the log.
+func (d *Deliverer) fold(o *owned, row *outcome.Outcome, offset int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ep := d.endpointLocked(o, row.Subscription, gate.State{}, outcome.NewState())
+	ep.state = ep.state.Fold(row, offset)
+	o.folded = max(o.folded, offset)
+	o.dirty[row.Subscription] = ep
+	if row.Verdict == outcome.Delivered {
+		if key, ok := rowKey(row); ok {
+			o.window.settled(key, row.Verdict)
+		}
+	}
+}
+
+// breakerChanged publishes a breaker that opened or closed without waiting for the next snapshot.
+func (d *Deliverer) breakerChanged(c *candidate) {
+	o := c.lane.owner
+	if c.ep.breaker.State().Trips == 1 {
+		d.opts.Metrics.breakers.Inc()
+	} else if !c.ep.breaker.State().Open() {
+		d.opts.Metrics.breakers.Dec()
+	}
+	o.mu.Lock()
+	record := o.snapshotOf(c.ep)
+	o.mu.Unlock()
+	d.produceState(o, c.ep.sub.UUID(), record)
+}
+
+func (d *Deliverer) forgetBreakers(o *owned) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, ep := range o.endpoints {
+		if ep.breaker.State().Open() {
+			d.opts.Metrics.breakers.Dec()
+		}
+	}
+}
+
+// disable records that the endpoint asked not to be called any more, and waits until that is acknowledged.
+func (d *Deliverer) disable(c *candidate) error {
+	o := c.lane.owner
+	r, err := d.stateRecordFor(o, c.sub.ID.UUID()+disabledSuffix, disabledRecord{
+		Version: stateVersion, Generation: c.sub.Generation, Reason: outcome.ReasonGone, At: time.Now().UTC(),
+	})
+	if err != nil {
+		return err
+	}
+	if err := produceSync(o.p.Context(), d.out, r); err != nil {
+		return err
+	}
+	c.ep.disabled.Store(max(c.ep.disabled.Load(), c.sub.Generation))
+	return nil
+}
+
+func (d *Deliverer) stateRecordFor(o *owned, key string, value any) (*kafka.Record, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, fmt.Errorf("encoding endpoint state: %w", err)
+	}
+	return &kafka.Record{
+		Topic: d.opts.Topics.Name(topics.EndpointStates), Partition: o.p.ID, Key: []byte(key), Value: text,
+	}, nil
+}
+
+// snapshots writes the states that changed, every few seconds.
+func (d *Deliverer) snapshots() {
+	ticker := time.NewTicker(snapshotEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-d.stopped:
+			return
+		}
+		d.mu.Lock()
+		all := make([]*owned, 0, len(d.owned))
+		for _, o := range d.owned {
+			all = append(all, o)
+		}
+		d.mu.Unlock()
+		for _, o := range all {
+			d.snapshot(o)
+		}
+	}
+}
+
+// snapshot writes the changed states and then the checkpoint. The producer keeps the order within the partition, so
+// whoever reads the checkpoint has read the states. The owner's lock is not held over the writes: the acknowledgements
+// that would make room in a full producer need it.
+func (d *Deliverer) snapshot(o *owned) {
+	o.snapshotting.Lock()
+	defer o.snapshotting.Unlock()
+	o.mu.Lock()
+	states := make(map[ident.ID]stateRecord, len(o.dirty))
+	for sub, ep := range o.dirty {
+		states[sub] = o.snapshotOf(ep)
+	}
+	clear(o.dirty)
+	o.sequence++
+	checkpoint := checkpointRecord{Version: stateVersion, Generation: o.p.Generation, Sequence: o.sequence, Folded: o.folded}
+	o.mu.Unlock()
+	if len(states) == 0 {
+		return
+	}
+	for sub, state := range states {
+		d.produceState(o, sub.UUID(), state)
+	}
+	d.produceState(o, checkpointPrefix+strconv.Itoa(int(o.p.ID)), checkpoint)
+}
+
+// snapshotOf returns the record of an endpoint's state now. The owner's lock is held.
+func (o *owned) snapshotOf(ep *endpoint) stateRecord {
+	o.sequence++
+	return stateRecord{
+		Version: stateVersion, Generation: o.p.Generation, Sequence: o.sequence, State: ep.state, Breaker: ep.breaker.State(),
+	}
+}
+
+// produceState writes without waiting: a snapshot that gets lost is folded again from the outcomes.
+func (d *Deliverer) produceState(o *owned, key string, value any) {
+	r, err := d.stateRecordFor(o, key, value)
+	if err != nil {
+		d.opts.Log.Error("writing endpoint state", "error", err)
+		return
+	}
+	d.out.Produce(o.p.Context(), r, func(_ *kafka.Record, err error) {
+		if err != nil && o.p.Context().Err() == nil {
+			d.opts.Log.Error("writing endpoint state", "partition", o.p.ID, "error", err)
+		}
+	})
+}
+
+// restore takes up the endpoint states of a partition: the snapshots, then the outcomes after the checkpoint. The fold
+// starts a window's length earlier, which refills the window of recent deliveries.
+func (d *Deliverer) restore(o *owned) error {
+	started := time.Now()
+	r := restored{states: map[ident.ID]stateRecord{}, disabled: map[ident.ID]int64{}, checkpoint: -1}
+	states := d.opts.Topics.Name(topics.EndpointStates)
+	if _, err := d.reader.Range(o.ctx, states, o.p.ID, 0, r.read); err != nil {
+		return fmt.Errorf("restoring endpoint states: %w", err)
+	}
+	o.folded = r.checkpoint
+	from := max(0, r.checkpoint+1-int64(d.opts.Window))
+	if r.checkpoint < 0 {
+		from = 0
+	}
+	folded := map[ident.ID]outcome.State{}
+	_, err := d.reader.Range(o.ctx, d.opts.Topics.Name(topics.Outcomes), o.p.ID, from, func(rec *kafka.Record) error {
+		d.refold(o, &r, folded, rec)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("folding outcomes: %w", err)
+	}
+	d.adopt(o, &r, folded)
+	d.opts.Metrics.restore.Observe(time.Since(started).Seconds())
+	return nil
+}
+
+type restored struct {
+	states     map[ident.ID]stateRecord
+	disabled   map[ident.ID]int64
+	checkpoint int64
+	order      [2]int64 // generation and sequence of the checkpoint
+	undecoded  int
+}
+
+// read takes one record of endpoint-states. A snapshot of a lower (generation, sequence) than one already read is a
+// zombie's.
+func (r *restored) read(rec *kafka.Record) error {
+	key := string(rec.Key)
+	if number, ok := strings.CutPrefix(key, checkpointPrefix); ok && number != "" {
+		var c checkpointRecord
+		if json.Unmarshal(rec.Value, &c) == nil && !older(c.Generation, c.Sequence, r.order) {
+			r.checkpoint, r.order = c.Folded, [2]int64{int64(c.Generation), c.Sequence}
+		}
+		return nil
+	}
+	text, isDisabled := strings.CutSuffix(key, disabledSuffix)
+	sub, err := ident.ParseUUID(text)
+	if err != nil {
+		r.undecoded++
+		return nil //nolint:nilerr // a foreign record is no reason to stand still
+	}
+	switch {
+	case rec.Value == nil && isDisabled:
+		delete(r.disabled, sub)
+	case rec.Value == nil:
+		delete(r.states, sub)
+	case isDisabled:
+		var v disabledRecord
+		if json.Unmarshal(rec.Value, &v) == nil {
+			r.disabled[sub] = max(r.disabled[sub], v.Generation)
+		}
+	default:
+		var v stateRecord
+		prev := r.states[sub]
+		if json.Unmarshal(rec.Value, &v) == nil && !older(v.Generation, v.Sequence, [2]int64{int64(prev.Generation), prev.Sequence}) {
+			r.states[sub] = v
+		}
+	}
+	return nil
+}
+
+func older(generation int32, sequence int64, than [2]int64) bool {
+	if int64(generation) != than[0] {
+		return int64(generation) < than[0]
+	}
+	return sequence < than[1]
+}
+
+// refold folds one outcome of the log, unless it repeats one.
+func (d *Deliverer) refold(o *owned, r *restored, folded map[ident.ID]outcome.State, rec *kafka.Record) {
+	var row outcome.Outcome
+	if err := json.Unmarshal(rec.Value, &row); err != nil {
+		d.opts.Log.Error("reading outcome", "partition", rec.Partition, "offset", rec.Offset, "error", err)
+		return
+	}
+	o.folded = max(o.folded, rec.Offset)
+	key, ok := rowKey(&row)
+	if !ok || o.window.has(windowKey{key.Delivery, key.Trigger, key.Pass}) {
+		return
+	}
+	o.window.settled(key, row.Verdict)
+	s, ok := folded[row.Subscription]
+	if !ok {
+		s = outcome.NewState()
+		if snap, ok := r.states[row.Subscription]; ok {
+			s = snap.State
+		}
+	}
+	folded[row.Subscription] = s.Fold(&row, rec.Offset)
+}
+
+// adopt makes the endpoints of what was restored.
+func (d *Deliverer) adopt(o *owned, r *restored, folded map[ident.ID]outcome.State) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for sub, snap := range r.states {
+		state := snap.State
+		breaker := snap.Breaker
+		if s, ok := folded[sub]; ok {
+			state = s
+			if s.Unhealthy == 0 {
+				breaker = gate.State{} // it recovered after the snapshot
+			}
+			delete(folded, sub)
+		}
+		d.endpointLocked(o, sub, breaker, state)
+	}
+	for sub, state := range folded {
+		d.endpointLocked(o, sub, gate.State{}, state)
+	}
+	for sub, generation := range r.disabled {
+		d.endpointLocked(o, sub, gate.State{}, outcome.NewState()).disabled.Store(generation)
+	}
+}
+
+// rowKey is the key of the record that an outcome tells about.
+func rowKey(row *outcome.Outcome) (delivery.Key, bool) {
+	id, err := ident.ParseBase62(delivery.IDPrefix, row.Delivery)
+	if err != nil {
+		return delivery.Key{}, false
+	}
+	return delivery.Key{Delivery: id, Trigger: delivery.Trigger{Kind: row.Trigger, ID: row.TriggerID}, Pass: row.Pass}, true
+}

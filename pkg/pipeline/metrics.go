@@ -1,0 +1,73 @@
+package pipeline
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// Metrics are the figures of the stages. Every label set is closed: results, verdicts, reasons.
+type Metrics struct {
+	events     *prometheus.CounterVec // result
+	expansions prometheus.Counter
+
+	attempts    *prometheus.CounterVec // result
+	attemptTime prometheus.Histogram
+	verdicts    *prometheus.CounterVec // verdict, reason
+	repeats     prometheus.Counter
+	aborted     prometheus.Counter
+	inFlight    prometheus.Gauge
+	queued      prometheus.Gauge
+	bytes       prometheus.Gauge
+	unconfirmed prometheus.Counter
+	breakers    prometheus.Gauge
+	restore     prometheus.Histogram
+
+	moves   *prometheus.CounterVec // to
+	late    prometheus.Histogram
+	waiting prometheus.Gauge
+}
+
+// NewMetrics makes the metrics and registers them; a nil Registerer registers nothing.
+func NewMetrics(reg prometheus.Registerer) *Metrics {
+	r := registerer{reg}
+	return &Metrics{
+		events:      r.counterVec("postrider_router_events_total", "Source records read.", "result"),
+		expansions:  r.counter("postrider_router_expansions_total", "Deliveries made of events."),
+		attempts:    r.counterVec("postrider_deliverer_attempts_total", "Attempts made.", "result"),
+		attemptTime: r.histogram("postrider_deliverer_attempt_seconds", "Duration of an attempt.", prometheus.ExponentialBuckets(0.001, 2, 16)),
+		verdicts:    r.counterVec("postrider_deliverer_verdicts_total", "Verdicts.", "verdict", "reason"),
+		repeats:     r.counter("postrider_deliverer_repeats_total", "Records dropped: a crash had repeated them."),
+		aborted:     r.counter("postrider_deliverer_aborted_total", "Attempts cut off by a revoke or the end; they are repeated."),
+		inFlight:    r.gauge("postrider_deliverer_in_flight", "Deliveries being attempted or settled."),
+		queued:      r.gauge("postrider_deliverer_queued", "Deliveries waiting in lanes."),
+		bytes:       r.gauge("postrider_deliverer_bytes", "Bytes of deliveries held in memory."),
+		unconfirmed: r.counter("postrider_deliverer_unconfirmed_total", "Times that sending stopped because the registry was unconfirmed."),
+		breakers:    r.gauge("postrider_deliverer_breakers_open", "Breakers that are open."),
+		restore:     r.histogram("postrider_deliverer_restore_seconds", "Time to take up a partition's endpoint states.", prometheus.ExponentialBuckets(0.005, 2, 12)),
+		moves:       r.counterVec("postrider_retrier_moves_total", "Records moved.", "to"),
+		late:        r.histogram("postrider_retrier_late_seconds", "How late a record went back to deliveries.", prometheus.ExponentialBuckets(0.001, 2, 16)),
+		waiting:     r.gauge("postrider_retrier_waiting", "Records in memory: fetched and not due."),
+	}
+}
+
+type registerer struct{ reg prometheus.Registerer }
+
+func register[C prometheus.Collector](r registerer, c C) C {
+	if r.reg != nil {
+		r.reg.MustRegister(c)
+	}
+	return c
+}
+
+func (r registerer) counter(name, help string) prometheus.Counter {
+	return register(r, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help}))
+}
+
+func (r registerer) counterVec(name, help string, labels ...string) *prometheus.CounterVec {
+	return register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels))
+}
+
+func (r registerer) gauge(name, help string) prometheus.Gauge {
+	return register(r, prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help}))
+}
+
+func (r registerer) histogram(name, help string, buckets []float64) prometheus.Histogram {
+	return register(r, prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}))
+}

@@ -1,0 +1,142 @@
+// Package pipeline is the path of an event, one stage per file:
+//
+//	route.go       source topics → deliveries, routed, rejected
+//	deliver.go     deliveries → lanes → attempts
+//	lane.go            a queue and a concurrency limit per subscription, served by the workers
+//	try.go             one delivery through registry, breaker and attempt to its verdict
+//	settle.go          verdict → retry or dead-letter record → outcome → finished
+//	endpoint.go        endpoint state: folded from outcomes, snapshotted to endpoint-states
+//	window.go          recent (delivery, trigger, pass), to drop what a crash repeated
+//	retry.go       retry tiers → deliveries when due
+//	deadletter.go  deadletters → deliveries, by hand; deliveries sent again, by hand
+//
+// Every stage is a [kafka.Handler]: it is handed records, and finishes each one when everything that the record
+// promises was acknowledged by Kafka. What a crash repeats has the same identities as before.
+//
+// Metrics (see metrics.go):
+//
+//	postrider_router_events_total, postrider_router_expansions_total, postrider_deliverer_attempts_total,
+//	postrider_deliverer_attempt_seconds, postrider_deliverer_verdicts_total, postrider_deliverer_repeats_total,
+//	postrider_deliverer_in_flight, postrider_deliverer_queued, postrider_deliverer_bytes,
+//	postrider_deliverer_unconfirmed_total, postrider_deliverer_breakers_open, postrider_deliverer_restore_seconds,
+//	postrider_deliverer_aborted_total, postrider_retrier_moves_total, postrider_retrier_late_seconds,
+//	postrider_retrier_waiting
+package pipeline
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/pkg/backoff"
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/topics"
+)
+
+// Producer writes records. Promise is called once per record, in order for the records of one partition, and not
+// from the goroutine of the caller; it must not block. [kafka.Group] is one.
+type Producer interface {
+	Produce(ctx context.Context, r *kafka.Record, promise func(*kafka.Record, error))
+}
+
+// Registry is what a stage sees of the registry. [registry.View] is one. All methods may be called concurrently.
+type Registry interface {
+	// Snapshot returns the newest snapshot.
+	Snapshot() *registry.Snapshot
+	// ConfirmedAt returns an instant before which every acknowledged change is in the snapshot.
+	ConfirmedAt() time.Time
+	// Wait blocks until the snapshot is at least of that version.
+	Wait(ctx context.Context, version int64) error
+}
+
+// Topics names the topics of an installation.
+type Topics struct{ Prefix string }
+
+// Name returns the full name of one of Postrider's topics.
+func (t Topics) Name(topic string) string { return t.Prefix + topic }
+
+// Retry returns the full name of a tier's topic.
+func (t Topics) Retry(wait time.Duration) string { return t.Prefix + topics.Retry(wait) }
+
+// RetryTopics returns the full names of all tiers' topics.
+func (t Topics) RetryTopics() []string {
+	var out []string
+	for _, wait := range backoff.Tiers() {
+		out = append(out, t.Retry(wait))
+	}
+	return out
+}
+
+// encode makes the record of a delivery for a topic.
+func encode(topic string, d *delivery.Delivery) *kafka.Record {
+	r := &kafka.Record{
+		Topic:   topic,
+		Key:     []byte(d.Subscription.UUID()),
+		Value:   d.Data,
+		Headers: make([]kafka.Header, 0, maxHeaders),
+	}
+	for name, v := range d.Headers() {
+		r.Headers = append(r.Headers, kafka.Header{Key: name, Value: []byte(v)})
+	}
+	return r
+}
+
+// maxHeaders is how many headers a delivery has at most.
+const maxHeaders = 20
+
+// decode reads the record of a delivery.
+func decode(r *kafka.Record) (*delivery.Delivery, error) {
+	return delivery.Decode(r.Key, r.Value, headers(r))
+}
+
+func headers(r *kafka.Record) func(yield func(string, []byte) bool) {
+	return func(yield func(string, []byte) bool) {
+		for _, h := range r.Headers {
+			if !yield(h.Key, h.Value) {
+				return
+			}
+		}
+	}
+}
+
+// position returns where r was read.
+func position(r *kafka.Record) delivery.Position {
+	return delivery.Position{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
+}
+
+// waiting makes the record that waits for d.Due in the retry tiers.
+func (t Topics) waiting(d *delivery.Delivery, now time.Time) *kafka.Record {
+	wait, ready := backoff.Ready(d.Due, now)
+	d.Ready = ready
+	return encode(t.Retry(wait), d)
+}
+
+// produceSync produces r and waits until it is acknowledged.
+func produceSync(ctx context.Context, out Producer, r *kafka.Record) error {
+	done := make(chan error, 1)
+	out.Produce(ctx, r, func(_ *kafka.Record, err error) { done <- err })
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// ceilMilli rounds up to the milliseconds that headers carry: rounded down, a retry would be early.
+func ceilMilli(t time.Time) time.Time {
+	if r := t.Truncate(time.Millisecond); r.Before(t) {
+		return r.Add(time.Millisecond)
+	}
+	return t
+}
+
+// safeText makes s fit for a header or JSON text of bounded length.
+func safeText(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit]
+	}
+	return strings.ToValidUTF8(s, "�")
+}

@@ -1,0 +1,339 @@
+package pipeline
+
+import (
+	"container/heap"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/pkg/backoff"
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/topics"
+)
+
+// RetrierOptions are the bounds of a retrier. The zero value of a field takes its default.
+type RetrierOptions struct {
+	Topics Topics
+	// Buffer is how many records that are due within a second wait in memory before partitions are held; 10,000 by
+	// default.
+	Buffer  int
+	Log     *slog.Logger
+	Metrics *Metrics
+}
+
+// Retrier is the stage that moves records from the retry tiers back to deliveries when they are due, never before. It
+// implements [kafka.Handler].
+//
+// A record waits in the largest tier that is no longer than what is left, then hops to the next one, until less than a
+// second is left: that it waits out in memory. So records of a tier become ready in the order they were written, and
+// only the head of each partition is looked at: while it waits, its partition is paused, with no more in memory than
+// one fetch, and one timer for all of them.
+type Retrier struct {
+	opts RetrierOptions
+	out  Producer
+	fail func(error)
+
+	mu    sync.Mutex
+	heads map[*kafka.Partition]*head
+	// timers are the ready heads and the records that are due within a second, the earliest first.
+	timers  timers
+	waiting int
+	wake    chan struct{}
+	stopped chan struct{}
+	done    chan struct{}
+}
+
+// head is what was fetched of a partition and is not ready.
+type head struct {
+	p       *kafka.Partition
+	records []*waiter
+	armed   bool // a timer is set
+	// moving counts records that were written and are not acknowledged; a revoke waits for them.
+	moving sync.WaitGroup
+}
+
+// waiter is one record of a retry tier.
+type waiter struct {
+	d  *delivery.Delivery
+	at int64 // its offset
+}
+
+// early is how much before its time a record may leave a tier, to take those that are ready at almost the same time in
+// one go. It never makes a delivery early: what is left is waited out in the next tier or in memory.
+const early = 20 * time.Millisecond
+
+// NewRetrier returns a retrier that works once [Retrier.Start] was called. fail is called with the first error that it
+// cannot go on with.
+func NewRetrier(opts RetrierOptions, out Producer, fail func(error)) *Retrier {
+	setDefault(&opts.Buffer, 10_000)
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = NewMetrics(nil)
+	}
+	return &Retrier{
+		opts: opts, out: out, fail: fail, heads: map[*kafka.Partition]*head{},
+		wake: make(chan struct{}, 1), stopped: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// Start starts the timer. It ends with [Retrier.Stop].
+func (r *Retrier) Start() { go r.run() }
+
+// Stop ends the timer and waits for it.
+func (r *Retrier) Stop() {
+	close(r.stopped)
+	<-r.done
+}
+
+// Assign makes an empty head.
+func (r *Retrier) Assign(p *kafka.Partition) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.heads[p] = &head{p: p}
+	return nil
+}
+
+// Records appends to the partition's head and holds the partition until the head is ready.
+func (r *Retrier) Records(p *kafka.Partition, records []*kafka.Record) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.heads[p]
+	if h == nil {
+		return
+	}
+	for _, rec := range records {
+		d, err := decode(rec)
+		if err != nil {
+			// It goes to deliveries, whose owner buries it as a dead letter.
+			r.opts.Log.Error("record in a retry tier is no delivery", "topic", p.Topic, "partition", p.ID, "error", err)
+			back := &kafka.Record{Topic: r.opts.Topics.Name(topics.Deliveries), Key: rec.Key, Value: rec.Value, Headers: rec.Headers}
+			h.moving.Add(1)
+			r.produce(move{h: h, record: back, at: rec.Offset})
+			continue
+		}
+		h.records = append(h.records, &waiter{d: d, at: rec.Offset})
+	}
+	p.Hold(kafka.HoldUntil)
+	r.arm(h)
+}
+
+// arm sets the timer of a head, or releases its partition if nothing is left of it.
+func (r *Retrier) arm(h *head) {
+	if len(h.records) == 0 {
+		h.p.Release(kafka.HoldUntil)
+		return
+	}
+	r.armAt(h, h.records[0].d.Ready.Add(-early))
+}
+
+func (r *Retrier) armAt(h *head, at time.Time) {
+	if !h.armed {
+		h.armed = true
+		r.schedule(&timer{at: at, head: h})
+	}
+}
+
+func (r *Retrier) schedule(t *timer) {
+	heap.Push(&r.timers, t)
+	if r.timers[0] == t {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Revoke forgets what waits, which the next owner reads again, and waits a moment for what is being moved.
+func (r *Retrier) Revoke(ps []*kafka.Partition) {
+	gone := r.forget(ps)
+	moved := make(chan struct{})
+	go func() {
+		for _, h := range gone {
+			h.moving.Wait()
+		}
+		close(moved)
+	}()
+	t := time.NewTimer(settleTimeout)
+	defer t.Stop()
+	select {
+	case <-moved:
+	case <-t.C:
+	}
+}
+
+// Lost forgets what waits.
+func (r *Retrier) Lost(ps []*kafka.Partition) { r.forget(ps) }
+
+func (r *Retrier) forget(ps []*kafka.Partition) []*head {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	gone := make(map[*kafka.Partition]bool, len(ps))
+	var heads []*head
+	for _, p := range ps {
+		gone[p] = true
+		if h := r.heads[p]; h != nil {
+			heads = append(heads, h)
+		}
+		delete(r.heads, p)
+	}
+	kept := r.timers[:0]
+	for _, t := range r.timers {
+		if !gone[t.partition()] {
+			kept = append(kept, t)
+		} else if t.head == nil {
+			r.waiting--
+		}
+	}
+	clear(r.timers[len(kept):])
+	r.timers = kept
+	heap.Init(&r.timers)
+	return heads
+}
+
+func (r *Retrier) run() {
+	defer close(r.done)
+	t := time.NewTimer(time.Hour)
+	defer t.Stop()
+	for {
+		next := r.fire(time.Now())
+		t.Reset(next)
+		select {
+		case <-t.C:
+		case <-r.wake:
+		case <-r.stopped:
+			return
+		}
+	}
+}
+
+// fire handles every timer that has come and returns how long until the next one.
+func (r *Retrier) fire(now time.Time) time.Duration {
+	for {
+		r.mu.Lock()
+		if len(r.timers) == 0 {
+			r.mu.Unlock()
+			return time.Hour
+		}
+		if left := r.timers[0].at.Sub(now); left > 0 {
+			r.mu.Unlock()
+			return left
+		}
+		t, _ := heap.Pop(&r.timers).(*timer)
+		moves := r.pop(t, now)
+		r.opts.Metrics.waiting.Set(float64(r.waiting))
+		r.mu.Unlock()
+		// Outside the lock: a full producer blocks, and Records must not.
+		for _, m := range moves {
+			r.produce(m)
+		}
+	}
+}
+
+// move is a record to be written, and the offset that its acknowledgement finishes.
+type move struct {
+	h      *head
+	record *kafka.Record
+	at     int64
+}
+
+// pop handles one timer: a record that is due goes to deliveries; of a head, everything that is ready hops to the next
+// tier or, with less than a second left, waits for its own timer.
+func (r *Retrier) pop(t *timer, now time.Time) []move {
+	if t.head == nil {
+		r.waiting--
+		return []move{r.back(t.of, t.waiter, now)}
+	}
+	var moves []move
+	h := t.head
+	h.armed = false
+	for len(h.records) > 0 && r.waiting < r.opts.Buffer {
+		w := h.records[0]
+		if w.d.Ready.Sub(now) > early {
+			break
+		}
+		h.records[0] = nil
+		h.records = h.records[1:]
+		switch left := w.d.Due.Sub(now); {
+		case left <= 0:
+			moves = append(moves, r.back(h, w, now))
+		case left < time.Second:
+			r.waiting++
+			r.schedule(&timer{at: w.d.Due, of: h, waiter: w})
+		default:
+			moves = append(moves, r.hop(h, w, now))
+		}
+	}
+	if r.waiting >= r.opts.Buffer && len(h.records) > 0 {
+		r.armAt(h, now.Add(early)) // full: look again when some of it has become due
+		return moves
+	}
+	r.arm(h)
+	return moves
+}
+
+func (r *Retrier) hop(h *head, w *waiter, now time.Time) move {
+	wait, _ := backoff.Ready(w.d.Due, now)
+	r.opts.Metrics.moves.WithLabelValues(backoff.TierName(wait)).Inc()
+	h.moving.Add(1)
+	return move{h: h, record: r.opts.Topics.waiting(w.d, now), at: w.at}
+}
+
+func (r *Retrier) back(h *head, w *waiter, now time.Time) move {
+	r.opts.Metrics.moves.WithLabelValues("deliveries").Inc()
+	r.opts.Metrics.late.Observe(now.Sub(w.d.Due).Seconds())
+	w.d.Ready = time.Time{}
+	h.moving.Add(1)
+	return move{h: h, record: encode(r.opts.Topics.Name(topics.Deliveries), w.d), at: w.at}
+}
+
+// produce writes a record and finishes the one it came from when that is acknowledged.
+func (r *Retrier) produce(m move) {
+	p := m.h.p
+	r.out.Produce(p.Context(), m.record, func(_ *kafka.Record, err error) {
+		defer m.h.moving.Done()
+		switch {
+		case err == nil:
+			p.Finish(m.at)
+		case p.Context().Err() == nil:
+			r.fail(fmt.Errorf("moving from %s/%d: %w", p.Topic, p.ID, err))
+		}
+	})
+}
+
+// timer is something that happens at a time: a head becomes ready, or one record becomes due.
+type timer struct {
+	at     time.Time
+	head   *head
+	of     *head // the head that waiter came from
+	waiter *waiter
+}
+
+func (t *timer) partition() *kafka.Partition {
+	if t.head != nil {
+		return t.head.p
+	}
+	return t.of.p
+}
+
+// timers is a heap by time; see container/heap.
+type timers []*timer
+
+func (t timers) Len() int           { return len(t) }
+func (t timers) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
+func (t timers) Swap(i, j int)      { t[i], t[j] = t[j], t[i] }
+
+// Push implements heap.Interface.
+func (t *timers) Push(x any) { v, _ := x.(*timer); *t = append(*t, v) }
+
+// Pop implements heap.Interface.
+func (t *timers) Pop() any {
+	old := *t
+	x := old[len(old)-1]
+	old[len(old)-1] = nil
+	*t = old[:len(old)-1]
+	return x
+}

@@ -1,0 +1,350 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/topics"
+)
+
+// RouterOptions are the bounds of a router. The zero value of a field but Decoder takes its default.
+type RouterOptions struct {
+	Topics Topics
+	// Decoder returns the decoder of a source topic.
+	Decoder func(topic string) *event.Decoder
+	// MaxExpansions is how many deliveries are made before the source offset is committed at the latest, a single event
+	// aside; 5,000 by default.
+	MaxExpansions int
+	Log           *slog.Logger
+	Metrics       *Metrics
+}
+
+// maxBacklog is how many source records of a partition wait in memory before it is held.
+const maxBacklog = 20_000
+
+// Header names that only rejected records have, beside the record's own headers.
+const (
+	HeaderRejectReason = "pr-reject-reason"
+	HeaderRejectField  = "pr-reject-field"
+	HeaderRejectDetail = "pr-reject-detail"
+	HeaderRejectSource = "pr-reject-source"    // topic/partition/offset
+	HeaderTruncated    = "pr-reject-truncated" // the full length in bytes, if the value had to be cut
+)
+
+// Router is the stage that expands events into deliveries, one per matching subscription. It implements
+// [kafka.Handler]. Source partitions are worked on independently of each other.
+type Router struct {
+	opts     RouterOptions
+	registry Registry
+	out      Producer
+	fail     func(error)
+
+	mu    sync.Mutex
+	parts map[*kafka.Partition]*backlog
+}
+
+// backlog is the records of one source partition that wait, and the goroutine that works on them.
+type backlog struct {
+	mu      sync.Mutex
+	records []*kafka.Record
+	wake    chan struct{}
+	stop    chan struct{}
+	done    chan struct{}
+}
+
+// NewRouter returns a router. fail is called with the first error that it cannot go on with.
+func NewRouter(opts RouterOptions, reg Registry, out Producer, fail func(error)) *Router {
+	setDefault(&opts.MaxExpansions, 5000)
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Metrics == nil {
+		opts.Metrics = NewMetrics(nil)
+	}
+	return &Router{opts: opts, registry: reg, out: out, fail: fail, parts: map[*kafka.Partition]*backlog{}}
+}
+
+// Assign starts the partition's worker.
+func (r *Router) Assign(p *kafka.Partition) error {
+	b := &backlog{wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.parts[p] = b
+	go r.work(p, b)
+	return nil
+}
+
+// Records adds to the backlog.
+func (r *Router) Records(p *kafka.Partition, records []*kafka.Record) {
+	r.mu.Lock()
+	b := r.parts[p]
+	r.mu.Unlock()
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	b.records = append(b.records, records...)
+	if len(b.records) > maxBacklog {
+		p.Hold(kafka.HoldBacklog)
+	}
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Revoke ends the workers after the chunk they are at.
+func (r *Router) Revoke(ps []*kafka.Partition) {
+	for _, b := range r.take(ps) {
+		<-b.done
+	}
+}
+
+// Lost ends the workers; the chunk they are at is cut off with the partition's context.
+func (r *Router) Lost(ps []*kafka.Partition) { r.take(ps) }
+
+func (r *Router) take(ps []*kafka.Partition) []*backlog {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []*backlog
+	for _, p := range ps {
+		if b := r.parts[p]; b != nil {
+			close(b.stop)
+			delete(r.parts, p)
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+func (r *Router) work(p *kafka.Partition, b *backlog) {
+	defer close(b.done)
+	for {
+		select {
+		case <-b.wake:
+		case <-b.stop:
+			return
+		case <-p.Context().Done():
+			return
+		}
+		for records := b.take(p); len(records) > 0; {
+			n, err := r.chunk(p, records)
+			if err != nil {
+				if p.Context().Err() == nil {
+					r.fail(fmt.Errorf("routing %s/%d: %w", p.Topic, p.ID, err))
+				}
+				return
+			}
+			records = records[n:]
+			select {
+			case <-b.stop:
+				return
+			default:
+			}
+		}
+	}
+}
+
+func (b *backlog) take(p *kafka.Partition) []*kafka.Record {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	records := b.records
+	b.records = nil
+	p.Release(kafka.HoldBacklog)
+	return records
+}
+
+// RoutedRecord is the value of the routed topic: what became of a range of source records. Ranges of one source
+// partition follow each other without gaps but those of the source log itself; a crash repeats the last one.
+type RoutedRecord struct {
+	Version   int    `json:"version"`
+	Topic     string `json:"topic"`
+	Partition int32  `json:"partition"`
+	// First and Last are the first and last source offset of the range, both included.
+	First    int64 `json:"first"`
+	Last     int64 `json:"last"`
+	Registry int64 `json:"registry_version"`
+	// Events is the number of records; Expanded of deliveries; Unmatched of events that nobody wanted; Rejected of
+	// records that could not be read as events.
+	Events    int `json:"events"`
+	Expanded  int `json:"expanded"`
+	Unmatched int `json:"unmatched"`
+	Rejected  int `json:"rejected"`
+}
+
+// chunk expands records until MaxExpansions deliveries were made, waits until Kafka has all of them, writes the routed
+// record, and only then finishes the source offsets. It returns how many records it took. A crash anywhere repeats the
+// chunk, with the same identities.
+func (r *Router) chunk(p *kafka.Partition, records []*kafka.Record) (int, error) {
+	ctx := p.Context()
+	snap := r.registry.Snapshot()
+	made := &acks{}
+	routed := RoutedRecord{
+		Version: 1, Topic: p.Topic, Partition: p.ID, First: records[0].Offset, Registry: snap.Version(),
+	}
+	n := 0
+	for n < len(records) && (n == 0 || routed.Expanded < r.opts.MaxExpansions) {
+		r.expand(ctx, snap, records[n], &routed, made)
+		n++
+	}
+	if err := made.wait(); err != nil {
+		return 0, err
+	}
+	routed.Events, routed.Last = n, records[n-1].Offset
+	if err := r.writeRouted(ctx, routed); err != nil {
+		return 0, err
+	}
+	for _, rec := range records[:n] {
+		p.Finish(rec.Offset)
+	}
+	r.opts.Metrics.expansions.Add(float64(routed.Expanded))
+	if routed.Expanded >= r.opts.MaxExpansions {
+		p.CommitSoon()
+	}
+	return n, nil
+}
+
+func (r *Router) expand(ctx context.Context, snap *registry.Snapshot, rec *kafka.Record, routed *RoutedRecord, acks *acks) {
+	ev, err := r.read(rec)
+	if err != nil {
+		routed.Rejected++
+		r.opts.Metrics.events.WithLabelValues("rejected").Inc()
+		r.opts.Log.Warn("event rejected", "source", position(rec).String(), "error", err)
+		acks.produce(ctx, r.out, r.rejected(rec, err))
+		return
+	}
+	made := 0
+	if tenant, ok := snap.ResolveTenant(ev.Tenant); ok {
+		for _, sub := range snap.Match(tenant.ID, ev.Type) {
+			d := Expand(ev, tenant, sub, position(rec), snap.Version())
+			acks.produce(ctx, r.out, encode(r.opts.Topics.Name(topics.Deliveries), d))
+			made++
+		}
+	}
+	routed.Expanded += made
+	result := "matched"
+	if made == 0 {
+		routed.Unmatched++
+		result = "unmatched"
+	}
+	r.opts.Metrics.events.WithLabelValues(result).Inc()
+}
+
+func (r *Router) read(rec *kafka.Record) (*event.Event, error) {
+	decoder := r.opts.Decoder(rec.Topic)
+	if decoder == nil {
+		return nil, fmt.Errorf("no source reads topic %s", rec.Topic)
+	}
+	return decoder.Decode(event.Record{
+		Key: rec.Key, Value: rec.Value, Headers: headers(rec), Timestamp: rec.Timestamp, Position: position(rec),
+	})
+}
+
+// Expand makes the delivery of an event for a subscription. The identities depend on nothing but the event's own and
+// the subscription, so an expansion done twice gives the same delivery.
+func Expand(
+	ev *event.Event, tenant *subscription.Tenant, sub *subscription.Subscription, source delivery.Position, version int64,
+) *delivery.Delivery {
+	message := delivery.MessageID(tenant.ID, ev.Source, ev.ID)
+	return &delivery.Delivery{
+		ID: delivery.ID(message, sub.ID), Message: message, Subscription: sub.ID, Tenant: tenant.ID,
+		EventID: ev.ID, EventType: ev.Type, EventSource: ev.Source, EventTime: ev.Time,
+		ContentType: ev.ContentType, TraceParent: ev.TraceParent,
+		Trigger: delivery.Trigger{Kind: delivery.TriggerEvent}, Source: source, Registry: version, Data: ev.Data,
+	}
+}
+
+// Bounds of what a rejected record takes from the original, in bytes. Together with the reason they stay below the
+// record limit of the topic.
+const (
+	maxRejectedValue   = event.MaxBytes + 64<<10
+	maxRejectedHeaders = 32 << 10
+)
+
+// rejected makes the record for one that could not be read: the bytes as they came, and why.
+func (r *Router) rejected(rec *kafka.Record, cause error) *kafka.Record {
+	at := position(rec).String()
+	out := &kafka.Record{Topic: r.opts.Topics.Name(topics.Rejected), Key: []byte(at), Value: rec.Value}
+	if size := headerBytes(rec); size <= maxRejectedHeaders {
+		out.Headers = append(out.Headers, rec.Headers...)
+	}
+	add := func(name, value string) {
+		if value != "" {
+			out.Headers = append(out.Headers, kafka.Header{Key: name, Value: []byte(safeText(value, maxDetail))})
+		}
+	}
+	reason, field, detail := string(event.ReasonUndecodable), "", cause.Error()
+	var refusal *event.Error
+	if errors.As(cause, &refusal) {
+		reason, field, detail = string(refusal.Reason), refusal.Field, refusal.Detail
+	}
+	add(HeaderRejectReason, reason)
+	add(HeaderRejectField, field)
+	add(HeaderRejectDetail, detail)
+	add(HeaderRejectSource, at)
+	if len(rec.Value) > maxRejectedValue {
+		add(HeaderTruncated, strconv.Itoa(len(rec.Value)))
+		out.Value = rec.Value[:maxRejectedValue]
+	}
+	return out
+}
+
+func headerBytes(rec *kafka.Record) (size int) {
+	for _, h := range rec.Headers {
+		size += len(h.Key) + len(h.Value)
+	}
+	return size
+}
+
+func (r *Router) writeRouted(ctx context.Context, routed RoutedRecord) error {
+	value, err := json.Marshal(routed)
+	if err != nil {
+		return fmt.Errorf("encoding routed record: %w", err)
+	}
+	return produceSync(ctx, r.out, &kafka.Record{
+		Topic: r.opts.Topics.Name(topics.Routed), Key: []byte(routed.Topic + "/" + strconv.Itoa(int(routed.Partition))),
+		Value: value, Timestamp: time.Now(),
+	})
+}
+
+// acks waits for a number of records that is not known beforehand.
+type acks struct {
+	wg    sync.WaitGroup
+	mu    sync.Mutex
+	first error
+}
+
+func (a *acks) produce(ctx context.Context, out Producer, r *kafka.Record) {
+	a.wg.Add(1)
+	out.Produce(ctx, r, func(_ *kafka.Record, err error) {
+		defer a.wg.Done()
+		if err != nil {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			if a.first == nil {
+				a.first = err
+			}
+		}
+	})
+}
+
+// wait returns nil when all were acknowledged, or the first error. The records end with the context they were produced
+// with.
+func (a *acks) wait() error {
+	a.wg.Wait()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.first
+}

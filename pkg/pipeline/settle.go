@@ -1,0 +1,234 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/pkg/profile"
+	"github.com/postrider/postrider/topics"
+)
+
+// settle writes what follows from an attempt, in an order that matters: the retry or dead-letter record first, and the
+// outcome only when that is acknowledged. The next owner takes an outcome for proof that the delivery was dealt with
+// and drops the record when it reads it again; an outcome without its retry record would be a lost delivery.
+func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgement, v verdict, req *attempt.Request) {
+	row := d.row(c.item, v)
+	row.Attempt = c.d.Attempts + 1
+	row.Result, row.Status, row.Detail = j.Result, resp.Status, safeText(resp.Detail, maxDetail)
+	row.At = c.started
+	row.DurationMS, row.QueueMS = millis(resp.Duration), millis(c.started.Sub(c.arrived))
+	first := c.first()
+	row.First = &first
+	row.URL, row.Generation = redactedURL(c.sub.URL), c.sub.Generation
+	row.Profile = profileName(c.sub, c.tenant)
+	row.ResponseBody = safeText(string(resp.Body), maxBody)
+	row.ResponseTruncated = resp.Truncated || len(resp.Body) > maxBody
+	if req != nil {
+		row.BodySHA256 = bodyHash(req.Body)
+	}
+	d.opts.Metrics.attempts.WithLabelValues(string(j.Result)).Inc()
+	d.opts.Metrics.attemptTime.Observe(resp.Duration.Seconds())
+	d.logAttempt(row)
+	d.sched.release(c.lane)
+
+	if v.reason == outcome.ReasonGone && !d.written(c.item, d.disable(c)) {
+		return
+	}
+	switch v.Verdict {
+	case outcome.Retry:
+		next := copyFor(c.d, v.reason)
+		next.Attempts++
+		next.Parks, next.First, next.Due = 0, first, v.due
+		if !d.write(c.item, d.opts.Topics.waiting(next, time.Now())) {
+			return
+		}
+	case outcome.Dead:
+		if !d.write(c.item, d.deadLetter(c, row)) {
+			return
+		}
+	case outcome.Delivered, outcome.Cancelled, outcome.Parked:
+	}
+	d.record(c.item, row)
+}
+
+// Bounds of texts in outcomes, in bytes.
+const (
+	maxDetail = 512
+	maxBody   = 1 << 10
+)
+
+func (d *Deliverer) deadLetter(c *candidate, row *outcome.Outcome) *kafka.Record {
+	dead := *c.d
+	dead.Attempts, dead.First, dead.Reason = row.Attempt, c.first(), string(row.Reason)
+	dead.Due, dead.Ready, dead.Slot = time.Time{}, time.Time{}, time.Time{}
+	r := encode(d.opts.Topics.Name(topics.DeadLetters), &dead)
+	r.Headers = append(r.Headers,
+		kafka.Header{Key: delivery.HeaderResult, Value: []byte(row.Result)},
+		kafka.Header{Key: delivery.HeaderStatus, Value: []byte(strconv.Itoa(row.Status))},
+		kafka.Header{Key: delivery.HeaderDetail, Value: []byte(row.Detail)})
+	return r
+}
+
+// park puts a delivery back into the retry tiers without an attempt. Only the first park after an attempt is recorded:
+// a breaker that stays open for a day would fill the outcomes with rows that say the same.
+func (d *Deliverer) park(it *item, reason outcome.Reason, due time.Time) {
+	now := time.Now()
+	if soonest := now.Add(minPark); due.Before(soonest) {
+		due = soonest
+	}
+	next := copyFor(it.d, reason)
+	next.Parks++
+	next.Due = ceilMilli(due)
+	d.sched.release(it.lane)
+	if !d.write(it, d.opts.Topics.waiting(next, now)) {
+		return
+	}
+	v := verdict{Verdict: outcome.Parked, reason: reason, due: next.Due}
+	if it.d.Parks > 0 {
+		d.opts.Metrics.verdicts.WithLabelValues(string(v.Verdict), string(v.reason)).Inc()
+		d.finish(it)
+		return
+	}
+	d.record(it, d.row(it, v))
+}
+
+// minPark is the shortest tier: records with less to wait would stand behind others that become ready later.
+const minPark = time.Second
+
+// row starts the outcome of a delivery.
+func (d *Deliverer) row(it *item, v verdict) *outcome.Outcome {
+	dl := it.d
+	row := &outcome.Outcome{
+		Version: outcome.Version, Delivery: dl.ID.Base62(delivery.IDPrefix), Message: dl.Message.Base62(delivery.MessagePrefix),
+		EventID: dl.EventID, EventType: dl.EventType, EventTime: dl.EventTime, Tenant: dl.Tenant, Subscription: dl.Subscription,
+		Trigger: dl.Trigger.Kind, TriggerID: dl.Trigger.ID, Attempt: dl.Attempts, Pass: dl.Pass,
+		Verdict: v.Verdict, Reason: v.reason, Result: outcome.ResultNone, At: time.Now().UTC(),
+		Source: dl.Source, Record: it.at, Registry: dl.Registry,
+	}
+	if !v.due.IsZero() {
+		row.Due = &v.due
+	}
+	return row
+}
+
+// write produces a follow-up record and waits until it is acknowledged.
+func (d *Deliverer) write(it *item, r *kafka.Record) bool {
+	return d.written(it, produceSync(it.lane.owner.p.Context(), d.out, r))
+}
+
+// written deals with the end of a write that the delivery depends on: after an error it is not finished, and its next
+// owner repeats it.
+func (d *Deliverer) written(it *item, err error) bool {
+	if err == nil {
+		return true
+	}
+	d.refusedByKafka(it.lane.owner, err)
+	d.drop(it)
+	return false
+}
+
+// refusedByKafka ends the process if Kafka refused a record for good: going on would leave the delivery unfinished and
+// its partition's commit standing. While the partition is being taken away, errors are expected.
+func (d *Deliverer) refusedByKafka(o *owned, err error) {
+	if o.p.Context().Err() == nil {
+		d.fail(fmt.Errorf("writing for deliveries/%d: %w", o.p.ID, err))
+	}
+}
+
+// record produces the outcome; when it is acknowledged, the state is folded and the delivery is finished.
+func (d *Deliverer) record(it *item, row *outcome.Outcome) {
+	o := it.lane.owner
+	value, err := json.Marshal(row)
+	if err != nil {
+		d.written(it, fmt.Errorf("encoding outcome: %w", err))
+		return
+	}
+	r := &kafka.Record{
+		Topic: d.opts.Topics.Name(topics.Outcomes), Partition: o.p.ID, Key: []byte(row.Subscription.UUID()), Value: value,
+	}
+	d.opts.Metrics.verdicts.WithLabelValues(string(row.Verdict), string(row.Reason)).Inc()
+	d.out.Produce(o.p.Context(), r, func(r *kafka.Record, err error) {
+		if err != nil {
+			d.refusedByKafka(o, err)
+			d.drop(it)
+			return
+		}
+		d.fold(o, row, r.Offset)
+		d.finish(it)
+	})
+}
+
+// finish marks the delivery's offset: everything it promises is acknowledged.
+func (d *Deliverer) finish(it *item) {
+	it.lane.owner.p.Finish(it.at.Offset)
+	d.drop(it)
+}
+
+// drop gives back what a dispatched delivery holds, finished or not.
+func (d *Deliverer) drop(it *item) {
+	o := it.lane.owner
+	d.bytes.Add(-it.size())
+	o.settling.Done()
+	if !o.draining.Load() {
+		d.eased(o)
+	}
+}
+
+// abandon drops a delivery that was dispatched and not attempted, or whose attempt was cut off.
+func (d *Deliverer) abandon(it *item) {
+	d.opts.Metrics.aborted.Inc()
+	d.sched.release(it.lane)
+	d.drop(it)
+}
+
+// buryUndecodable writes a record that is no delivery to the dead letters, as it is.
+func (d *Deliverer) buryUndecodable(o *owned, r *kafka.Record, cause error) {
+	dead := &kafka.Record{Topic: d.opts.Topics.Name(topics.DeadLetters), Key: r.Key, Value: r.Value}
+	dead.Headers = append(dead.Headers, r.Headers...)
+	dead.Headers = append(dead.Headers,
+		kafka.Header{Key: delivery.HeaderReason, Value: []byte(outcome.ReasonUndecodable)},
+		kafka.Header{Key: delivery.HeaderDetail, Value: []byte(safeText(cause.Error(), maxDetail))})
+	o.settling.Add(1)
+	d.opts.Metrics.verdicts.WithLabelValues(string(outcome.Dead), string(outcome.ReasonUndecodable)).Inc()
+	d.opts.Log.Error("record in deliveries is no delivery", "partition", o.p.ID, "offset", r.Offset, "error", cause)
+	d.out.Produce(o.p.Context(), dead, func(_ *kafka.Record, err error) {
+		defer o.settling.Done()
+		if err != nil {
+			d.refusedByKafka(o, err)
+			return
+		}
+		o.p.Finish(r.Offset)
+	})
+}
+
+// logAttempt writes the one wide line per attempt.
+func (d *Deliverer) logAttempt(row *outcome.Outcome) {
+	d.opts.Log.LogAttrs(context.Background(), slog.LevelInfo, "attempt",
+		slog.String("delivery", row.Delivery), slog.String("message", row.Message), slog.String("type", row.EventType),
+		slog.String("tenant", row.Tenant.UUID()), slog.String("subscription", row.Subscription.UUID()),
+		slog.String("url", row.URL), slog.Int("attempt", row.Attempt), slog.Int("pass", row.Pass),
+		slog.String("trigger", string(row.Trigger)), slog.String("result", string(row.Result)),
+		slog.Int("status", row.Status), slog.String("verdict", string(row.Verdict)), slog.String("reason", string(row.Reason)),
+		slog.Float64("duration_ms", row.DurationMS), slog.Float64("queue_ms", row.QueueMS), slog.String("detail", row.Detail))
+}
+
+func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// redactedURL is the URL without userinfo and query, which may hold secrets.
+func redactedURL(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return ""
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}

@@ -1,0 +1,301 @@
+package pipeline
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/backoff"
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/gate"
+	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/pkg/profile"
+	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/pkg/subscription"
+)
+
+// candidate is a delivery with everything that decides about it.
+type candidate struct {
+	*item
+	sub     *subscription.Subscription
+	tenant  *subscription.Tenant
+	profile *profile.Profile
+	policy  subscription.RetryPolicy
+	ep      *endpoint
+	started time.Time
+}
+
+// verdict is what becomes of a delivery.
+type verdict struct {
+	outcome.Verdict
+	reason outcome.Reason
+	due    time.Time
+}
+
+// try takes one delivery through registry, breaker and attempt. It runs in a worker.
+func (d *Deliverer) try(it *item) {
+	o := it.lane.owner
+	d.opts.Metrics.inFlight.Inc()
+	defer d.opts.Metrics.inFlight.Dec()
+	if it.divert {
+		d.park(it, outcome.ReasonWindowFull, time.Now().Add(divertDelay))
+		return
+	}
+	snap, ok := d.confirmed(o, it.d.Registry)
+	if !ok {
+		d.abandon(it)
+		return
+	}
+	c, reason := d.candidate(it, snap)
+	if reason != "" {
+		d.cancelled(it, reason)
+		return
+	}
+	permit, refusal := c.ep.breaker.Allow(time.Now())
+	if permit == nil && !d.lastTry(c) {
+		d.refused(c, refusal)
+		return
+	}
+	d.attempt(c, permit)
+}
+
+// divertDelay is how long a delivery stays away that was diverted because its partition's window is full.
+const divertDelay = 5 * time.Second
+
+// confirmed returns a snapshot that is known to contain every change acknowledged until [maxUnconfirmed] ago, and is no
+// older than the one the delivery was matched with. It waits for one, and reports false once the owner drains.
+func (d *Deliverer) confirmed(o *owned, version int64) (*registry.Snapshot, bool) {
+	if err := d.registry.Wait(o.dispatch, version); err != nil {
+		return nil, false
+	}
+	for counted := false; ; {
+		if o.draining.Load() {
+			return nil, false
+		}
+		if time.Since(d.registry.ConfirmedAt()) <= maxUnconfirmed {
+			return d.registry.Snapshot(), true
+		}
+		if !counted {
+			d.opts.Metrics.unconfirmed.Inc()
+			counted = true
+		}
+		if !pause(o.dispatch, confirmPoll) {
+			return nil, false
+		}
+	}
+}
+
+// confirmPoll is how often a worker looks whether the registry was confirmed meanwhile.
+const confirmPoll = 100 * time.Millisecond
+
+// pause waits, and reports false if ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// candidate looks up what decides about a delivery. Without a subscription that wants it, it returns the reason.
+func (d *Deliverer) candidate(it *item, snap *registry.Snapshot) (*candidate, outcome.Reason) {
+	sub, ok := snap.Subscription(it.d.Subscription)
+	if !ok {
+		return nil, outcome.ReasonDeleted
+	}
+	tenant, ok := snap.Tenant(sub.Tenant)
+	if !ok {
+		return nil, outcome.ReasonDeleted
+	}
+	ep := d.endpoint(it.lane.owner, sub.ID)
+	if sub.Disabled || ep.disabledAt(sub.Generation) {
+		return nil, outcome.ReasonDisabled
+	}
+	c := &candidate{item: it, sub: sub, tenant: tenant, ep: ep}
+	c.profile, _ = d.profiles.Get(profileName(sub, tenant))
+	if c.profile != nil {
+		c.policy = c.profile.RetryFor(sub)
+	}
+	return c, ""
+}
+
+// defaultProfile is the profile of subscriptions whose tenant has none.
+const defaultProfile = "standard"
+
+func profileName(sub *subscription.Subscription, tenant *subscription.Tenant) string {
+	switch {
+	case sub.Profile != "":
+		return sub.Profile
+	case tenant.Profile != "":
+		return tenant.Profile
+	}
+	return defaultProfile
+}
+
+// lastTry reports whether a delivery that the breaker refuses is tried all the same: its age limit is reached, and the
+// breaker delays tries but never takes one away.
+func (d *Deliverer) lastTry(c *candidate) bool {
+	limit, ok := c.ageLimit()
+	return ok && !time.Now().Before(limit)
+}
+
+// ageLimit is when the policy's age limit passes; it reports false without a limit or before the first attempt.
+func (c *candidate) ageLimit() (time.Time, bool) {
+	if c.policy.MaxAge <= 0 || c.d.First.IsZero() {
+		return time.Time{}, false
+	}
+	return c.d.First.Add(c.policy.MaxAge.Std()), true
+}
+
+// refused parks a delivery that the breaker did not let through, or lets it wait for the end of a probe.
+func (d *Deliverer) refused(c *candidate, r gate.Refusal) {
+	if r.Probing {
+		if !d.sched.putBack(c.item) {
+			d.abandon(c.item)
+		} else if !c.ep.breaker.Probing() {
+			d.sched.unblock(c.lane) // the probe ended in between and unblocked nobody
+		}
+		return
+	}
+	due := r.Due
+	if limit, ok := c.ageLimit(); ok && due.After(limit) {
+		due = limit
+	}
+	d.park(c.item, outcome.ReasonBreakerOpen, due)
+}
+
+// attempt makes the request and decides what follows. A nil permit is a last try past the breaker.
+func (d *Deliverer) attempt(c *candidate, permit *gate.Permit) {
+	o := c.lane.owner
+	c.started = time.Now()
+	req, err := d.request(c)
+	var resp attempt.Response
+	if err != nil {
+		resp = attempt.Response{Result: outcome.ResultRequest, Detail: err.Error(), Started: c.started}
+	} else if resp, err = d.client.Do(o.ctx, req); err != nil {
+		if permit != nil {
+			permit.Abandon(time.Now())
+		}
+		d.sched.unblock(c.lane)
+		d.abandon(c.item)
+		return
+	}
+	judged := profile.Judgement{Result: resp.Result}
+	if c.profile != nil {
+		judged = c.profile.Judge(resp.Result, resp.Status)
+	}
+	d.report(c, permit, judged)
+	d.settle(c, resp, judged, d.decide(c, resp, judged), req)
+}
+
+// report tells the breaker and the lane how the attempt went.
+func (d *Deliverer) report(c *candidate, permit *gate.Permit, j profile.Judgement) {
+	failed := j.Result.Unhealthy()
+	changed := permit != nil && permit.Done(failed, time.Now())
+	if changed {
+		d.breakerChanged(c)
+	}
+	switch {
+	case j.Throttle || changed && !failed:
+		d.sched.rampStart(c.lane)
+	case !failed:
+		d.sched.rampUp(c.lane)
+	}
+	d.sched.unblock(c.lane)
+}
+
+var errNoProfile = errors.New("profile does not exist")
+
+func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
+	if c.profile == nil {
+		return nil, fmt.Errorf("profile %q: %w", profileName(c.sub, c.tenant), errNoProfile)
+	}
+	sender, err := d.senders.get(c.sub, c.profile)
+	if err != nil {
+		return nil, err
+	}
+	body, err := sender.AppendBody(make([]byte, 0, len(c.d.Data)+bodyRoom), c.d, c.tenant)
+	if err != nil {
+		return nil, err
+	}
+	return &attempt.Request{
+		Method: http.MethodPost, URL: c.sub.URL, Body: body,
+		Header:  sender.AppendHeaders(nil, c.d, c.started, body),
+		Timeout: c.profile.TimeoutFor(c.sub),
+	}, nil
+}
+
+// bodyRoom is what an envelope adds to the data, in bytes; an estimate, to allocate once.
+const bodyRoom = 512
+
+// decide turns the judgement of an attempt into a verdict.
+func (d *Deliverer) decide(c *candidate, resp attempt.Response, j profile.Judgement) verdict {
+	switch {
+	case j.Success:
+		return verdict{Verdict: outcome.Delivered, reason: outcome.ReasonDelivered}
+	case j.Disable || resp.Disable:
+		return verdict{Verdict: outcome.Dead, reason: outcome.ReasonGone}
+	case resp.AbortMessage:
+		return verdict{Verdict: outcome.Dead, reason: outcome.ReasonAborted}
+	case !j.Retryable:
+		return verdict{Verdict: outcome.Dead, reason: outcome.ReasonNotRetryable}
+	}
+	next := backoff.Next(c.policy, backoff.Input{
+		Attempt: c.d.Attempts - c.d.Base + 1, First: c.first(),
+		Now: c.scheduled().Add(resp.Duration), RetryAfter: resp.RetryAfter, Rand: jitter,
+	})
+	if !next.OK {
+		return verdict{Verdict: outcome.Dead, reason: next.Reason}
+	}
+	return verdict{Verdict: outcome.Retry, reason: next.Reason, due: ceilMilli(next.Due)}
+}
+
+// first is when the first attempt started.
+func (c *candidate) first() time.Time {
+	if c.d.First.IsZero() {
+		return c.started
+	}
+	return c.d.First
+}
+
+// scheduled is when the attempt was meant to start. The next one is counted from there, so that the milliseconds that
+// each try is late do not add up over a ladder of days; unless it was late by more than onTime, after an outage, say.
+func (c *candidate) scheduled() time.Time {
+	if late := c.started.Sub(c.d.Due); !c.d.Due.IsZero() && late >= 0 && late <= onTime {
+		return c.d.Due
+	}
+	return c.started
+}
+
+// onTime is how late a try may start and still count as on schedule: what the retry path promises at p99.
+const onTime = time.Second
+
+// cancelled settles a delivery that nobody wants any more.
+func (d *Deliverer) cancelled(it *item, reason outcome.Reason) {
+	row := d.row(it, verdict{Verdict: outcome.Cancelled, reason: reason})
+	d.sched.release(it.lane)
+	d.record(it, row)
+}
+
+// bodyHash is the digest of a request body for its outcome.
+func bodyHash(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:])
+}
+
+// copyFor returns a copy of the delivery for its next writing: passes rise whenever a record is written again.
+func copyFor(d *delivery.Delivery, reason outcome.Reason) *delivery.Delivery {
+	next := *d
+	next.Pass++
+	next.Reason = string(reason)
+	next.Ready, next.Slot = time.Time{}, time.Time{}
+	return &next
+}
