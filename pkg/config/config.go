@@ -12,6 +12,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/topics"
 )
 
 // Config is the configuration of a process. [Load] returns a validated one; its String shows no secret.
@@ -151,7 +152,7 @@ type Egress struct {
 
 // EventsTopic is the source topic of Postrider's own, without the prefix: HTTP publishing and `postrider send` write to it
 // and the router always reads it, as CloudEvents.
-const EventsTopic = "events"
+const EventsTopic = topics.Events
 
 // AllSources returns the configured sources and, first, the one of Postrider's own topic.
 func (c *Config) AllSources() []Source {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -88,8 +89,14 @@ func paths(keys []key) []string {
 	return all
 }
 
+// plainPath matches the paths that the YAML library can look up; others make it panic.
+var plainPath = regexp.MustCompile(`^\w+(\[\d+\])?(\.\w+(\[\d+\])?)*$`)
+
 // lineOf returns the line of the key at path in a YAML text, 0 if it cannot be told.
 func lineOf(text []byte, path string) int {
+	if !plainPath.MatchString(path) {
+		return 0
+	}
 	p, err := yaml.PathString("$." + path)
 	if err != nil {
 		return 0
