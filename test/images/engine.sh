@@ -9,11 +9,14 @@ engine="" # its process
 
 answers() { docker info >/dev/null 2>&1; }
 
+cgroups() { mountpoint -q /sys/fs/cgroup; }
+
 install() {
-	command -v dockerd >/dev/null && command -v docker >/dev/null && return
+	command -v dockerd >/dev/null && command -v docker >/dev/null &&
+		{ cgroups || command -v cgroupfs-mount >/dev/null; } && return
 	apt-get update -q
 	# RUNLEVEL=1 keeps the package from starting the engine as a service.
-	DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends docker.io
+	DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends docker.io cgroupfs-mount
 	# Newer releases have the client in a package of its own.
 	command -v docker >/dev/null ||
 		DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends docker-cli
@@ -39,6 +42,8 @@ start() {
 		return 1
 	fi
 	install
+	# Where no init system has done so, the engine finds no control groups.
+	cgroups || cgroupfs-mount
 	state=$(mktemp -d)
 	# The containers here use the machine's network, so an engine without a network
 	# of its own will do where the kernel has no bridge or filter.
