@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -33,7 +34,7 @@ func NewClient(c Config, extra ...kgo.Opt) (*kgo.Client, error) {
 		kgo.ProducerLinger(2*time.Millisecond),
 		kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.MaxBufferedRecords(100_000),
-		kgo.RecordPartitioner(newPartitioner(nil)),
+		kgo.RecordPartitioner(newPartitioner(nil)), // Kafka's own, so that keys land where other clients put them
 	)
 	client, err := kgo.NewClient(append(opts, extra...)...)
 	if err != nil {
@@ -42,8 +43,9 @@ func NewClient(c Config, extra ...kgo.Opt) (*kgo.Client, error) {
 	return client, nil
 }
 
-// Reach returns nil once any broker answered, or one error that names the addresses after 10 s.
-func Reach(ctx context.Context, c Config) error {
+// Reach returns nil once a broker answered and all the given topics exist, or one error that says what is missing,
+// after 10 s at most.
+func Reach(ctx context.Context, c Config, topics ...string) error {
 	client, err := NewClient(c)
 	if err != nil {
 		return err
@@ -53,6 +55,19 @@ func Reach(ctx context.Context, c Config) error {
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
 		return fmt.Errorf("reaching Kafka at %v: %w", c.Brokers, err)
+	}
+	details, err := kadm.NewClient(client).ListTopics(ctx, topics...)
+	if err != nil {
+		return fmt.Errorf("listing topics of Kafka at %v: %w", c.Brokers, err)
+	}
+	var missing []string
+	for _, topic := range topics {
+		if !details.Has(topic) {
+			missing = append(missing, topic)
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("topics %v do not exist: run 'postrider topics apply' first", missing)
 	}
 	return nil
 }

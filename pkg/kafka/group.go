@@ -46,10 +46,8 @@ type GroupOptions struct {
 	MaxPartitionBytes int32
 	// CommitEvery is the time between commits; 1 s if 0.
 	CommitEvery time.Duration
-	// Pinned are the topics whose records the stage puts into a partition of its own choice.
-	Pinned  []string
-	Log     *slog.Logger
-	Metrics *Metrics
+	Log         *slog.Logger
+	Metrics     *Metrics
 }
 
 // Group is one member of a consumer group with an exact account of each of its partitions: it commits the lowest
@@ -71,6 +69,7 @@ type Group struct {
 
 	commitSoon chan struct{}
 	joined     atomic.Bool
+	polled     atomic.Int64 // Unix nanoseconds of the last poll's end
 	fatal      chan error
 }
 
@@ -123,7 +122,6 @@ func (g *Group) options() []kgo.Opt {
 		kgo.AdjustFetchOffsetsFn(g.adjustOffsets),
 		kgo.OnPartitionsRevoked(g.onRevoked),
 		kgo.OnPartitionsLost(g.onLost),
-		kgo.RecordPartitioner(newPartitioner(g.opts.Pinned)),
 	}
 	if g.opts.Pattern {
 		opts = append(opts, kgo.ConsumeRegex())
@@ -138,18 +136,17 @@ func (g *Group) options() []kgo.Opt {
 		kgo.SessionTimeout(session), kgo.HeartbeatInterval(session/4))
 }
 
-// Produce sends a record through the member's client. It never gives up while the client is open; promise is called
-// once, in order for records of one partition.
-func (g *Group) Produce(ctx context.Context, r *Record, promise func(*Record, error)) {
-	g.client.Produce(ctx, r, promise)
-}
-
-// Client returns the member's client, for reading other topics by position and for tests.
-func (g *Group) Client() *kgo.Client { return g.client }
-
 // Joined reports whether the member is in its group. It stays true through rebalances and becomes false when the
 // brokers threw the member out.
 func (g *Group) Joined() bool { return g.joined.Load() }
+
+// Polled returns when the poll loop last moved, the zero time before it started. It moves at least once a second.
+func (g *Group) Polled() time.Time {
+	if n := g.polled.Load(); n != 0 {
+		return time.Unix(0, n)
+	}
+	return time.Time{}
+}
 
 // Halted returns why partitions stand still, by topic/partition; empty when all is well. See [Config.OnOutOfRange].
 func (g *Group) Halted() map[string]string {
@@ -168,9 +165,11 @@ func (g *Group) Halted() map[string]string {
 // for the hand-over.
 const maxPoll = 10_000
 
-// Run joins the group, hands over records and commits until ctx ends, then lets the handler drain, commits, leaves the
-// group and waits for what was produced. It returns nil after that, or the first error that the member cannot go on
-// with.
+// pollTimeout ends a poll that found nothing, so that the time of the last poll tells whether the loop moves.
+const pollTimeout = time.Second
+
+// Run joins the group, hands over records and commits until ctx ends, then lets the handler drain, commits and leaves
+// the group. It returns nil after that, or the first error that the member cannot go on with.
 func (g *Group) Run(ctx context.Context) error {
 	polling, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -205,9 +204,6 @@ func (g *Group) leave() {
 	if err := g.client.LeaveGroupContext(ctx); err != nil {
 		g.opts.Log.Warn("leaving group", "group", g.opts.Name, "error", err)
 	}
-	if err := g.client.Flush(ctx); err != nil {
-		g.opts.Log.Warn("flushing producer", "group", g.opts.Name, "error", err)
-	}
 	g.client.Close()
 	g.joined.Store(false)
 }
@@ -215,7 +211,10 @@ func (g *Group) leave() {
 func (g *Group) poll(ctx context.Context) error {
 	defer g.client.AllowRebalance()
 	for ctx.Err() == nil {
-		fetches := g.client.PollRecords(ctx, maxPoll)
+		polling, cancel := context.WithTimeout(ctx, pollTimeout)
+		fetches := g.client.PollRecords(polling, maxPoll)
+		cancel()
+		g.polled.Store(time.Now().UnixNano())
 		if fetches.IsClientClosed() {
 			return errors.New("polling: client was closed")
 		}
@@ -249,7 +248,7 @@ func (g *Group) fetchErrors(ctx context.Context, fetches kgo.Fetches) (fatal err
 	fetches.EachError(func(topic string, partition int32, err error) {
 		var loss *kgo.ErrDataLoss
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
 		case errors.Is(err, kerr.OffsetOutOfRange) || errors.As(err, &loss):
 			if p := g.partition(topic, partition); p != nil {
 				p.halt(fmt.Sprintf("the log was cut under the reader: %v", err))

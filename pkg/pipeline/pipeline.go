@@ -36,7 +36,7 @@ import (
 )
 
 // Producer writes records. Promise is called once per record, in order for the records of one partition, and not
-// from the goroutine of the caller; it must not block. [kafka.Group] is one.
+// from the goroutine of the caller; it must not block. [kafka.Producer] is one.
 type Producer interface {
 	Produce(ctx context.Context, r *kafka.Record, promise func(*kafka.Record, error))
 }

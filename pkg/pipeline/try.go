@@ -70,7 +70,7 @@ const divertDelay = 5 * time.Second
 // confirmed returns a snapshot that is known to contain every change acknowledged until [maxUnconfirmed] ago, and is no
 // older than the one the delivery was matched with. It waits for one, and reports false once the owner drains.
 func (d *Deliverer) confirmed(o *owned, version int64) (*registry.Snapshot, bool) {
-	if err := d.registry.Wait(o.dispatch, version); err != nil {
+	if d.registry.Snapshot().Version() < version && d.registry.Wait(o.dispatch, version) != nil {
 		return nil, false
 	}
 	for counted := false; ; {

@@ -1,0 +1,187 @@
+// Package app assembles the roles of a process out of the configuration: which stage reads what, with which clients and
+// bounds. The wiring of each role stands in its own file; this one holds what they share.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/postrider/postrider/pkg/config"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/pipeline"
+	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/topics"
+)
+
+// Options are what a process may have beside its configuration. The zero value works.
+type Options struct {
+	Log     *slog.Logger
+	Metrics prometheus.Registerer
+	// Attempter makes the attempts; nil makes them over HTTP.
+	Attempter pipeline.Attempter
+}
+
+// App is what the roles of one process share: the configuration, one view of the registry, metrics.
+type App struct {
+	conf   *config.Config
+	opts   Options
+	topics pipeline.Topics
+
+	registryLog  *kafka.Log
+	view         *registry.View
+	kafkaMetrics *kafka.Metrics
+	metrics      *pipeline.Metrics
+	roles        []*Role
+}
+
+// Role is one role of a process: a stage with its consumer group.
+type Role struct {
+	Name string
+	// run works until ctx ends, then drains.
+	run   func(ctx context.Context) error
+	group *kafka.Group
+}
+
+// New reaches Kafka, checks that the topics exist and replays the registry. Its error is one line that says what is
+// wrong.
+func New(ctx context.Context, conf *config.Config, opts Options) (*App, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &App{
+		conf: conf, opts: opts, topics: pipeline.Topics{Prefix: conf.Kafka.Prefix},
+		kafkaMetrics: kafka.NewMetrics(opts.Metrics), metrics: pipeline.NewMetrics(opts.Metrics),
+	}
+	if err := kafka.Reach(ctx, conf.Kafka, a.ownTopics()...); err != nil {
+		return nil, err
+	}
+	var err error
+	if a.registryLog, err = kafka.OpenLog(conf.Kafka, a.topics.Name(topics.Registry)); err != nil {
+		return nil, err
+	}
+	if a.view, err = registry.Open(ctx, a.registryLog, registry.Options{Log: opts.Log, Metrics: opts.Metrics}); err != nil {
+		a.registryLog.Close()
+		return nil, fmt.Errorf("replaying the registry: %w", err)
+	}
+	return a, nil
+}
+
+func (a *App) ownTopics() []string {
+	names := []string{
+		topics.Rejected, topics.Routed, topics.Registry, topics.Deliveries, topics.DeadLetters, topics.Outcomes,
+		topics.EndpointStates,
+	}
+	for i, name := range names {
+		names[i] = a.topics.Name(name)
+	}
+	return append(names, a.topics.RetryTopics()...)
+}
+
+// View returns the registry as this process sees it.
+func (a *App) View() *registry.View { return a.view }
+
+// Run runs the roles that were made until ctx ends or one of them cannot go on. When ctx ends every role drains: it
+// starts nothing more, lets what is in flight end within its drain time, commits and leaves its group. The view of the
+// registry outlives them, so that nothing is sent on an old one.
+func (a *App) Run(ctx context.Context) error {
+	viewing, stopViewing := context.WithCancel(context.WithoutCancel(ctx))
+	viewed := make(chan error, 1)
+	go func() { viewed <- a.view.Run(viewing) }()
+	work, working := errgroup.WithContext(ctx)
+	for _, r := range a.roles {
+		work.Go(func() error {
+			a.opts.Log.Info("role started", "role", r.Name)
+			if err := r.run(working); err != nil {
+				return fmt.Errorf("%s: %w", r.Name, err)
+			}
+			a.opts.Log.Info("role ended", "role", r.Name)
+			return nil
+		})
+	}
+	err := work.Wait()
+	stopViewing()
+	if viewErr := <-viewed; err == nil && viewErr != nil && !errors.Is(viewErr, context.Canceled) {
+		err = fmt.Errorf("following the registry: %w", viewErr)
+	}
+	a.registryLog.Close()
+	return err
+}
+
+// maxPollAge is how long a poll loop may stand still before the process counts as dead: several times the second in
+// which it moves even when there is nothing to read.
+const maxPollAge = 30 * time.Second
+
+// Live returns an error if a role's poll loop stands still.
+func (a *App) Live() error {
+	for _, r := range a.roles {
+		if at := r.group.Polled(); !at.IsZero() && time.Since(at) > maxPollAge {
+			return fmt.Errorf("%s: poll loop has not moved since %s", r.Name, at.Format(time.RFC3339))
+		}
+	}
+	return nil
+}
+
+// Ready returns nil once every role has joined its group and has no partition halted; the registry was replayed before.
+// It stays so through rebalances.
+func (a *App) Ready() error {
+	for _, r := range a.roles {
+		if !r.group.Joined() {
+			return fmt.Errorf("%s: not in its consumer group", r.Name)
+		}
+		for partition, reason := range r.group.Halted() {
+			return fmt.Errorf("%s: partition %s is halted: %s", r.Name, partition, reason)
+		}
+	}
+	return nil
+}
+
+// flushTimeout bounds the wait for the last acknowledgements when a role ends.
+const flushTimeout = 5 * time.Second
+
+// role makes a role of a handler: its group runs until ctx ends or the handler fails.
+func (a *App) role(name string, group *kafka.Group, out *kafka.Producer, failed <-chan error, start, stop func()) {
+	run := func(ctx context.Context) error {
+		ctx, cancel := context.WithCancelCause(ctx)
+		defer cancel(nil)
+		go func() {
+			select {
+			case err := <-failed:
+				cancel(err)
+			case <-ctx.Done():
+			}
+		}()
+		start()
+		err := group.Run(ctx)
+		stop()
+		flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+		defer done()
+		if closeErr := out.Close(flush); closeErr != nil {
+			a.opts.Log.Warn("ending role", "role", name, "error", closeErr)
+		}
+		return err
+	}
+	a.roles = append(a.roles, &Role{Name: name, run: run, group: group})
+}
+
+// failures returns a function that keeps the first error, and the channel that has it.
+func failures() (func(error), <-chan error) {
+	ch := make(chan error, 1)
+	return func(err error) {
+		select {
+		case ch <- err:
+		default: // the first one ends the role
+		}
+	}, ch
+}
+
+func (a *App) groupOptions(role string, topics ...string) kafka.GroupOptions {
+	return kafka.GroupOptions{
+		Name: a.conf.Kafka.Prefix + role, Topics: topics, Log: a.opts.Log.With("role", role), Metrics: a.kafkaMetrics,
+	}
+}

@@ -1,0 +1,84 @@
+package app
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/postrider/postrider/configs"
+	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/config"
+	"github.com/postrider/postrider/pkg/egress"
+	"github.com/postrider/postrider/pkg/gate"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/pipeline"
+	"github.com/postrider/postrider/pkg/profile"
+	"github.com/postrider/postrider/topics"
+)
+
+// AddDeliverer adds the role that makes attempts:
+//
+//	deliveries ──▶ group "deliverer" ──▶ lanes ──▶ workers ──▶ breaker ──▶ HTTPS endpoint
+//	endpoint-states, outcomes ──▶ (at take-over)       ├──▶ retry.<tier> or deadletters
+//	                                                   ├──▶ outcomes
+//	                                                   └──▶ endpoint-states
+func (a *App) AddDeliverer() error {
+	profiles, err := Profiles(a.conf)
+	if err != nil {
+		return err
+	}
+	client := a.opts.Attempter
+	if client == nil {
+		transport, err := egress.New(EgressConfig(a.conf))
+		if err != nil {
+			return fmt.Errorf("egress: %w", err)
+		}
+		client = attempt.New(transport)
+	}
+	out, err := kafka.NewProducer(a.conf.Kafka, a.topics.Name(topics.Outcomes), a.topics.Name(topics.EndpointStates))
+	if err != nil {
+		return err
+	}
+	fail, failed := failures()
+	c := a.conf.Deliverer
+	deliverer := pipeline.NewDeliverer(pipeline.DelivererOptions{
+		Topics: a.topics, Workers: c.Workers, MaxBytes: int64(c.MaxInFlightBytes), LaneQueue: c.LaneQueue,
+		LaneConcurrency: c.LaneConcurrency, Drain: c.Drain, Window: c.Window,
+		Breaker: gate.Config{
+			Failures: c.Breaker.Failures, OpenFor: c.Breaker.OpenFor, MaxOpenFor: c.Breaker.MaxOpen,
+			Probes: c.Breaker.Probes, RampRate: float64(c.Breaker.RampRate),
+		},
+		Log: a.opts.Log, Metrics: a.metrics,
+	}, a.view, profiles, client, out, kafka.NewReader(a.conf.Kafka), fail)
+	group, err := kafka.NewGroup(a.conf.Kafka, a.groupOptions("deliverer", a.topics.Name(topics.Deliveries)), deliverer)
+	if err != nil {
+		return err
+	}
+	a.role("deliverer", group, out, failed, deliverer.Start, deliverer.Stop)
+	return nil
+}
+
+// Profiles loads the built-in profiles and those of the configured directory, which win.
+func Profiles(conf *config.Config) (profile.Set, error) {
+	set, err := profile.Load(configs.Profiles)
+	if err != nil || conf.ProfilesDir == "" {
+		return set, err
+	}
+	own, err := profile.Load(os.DirFS(conf.ProfilesDir))
+	if err != nil {
+		return set, fmt.Errorf("profiles_dir: %w", err)
+	}
+	return set.With(own), nil
+}
+
+// EgressConfig is what endpoints may be, for the transport and for checking URLs at write.
+func EgressConfig(conf *config.Config) egress.Config {
+	c := conf.Egress
+	out := egress.Config{
+		AllowHTTP: c.AllowHTTP, AllowInternalNames: len(c.AllowNetworks) > 0,
+		AllowNetworks: c.AllowNetworks, DenyNetworks: c.DenyNetworks, AnyPort: c.AnyPort, MaxIdleConns: c.MaxIdleConns,
+	}
+	for _, p := range c.Ports {
+		out.Ports = append(out.Ports, uint16(p)) //nolint:gosec // validated: 1 to 65535
+	}
+	return out
+}

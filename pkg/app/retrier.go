@@ -1,0 +1,32 @@
+package app
+
+import (
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/pipeline"
+)
+
+// waitingFetch is how much of a waiting partition is in memory: a fetch, in bytes. There are eight times as many
+// partitions of retry tiers as of deliveries.
+const waitingFetch = 64 << 10
+
+// AddRetrier adds the role that moves records back to deliveries when they are due:
+//
+//	retry.1s … retry.24h ──▶ group "retrier" ──▶ timer ──▶ the next tier, or deliveries
+func (a *App) AddRetrier() error {
+	out, err := kafka.NewProducer(a.conf.Kafka)
+	if err != nil {
+		return err
+	}
+	fail, failed := failures()
+	retrier := pipeline.NewRetrier(pipeline.RetrierOptions{
+		Topics: a.topics, Buffer: a.conf.Retrier.Buffer, Log: a.opts.Log, Metrics: a.metrics,
+	}, out, fail)
+	opts := a.groupOptions("retrier", a.topics.RetryTopics()...)
+	opts.MaxWait, opts.MaxPartitionBytes = a.conf.Retrier.FetchMaxWait, waitingFetch
+	group, err := kafka.NewGroup(a.conf.Kafka, opts, retrier)
+	if err != nil {
+		return err
+	}
+	a.role("retrier", group, out, failed, retrier.Start, retrier.Stop)
+	return nil
+}

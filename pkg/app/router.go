@@ -1,0 +1,107 @@
+package app
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/postrider/postrider/pkg/config"
+	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/pipeline"
+)
+
+// AddRouter adds the role that expands events into deliveries:
+//
+//	source topics ──▶ group "router" ──▶ decoder of the topic's source ──▶ registry snapshot ──▶ deliveries
+//	                                                                                        ├──▶ rejected
+//	                                                                                        └──▶ routed
+func (a *App) AddRouter() error {
+	sources, err := newSources(a.conf.AllSources())
+	if err != nil {
+		return err
+	}
+	out, err := kafka.NewProducer(a.conf.Kafka)
+	if err != nil {
+		return err
+	}
+	fail, failed := failures()
+	router := pipeline.NewRouter(pipeline.RouterOptions{
+		Topics: a.topics, Decoder: sources.decoder, MaxExpansions: a.conf.Router.MaxExpansions,
+		Log: a.opts.Log, Metrics: a.metrics,
+	}, a.view, out, fail)
+	opts := a.groupOptions("router", sources.topics...)
+	opts.Pattern = sources.pattern
+	group, err := kafka.NewGroup(a.conf.Kafka, opts, router)
+	if err != nil {
+		return err
+	}
+	a.role("router", group, out, failed, func() {}, func() {})
+	return nil
+}
+
+// sources finds the decoder of a topic.
+type sources struct {
+	topics  []string
+	pattern bool
+	exact   map[string]*event.Decoder
+	regexps []sourcePattern
+}
+
+type sourcePattern struct {
+	re      *regexp.Regexp
+	decoder *event.Decoder
+}
+
+func newSources(conf []config.Source) (*sources, error) {
+	s := &sources{exact: map[string]*event.Decoder{}}
+	for _, c := range conf {
+		decoder, err := event.NewDecoder(c.Source)
+		if err != nil {
+			return nil, fmt.Errorf("sources: %s: %w", c.Name, err)
+		}
+		for _, topic := range c.Topics {
+			s.topics = append(s.topics, topic)
+			s.exact[topic] = decoder
+		}
+		if c.Pattern == "" {
+			continue
+		}
+		re, err := regexp.Compile("^(?:" + c.Pattern + ")$")
+		if err != nil {
+			return nil, fmt.Errorf("sources: %s: pattern: %w", c.Name, err)
+		}
+		s.regexps = append(s.regexps, sourcePattern{re, decoder})
+	}
+	if len(s.regexps) > 0 {
+		s.pattern = true
+		s.topics = []string{s.expression()}
+	}
+	return s, nil
+}
+
+// expression is the one regular expression that stands for all topics and patterns: a group reads either names or
+// patterns, not both.
+func (s *sources) expression() string {
+	var parts []string
+	for _, topic := range s.topics {
+		parts = append(parts, regexp.QuoteMeta(topic))
+	}
+	for _, p := range s.regexps {
+		parts = append(parts, strings.TrimSuffix(strings.TrimPrefix(p.re.String(), "^"), "$"))
+	}
+	return "^(?:" + strings.Join(parts, "|") + ")$"
+}
+
+// decoder returns the decoder of a topic: of the source that names it, or of the first whose pattern matches.
+func (s *sources) decoder(topic string) *event.Decoder {
+	if d := s.exact[topic]; d != nil {
+		return d
+	}
+	for _, p := range s.regexps {
+		if p.re.MatchString(topic) {
+			return p.decoder
+		}
+	}
+	return nil
+}
