@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/net/http2"
+
 	"github.com/postrider/postrider/pkg/backoff"
 	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/outcome"
@@ -113,6 +115,11 @@ func isTLS(err error) bool {
 }
 
 func isReset(err error) bool {
+	// net/http's own type of this error is not exported; it knows how to become the one of x/net.
+	var stream http2.StreamError
+	if errors.As(err, &stream) && stream.Code != http2.ErrCodeProtocol {
+		return true
+	}
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNABORTED) || errors.Is(err, net.ErrClosed)
 }
