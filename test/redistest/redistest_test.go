@@ -12,7 +12,15 @@ import (
 	"github.com/postrider/postrider/test/redistest"
 )
 
-func TestMain(m *testing.M) { os.Exit(redistest.Main(m)) }
+func TestMain(m *testing.M) {
+	redis.SetLogger(silent{})
+	os.Exit(redistest.Main(m))
+}
+
+// silent drops what the client says about the server that a test has killed.
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 func TestRedisSharedAnswers(t *testing.T) {
 	t.Parallel()
