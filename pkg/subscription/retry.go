@@ -46,7 +46,7 @@ func (p RetryPolicy) Validate() error {
 		return fmt.Errorf("maxAge: %s, want 0 (no limit) to %s", p.MaxAge, MaxRetryAge)
 	}
 	if p.Kind != RetryList && p.MaxTries == 0 && p.MaxAge == 0 {
-		return fmt.Errorf("maxTries: a %s policy needs maxTries or maxAge", p.Kind)
+		return fmt.Errorf("maxTries: 0 without maxAge, want one of them for kind %s", p.Kind)
 	}
 	return nil
 }
