@@ -197,9 +197,10 @@ func (p *problems) headers(headers map[string]string, profile string, rules Rule
 			p.add(field, "is the same header as %s", other)
 		}
 		seen[strings.ToLower(name)] = name
-		p.check(field, validateHeader(name, headers[name]))
-		if rules.ReservedHeader != nil && rules.ReservedHeader(profile, name) {
-			p.add(field, "profile %s sets it itself", profile)
+		if err := validateHeader(name, headers[name]); err != nil {
+			p.check(field, err)
+		} else if rules.ReservedHeader != nil && rules.ReservedHeader(profile, name) {
+			p.add(field, "is not a subscription's to set under profile %s", profile)
 		}
 	}
 }
