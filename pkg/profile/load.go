@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/postrider/postrider/pkg/subscription"
 )
 
 // Default is the profile of tenants that name none.
@@ -51,13 +53,23 @@ func Load(fsys fs.FS) (Set, error) {
 
 func parse(raw []byte) (*Profile, error) {
 	p := new(Profile)
-	if err := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict()).Decode(p); err != nil {
+	decoder := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict(), yaml.CustomUnmarshaler(unmarshalDuration))
+	if err := decoder.Decode(p); err != nil {
 		return nil, err
 	}
 	if err := p.resolve(); err != nil {
 		return nil, err
 	}
 	return p, nil
+}
+
+// unmarshalDuration names the text that is wrong: the decoder adds no line to errors of types that read themselves.
+func unmarshalDuration(d *subscription.Duration, raw []byte) error {
+	text := strings.Trim(strings.TrimSpace(string(raw)), `"'`)
+	if err := d.UnmarshalText([]byte(text)); err != nil {
+		return fmt.Errorf("%q is no duration: want, for example, 30s or 1m30s", text)
+	}
+	return nil
 }
 
 // Get returns the profile of that name; the empty name stands for [Default].
