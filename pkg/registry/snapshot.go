@@ -111,6 +111,9 @@ func (s *Snapshot) SubscriptionsOf(tenant, from ident.ID) iter.Seq[*subscription
 // Count returns the number of tenants and of subscriptions, disabled ones included.
 func (s *Snapshot) Count() (tenants, subscriptions int) { return s.tenants.Len(), s.subscriptions.Len() }
 
+// CountOf returns how many subscriptions the tenant has, disabled ones included.
+func (s *Snapshot) CountOf(tenant ident.ID) int { return s.index.Count(tenant) }
+
 // parseID reads the UUID form or the base62 form with the prefix.
 func parseID(prefix, name string) (ident.ID, error) {
 	if id, err := ident.ParseUUID(name); err == nil {
