@@ -22,7 +22,7 @@ import (
 // Timeouts of tests. An attempt that is to end at its deadline gets short; what it may take on a busy machine is
 // generous, and still far below what the hostile endpoints would like.
 const (
-	short    = 250 * time.Millisecond
+	short    = 500 * time.Millisecond
 	generous = 20 * time.Second
 )
 

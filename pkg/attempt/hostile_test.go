@@ -139,7 +139,7 @@ func TestEndpointsThatHang(t *testing.T) {
 			res := do(t, client(t), &attempt.Request{URL: url, Timeout: short, Body: make([]byte, tc.size)})
 			require.Equal(t, outcome.ResultTimeout, res.Result, res.Detail)
 			require.Equal(t, tc.status, res.Status)
-			require.Equal(t, "timed out after 250ms while "+tc.detail, res.Detail)
+			require.Equal(t, "timed out after 500ms while "+tc.detail, res.Detail)
 			require.GreaterOrEqual(t, res.Duration, short)
 		})
 	}
@@ -172,7 +172,11 @@ func TestTenGigabytes(t *testing.T) {
 		require.Equal(t, outcome.ResultSuccess, res.Result, res.Detail)
 		require.True(t, res.Truncated)
 		require.Len(t, res.Body, attempt.MaxBody)
-		require.Less(t, sent.Load(), int64(64<<20), "more than socket buffers and windows was taken")
+		if http2 {
+			require.LessOrEqual(t, sent.Load(), int64(256<<10), "more than the stream's window was taken")
+		} else {
+			require.Less(t, sent.Load(), int64(64<<20), "more than socket buffers was taken")
+		}
 	}
 }
 

@@ -109,6 +109,25 @@ func TestDialRefusesWhatNamesResolveTo(t *testing.T) {
 	require.Equal(t, 1, l.count(), "the name leads to the listener")
 }
 
+// TestMixedAnswers: of several addresses only those that are allowed are connected to.
+func TestMixedAnswers(t *testing.T) {
+	l := listen(t)
+	z := &zone{addrs: map[string][]netip.Addr{"mixed.example.com.": {
+		netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.1"),
+	}}}
+	other, err := net.Listen("tcp", fmt.Sprintf("127.0.0.2:%d", l.port()))
+	require.NoError(t, err)
+	inside := count(t, other)
+	config := egress.Config{
+		AllowHTTP: true, Ports: []uint16{l.port()}, Resolver: z.resolver(),
+		AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")},
+	}
+	err = dial(t, config, fmt.Sprintf("http://mixed.example.com:%d/", l.port()))
+	require.Error(t, err, "the listener speaks no HTTP")
+	require.Equal(t, 1, l.count())
+	require.Zero(t, inside.count(), "an address that is not allowed was connected to")
+}
+
 func TestProxyOfTheEnvironmentIsIgnored(t *testing.T) {
 	l := listen(t)
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY"} {

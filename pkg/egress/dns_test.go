@@ -100,6 +100,12 @@ func listen(t *testing.T) *hitListener {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return count(t, l)
+}
+
+// count accepts on l until the test ends.
+func count(t *testing.T, l net.Listener) *hitListener {
+	t.Helper()
 	h := &hitListener{Listener: l, done: make(chan struct{})}
 	go h.accept()
 	t.Cleanup(func() { l.Close(); <-h.done })

@@ -21,6 +21,14 @@ const (
 	pingTimeout = 5 * time.Second
 )
 
+// Flow-control windows of HTTP/2: what an endpoint may send that nobody has read yet. A stream's is the 64 KiB that an
+// attempt reads at most, doubled so that a window update is never waited for; Go's own 4 MiB would be what a hostile
+// endpoint may fill per attempt.
+const (
+	streamWindow = 128 << 10
+	connWindow   = 1 << 20
+)
+
 // Transport carries attempts to endpoints over HTTP/1.1 and HTTP/2. It follows no redirect, decompresses nothing and
 // takes no proxy from the environment.
 type Transport struct {
@@ -51,7 +59,10 @@ func New(c Config) (*Transport, error) {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: MaxResponseHeaderBytes,
 		Protocols:              new(http.Protocols),
-		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout: pingAfter, PingTimeout: pingTimeout,
+			MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow,
+		},
 	}
 	t.Protocols.SetHTTP1(true)
 	t.Protocols.SetHTTP2(!c.DisableHTTP2)
