@@ -1,12 +1,26 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/postrider/postrider/pkg/config"
+	"github.com/postrider/postrider/pkg/kafka"
 )
+
+// exitChanges is the exit code of a plan that has something to change, as of similar tools: 0 is nothing to do, 1 an error.
+const exitChanges = 2
+
+// exitCode is an error that says nothing and ends the process with its number.
+type exitCode int
+
+// Error implements error.
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// ExitCode returns the number, for main.
+func (e exitCode) ExitCode() int { return int(e) }
 
 // loadConfig returns the configuration of cmd: the file of --config (or POSTRIDER_CONFIG), the environment, and the flags
 // that config.AddFlags registered, on root or on cmd itself.
@@ -16,4 +30,29 @@ func loadConfig(cmd *cobra.Command) (*config.Config, error) {
 		path = f.Value.String()
 	}
 	return config.Load(path, cmd.Flags(), os.Environ())
+}
+
+// loadReachable is loadConfig for commands that need Kafka: it fails with one clear line if no broker answers.
+func loadReachable(cmd *cobra.Command) (*config.Config, error) {
+	cfg, err := loadConfig(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if err := kafka.Reach(cmd.Context(), cfg.Kafka); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
+
+// outputFlag adds -o to cmd and returns where its value will be; [checkOutput] checks it.
+func outputFlag(cmd *cobra.Command) *string {
+	return cmd.Flags().StringP("output", "o", "text", "how to print: text or json")
+}
+
+// checkOutput refuses an output that is neither text nor json.
+func checkOutput(output string) error {
+	if output != "text" && output != "json" {
+		return fmt.Errorf("--output: %q: want text or json", output)
+	}
+	return nil
 }
