@@ -47,9 +47,12 @@ func TestRequestOnTheWire(t *testing.T) {
 	res := do(t, client(t), &attempt.Request{
 		URL: "http://" + addr + "/a%20b?x=%2F", Body: []byte("{}"),
 		Header: []sign.Header{
-			{Name: "Content-Type", Value: "application/json"}, {Name: "User-Agent", Value: "Postrider/1"},
-			{Name: "X-DIXA-SIGNATURE", Value: "t=1,v1=2"}, {Name: "webhook-id", Value: "msg_1"},
-			{Name: "X-Many", Value: "1"}, {Name: "X-Many", Value: "2"},
+			{Name: "Content-Type", Value: "application/json"},
+			{Name: "User-Agent", Value: "Postrider/1"},
+			{Name: "X-DIXA-SIGNATURE", Value: "t=1,v1=2"},
+			{Name: "webhook-id", Value: "msg_1"},
+			{Name: "X-Many", Value: "1"},
+			{Name: "X-Many", Value: "2"},
 		},
 	})
 	require.Equal(t, outcome.ResultSuccess, res.Result, res.Detail)

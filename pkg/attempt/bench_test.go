@@ -73,8 +73,10 @@ func BenchmarkDo(b *testing.B) {
 
 	body := bytes.Repeat([]byte("x"), 1024)
 	header := []sign.Header{
-		{Name: "Content-Type", Value: "application/json"}, {Name: "User-Agent", Value: "Postrider/1"},
-		{Name: "webhook-id", Value: "msg_00000000000000000000000001"}, {Name: "webhook-timestamp", Value: "1614265330"},
+		{Name: "Content-Type", Value: "application/json"},
+		{Name: "User-Agent", Value: "Postrider/1"},
+		{Name: "webhook-id", Value: "msg_00000000000000000000000001"},
+		{Name: "webhook-timestamp", Value: "1614265330"},
 		{Name: "webhook-signature", Value: "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="},
 	}
 	plain, err := http.NewRequestWithContext(b.Context(), http.MethodPost, url, nil)

@@ -67,15 +67,18 @@ func TestLadders(t *testing.T) {
 	}{
 		"Standard Webhooks, exact": {
 			standardWebhooks, nil,
-			[]time.Duration{5 * s, 5 * m, 30 * m, 2 * h, 5 * h, 10 * h, 14 * h, 20 * h, 24 * h}, outcome.ReasonExhausted,
+			[]time.Duration{5 * s, 5 * m, 30 * m, 2 * h, 5 * h, 10 * h, 14 * h, 20 * h, 24 * h},
+			outcome.ReasonExhausted,
 		},
 		"Standard Webhooks, shortest jitter": {
 			standardWebhooks, fixedRand(0),
-			[]time.Duration{4 * s, 4 * m, 24 * m, 96 * m, 4 * h, 8 * h, 672 * m, 16 * h, 1152 * m}, outcome.ReasonExhausted,
+			[]time.Duration{4 * s, 4 * m, 24 * m, 96 * m, 4 * h, 8 * h, 672 * m, 16 * h, 1152 * m},
+			outcome.ReasonExhausted,
 		},
 		"Svix": {
 			svix, fixedRand(0.9),
-			[]time.Duration{5 * s, 5 * m, 30 * m, 2 * h, 5 * h, 10 * h, 10 * h}, outcome.ReasonExhausted,
+			[]time.Duration{5 * s, 5 * m, 30 * m, 2 * h, 5 * h, 10 * h, 10 * h},
+			outcome.ReasonExhausted,
 		},
 		"Dixa A: up to 3 more tries, a minute apart": {dixaA, nil, []time.Duration{m, m, m}, outcome.ReasonExhausted},
 		"flexEngage, longest jitter: for up to an hour": {
@@ -91,16 +94,21 @@ func TestLadders(t *testing.T) {
 			outcome.ReasonExpired,
 		},
 		"one try": {
-			subscription.RetryPolicy{Kind: subscription.RetryFixed, Interval: duration(m), MaxTries: 1}, nil, nil,
+			subscription.RetryPolicy{Kind: subscription.RetryFixed, Interval: duration(m), MaxTries: 1},
+			nil, nil,
 			outcome.ReasonExhausted,
 		},
 		"a list cut by tries": {
-			subscription.RetryPolicy{Kind: subscription.RetryList, List: list(s, m, h), MaxTries: 3}, nil,
-			[]time.Duration{s, m}, outcome.ReasonExhausted,
+			subscription.RetryPolicy{Kind: subscription.RetryList, List: list(s, m, h), MaxTries: 3},
+			nil,
+			[]time.Duration{s, m},
+			outcome.ReasonExhausted,
 		},
 		"a list cut by age": {
-			subscription.RetryPolicy{Kind: subscription.RetryList, List: list(s, m, h), MaxAge: duration(m + s)}, nil,
-			[]time.Duration{s, m}, outcome.ReasonExpired,
+			subscription.RetryPolicy{Kind: subscription.RetryList, List: list(s, m, h), MaxAge: duration(m + s)},
+			nil,
+			[]time.Duration{s, m},
+			outcome.ReasonExpired,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -83,7 +83,9 @@ func TestProfilesThatDoNotLoad(t *testing.T) {
 		{minimal + "headers: {X-A: \"${tenant}\"}\n", "unknown variable"},
 		{minimal + "headers: {\"X A\": b}\n", "no header name"},
 		{minimal + "userAgent: \"a\\nb\"\n", "userAgent"},
-		{"", ""}, {"- a\n", ""}, {"\t", ""},
+		{"", ""},
+		{"- a\n", ""},
+		{"\t", ""},
 	} {
 		_, err := profile.Load(fstest.MapFS{"x.yaml": {Data: []byte(tc.file)}})
 		require.Error(t, err, tc.file)
