@@ -33,7 +33,9 @@ func TestRetryPolicyErrorsNameTheField(t *testing.T) {
 		policy policy
 		want   string // start of the error; empty for a valid policy
 	}{
-		{fixed(same), ""}, {list(same), ""}, {exponential(same), ""},
+		{fixed(same), ""},
+		{list(same), ""},
+		{exponential(same), ""},
 		{fixed(func(p *policy) { p.MaxTries, p.MaxAge = 0, 30*d }), ""},
 		{fixed(func(p *policy) { p.MaxTries = 100 }), ""},
 		{exponential(func(p *policy) { p.Factor, p.MaxInterval = 1.5, 7*d }), ""},
