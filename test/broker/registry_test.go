@@ -226,3 +226,32 @@ func TestKafkaRegistryChangeIsSeenWithin2s(t *testing.T) {
 	require.Less(t, slowest, 2*time.Second)
 	t.Logf("the slowest of %d changes was seen %s after its acknowledgement", len(latest), slowest)
 }
+
+// TestKafkaRegistryIsNotConfirmedWhileTheBrokerIsAway freezes the only broker: the confirmed instant stands still, so
+// that deliverers stop, and moves again when the broker is back.
+func TestKafkaRegistryIsNotConfirmedWhileTheBrokerIsAway(t *testing.T) {
+	cluster := kafkatest.Start(t, kafkatest.Options{})
+	r := registryTopic{cfg: kafka.Config{Brokers: cluster.Brokers()}, topic: "registry"}
+	client, err := kafka.NewClient(r.cfg)
+	require.NoError(t, err)
+	defer client.Close()
+	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, r.topic)
+	require.NoError(t, err)
+	v := r.view(t)
+	require.NoError(t, cluster.Pause(0))
+	frozen := time.Now()
+	select { // three times what a deliverer tolerates
+	case <-time.After(4500 * time.Millisecond):
+	case <-t.Context().Done():
+	}
+	require.False(t, v.ConfirmedAt().After(frozen))
+	require.NoError(t, cluster.Resume(0))
+	resumed := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for !v.ConfirmedAt().After(resumed) {
+		require.NoError(t, ctx.Err(), "not confirmed since the broker is back")
+		_ = v.Sync(ctx)
+	}
+	t.Logf("confirmed again %s after the broker was back", time.Since(resumed))
+}
