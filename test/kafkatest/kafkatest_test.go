@@ -2,9 +2,9 @@ package kafkatest_test
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"os"
 	"testing"
 	"time"
@@ -29,14 +29,15 @@ func TestKafkaSharedCarriesARecord(t *testing.T) {
 	t.Parallel()
 	brokers := kafkatest.Shared(t)
 	require.Equal(t, brokers, kafkatest.Shared(t))
-	createTopic(t, "kafkatest-shared", 1, kgo.SeedBrokers(brokers...))
-	carry(t, "kafkatest-shared", "first", kgo.SeedBrokers(brokers...))
+	topic := "kafkatest-" + rand.Text() // the broker may outlive this run
+	kafkatest.CreateTopic(t, topic, 1, nil, kgo.SeedBrokers(brokers...))
+	carry(t, topic, "first", kgo.SeedBrokers(brokers...))
 }
 
 func TestKafkaKeepsItsDataOverARestart(t *testing.T) {
 	t.Parallel()
 	c := kafkatest.Start(t, kafkatest.Options{Properties: map[string]string{"num.partitions": "7"}})
-	createTopic(t, "kept", -1, c.ClientOpts()...)
+	kafkatest.CreateTopic(t, "kept", -1, nil, c.ClientOpts()...)
 	require.Len(t, describe(t, "kept", c).Partitions, 7, "the extra property")
 	produce(t, "kept", "before", c.ClientOpts()...)
 	addresses := c.Brokers()
@@ -55,7 +56,7 @@ func TestKafkaOfThreeSurvivesTheLossOfOne(t *testing.T) {
 	t.Parallel()
 	c := kafkatest.Start(t, kafkatest.Options{Brokers: 3})
 	require.Len(t, c.Brokers(), 3)
-	createTopic(t, "replicated", 1, c.ClientOpts()...)
+	kafkatest.CreateTopic(t, "replicated", 1, nil, c.ClientOpts()...)
 	leader := int(describe(t, "replicated", c).Partitions[0].Leader) - 1
 
 	require.NoError(t, c.Kill(leader))
@@ -73,7 +74,7 @@ func TestKafkaAsksForTheRightPassword(t *testing.T) {
 				TLS:  true,
 				SASL: &kafkatest.SASL{Mechanism: mechanism, User: "rider", Password: `pa"ss\word`},
 			})
-			createTopic(t, "guarded", 1, c.ClientOpts()...)
+			kafkatest.CreateTopic(t, "guarded", 1, nil, c.ClientOpts()...)
 			carry(t, "guarded", "secret", c.ClientOpts()...)
 
 			wrong := plain.Auth{User: c.User(), Pass: "wrong"}.AsMechanism()
@@ -124,16 +125,6 @@ func carry(t *testing.T, topic, value string, opts ...kgo.Opt) {
 	t.Helper()
 	produce(t, topic, value, opts...)
 	require.Equal(t, value, consume(t, topic, opts...))
-}
-
-// createTopic makes a topic with the cluster's own replication.
-func createTopic(t *testing.T, topic string, partitions int32, opts ...kgo.Opt) {
-	t.Helper()
-	adm, ctx := admin(t, opts...)
-	_, err := adm.CreateTopic(ctx, partitions, -1, nil, topic)
-	if !errors.Is(err, kerr.TopicAlreadyExists) {
-		require.NoError(t, err)
-	}
 }
 
 func describe(t *testing.T, topic string, c *kafkatest.Cluster) kadm.TopicDetail {
