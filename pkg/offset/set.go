@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/bits"
+	"slices"
 )
 
 // MaxMetadata is the largest commit metadata, in bytes: what brokers accept unless offset.metadata.max.bytes says
@@ -14,8 +16,8 @@ import (
 const MaxMetadata = 4096
 
 // SafeSpan is the distance between a commit and the highest finished offset that always fits [MaxMetadata], whatever
-// the pattern: a bitmap of that many bits in base64, behind the prefix.
-const SafeSpan = (MaxMetadata-prefixLen)/4*3*8 - 8*binary.MaxVarintLen64
+// the pattern: a bitmap of that many bits, four base64 characters for three bytes, behind the prefix.
+const SafeSpan = (MaxMetadata - prefixLen) / 4 * 3 * 8
 
 const (
 	// prefix names the format; a commit of another program has other metadata, which reads as nothing finished.
@@ -24,49 +26,53 @@ const (
 	prefixLen    = 5
 )
 
-// maxDecodedSpan bounds what metadata may make a reader allocate: no writer produces more than 4,096 bytes of runs.
-const maxDecodedSpan = 1 << 26
-
 // ErrMetadata is wrapped by errors of [DecodeMetadata].
 var ErrMetadata = errors.New("malformed commit metadata")
 
-// Set is a set of offsets at or above a base. The zero Set is empty.
+// Set is a set of offsets, kept as runs, so that neither a gap in the log nor hostile metadata decides how much memory
+// it takes. The zero Set is empty.
 type Set struct {
-	base  int64
-	words []uint64
+	runs []run // ascending, and apart from one another
 }
 
-// NewSet returns the set of the given offsets, none of which may be below base.
-func NewSet(base int64, offsets ...int64) Set {
-	s := Set{base: base}
-	for _, o := range offsets {
-		s.add(o)
+// run is the offsets from ≤ o < to.
+type run struct{ from, to int64 }
+
+// NewSet returns the set of the given offsets.
+func NewSet(offsets ...int64) Set {
+	var s Set
+	for _, o := range slices.Sorted(slices.Values(offsets)) {
+		s.add(o, o+1)
 	}
 	return s
 }
 
-func (s *Set) add(offset int64) {
-	i := offset - s.base
-	if i < 0 {
+// add puts in the offsets from ≤ o < to; from must not be below the start of the last run.
+func (s *Set) add(from, to int64) {
+	if n := len(s.runs); n > 0 && from <= s.runs[n-1].to {
+		s.runs[n-1].to = max(s.runs[n-1].to, to)
 		return
 	}
-	for int64(len(s.words)) <= i/64 {
-		s.words = append(s.words, 0)
-	}
-	s.words[i/64] |= 1 << (i % 64)
+	s.runs = append(s.runs, run{from, to})
 }
 
 // Contains reports whether offset is in the set.
 func (s Set) Contains(offset int64) bool {
-	i := offset - s.base
-	return i >= 0 && i/64 < int64(len(s.words)) && s.words[i/64]&(1<<(i%64)) != 0
+	// The first run that ends above offset is the only one that may hold it.
+	i, _ := slices.BinarySearchFunc(s.runs, offset, func(r run, o int64) int {
+		if r.to <= o {
+			return -1
+		}
+		return 1
+	})
+	return i < len(s.runs) && s.runs[i].from <= offset
 }
 
 // Len returns how many offsets are in the set.
-func (s Set) Len() int {
-	n := 0
-	for _, w := range s.words {
-		n += bits.OnesCount64(w)
+func (s Set) Len() int64 {
+	n := int64(0)
+	for _, r := range s.runs {
+		n += r.to - r.from
 	}
 	return n
 }
@@ -74,48 +80,33 @@ func (s Set) Len() int {
 // All yields the offsets of the set, ascending.
 func (s Set) All() iter.Seq[int64] {
 	return func(yield func(int64) bool) {
-		for i, w := range s.words {
-			for w != 0 {
-				bit := bits.TrailingZeros64(w)
-				if !yield(s.base + int64(i)*64 + int64(bit)) {
+		for _, r := range s.runs {
+			for o := r.from; o < r.to; o++ {
+				if !yield(o) {
 					return
 				}
-				w &= w - 1
 			}
 		}
 	}
 }
 
-// above returns the members at or above offset.
-func (s Set) above(offset int64) Set {
-	out := Set{base: offset}
-	for o := range s.All() {
-		if o >= offset {
-			out.add(o)
+// within returns the members from ≤ o < to.
+func (s Set) within(from, to int64) Set {
+	var out Set
+	for _, r := range s.runs {
+		if r.to > from && r.from < to {
+			out.add(max(r.from, from), min(r.to, to))
 		}
 	}
 	return out
 }
 
-// below returns the members below offset.
-func (s Set) below(offset int64) Set {
-	out := Set{base: s.base}
-	for o := range s.All() {
-		if o < offset {
-			out.add(o)
-		}
+// end is one more than the highest member; 0 for an empty set.
+func (s Set) end() int64 {
+	if len(s.runs) == 0 {
+		return 0
 	}
-	return out
-}
-
-// span is one more than the distance from the base to the highest member; 0 for an empty set.
-func (s Set) span() int64 {
-	for i := len(s.words) - 1; i >= 0; i-- {
-		if s.words[i] != 0 {
-			return int64(i)*64 + int64(64-bits.LeadingZeros64(s.words[i]))
-		}
-	}
-	return 0
+	return s.runs[len(s.runs)-1].to
 }
 
 // EncodeMetadata writes the finished offsets above a commit as text for the commit's metadata, in the shorter of two
@@ -123,54 +114,40 @@ func (s Set) span() int64 {
 // set does not fit, its offsets beyond [SafeSpan] are left out, a new owner repeats them, and complete is false. A set
 // that spans no more than [SafeSpan] always fits.
 func (c Commit) EncodeMetadata() (text string, complete bool) {
-	set := c.Finished
-	if set.base != c.Offset {
-		set = set.above(c.Offset)
-	}
-	if set.span() == 0 {
-		return "", true
-	}
-	if text := set.encode(); len(text) <= MaxMetadata {
+	set := c.Finished.within(c.Offset, math.MaxInt64)
+	if text := set.encode(c.Offset); len(text) <= MaxMetadata {
 		return text, true
 	}
-	return set.below(c.Offset + SafeSpan).encode(), false
+	return set.within(c.Offset, c.Offset+SafeSpan).encode(c.Offset), false
 }
 
-func (s Set) encode() string {
-	raw, prefix := encodeRuns(s), prefixRuns
-	if n := s.span()/8 + 1; int64(len(raw)) > n {
-		raw, prefix = encodeBitmap(s), prefixBitmap
+// encode writes a set of members at or above base.
+func (s Set) encode(base int64) string {
+	if len(s.runs) == 0 {
+		return ""
+	}
+	raw, prefix := s.appendRuns(nil, base), prefixRuns
+	if size := (s.end()-base-1)/8 + 1; int64(len(raw)) > size {
+		raw, prefix = s.bitmap(base, size), prefixBitmap
 	}
 	return prefix + base64.RawStdEncoding.EncodeToString(raw)
 }
 
-func encodeBitmap(s Set) []byte {
-	raw := make([]byte, 0, len(s.words)*8)
-	for _, w := range s.words {
-		raw = binary.LittleEndian.AppendUint64(raw, w)
+func (s Set) appendRuns(raw []byte, base int64) []byte {
+	for _, r := range s.runs {
+		raw = binary.AppendUvarint(raw, uint64(r.from-base)) //nolint:gosec // members are not below the base
+		raw = binary.AppendUvarint(raw, uint64(r.to-r.from)) //nolint:gosec // runs are not empty
+		base = r.to
 	}
-	return raw[:(s.span()+7)/8]
+	return raw
 }
 
-func encodeRuns(s Set) []byte {
-	var raw []byte
-	at, run := s.base, int64(0) // at: end of what is written; run: length of the finished run open there
+func (s Set) bitmap(base, size int64) []byte {
+	raw := make([]byte, size)
 	for o := range s.All() {
-		if o == at+run {
-			if run == 0 {
-				raw = binary.AppendUvarint(raw, 0)
-			}
-			run++
-			continue
-		}
-		if run > 0 {
-			raw = binary.AppendUvarint(raw, uint64(run))
-			at += run
-		}
-		raw = binary.AppendUvarint(raw, uint64(o-at))
-		at, run = o, 1
+		raw[(o-base)/8] |= 1 << ((o - base) % 8)
 	}
-	return binary.AppendUvarint(raw, uint64(run))
+	return raw
 }
 
 // DecodeMetadata reads what [Commit.EncodeMetadata] wrote for a commit at the given offset. Text in no format of
@@ -178,7 +155,7 @@ func encodeRuns(s Set) []byte {
 // does not decode is an error that wraps [ErrMetadata].
 func DecodeMetadata(offset int64, text string) (Set, error) {
 	if len(text) < prefixLen {
-		return Set{base: offset}, nil
+		return Set{}, nil
 	}
 	decode := decodeRuns
 	switch text[:prefixLen] {
@@ -186,7 +163,7 @@ func DecodeMetadata(offset int64, text string) (Set, error) {
 	case prefixBitmap:
 		decode = decodeBitmap
 	default:
-		return Set{base: offset}, nil
+		return Set{}, nil
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(text[prefixLen:])
 	if err != nil {
@@ -196,29 +173,35 @@ func DecodeMetadata(offset int64, text string) (Set, error) {
 }
 
 func decodeBitmap(base int64, raw []byte) (Set, error) {
-	s := Set{base: base, words: make([]uint64, (len(raw)+7)/8)}
+	var s Set
 	for i, b := range raw {
-		s.words[i/8] |= uint64(b) << (i % 8 * 8)
+		for ; b != 0; b &= b - 1 {
+			o := base + int64(i)*8 + int64(bits.TrailingZeros8(b))
+			if o+1 <= base {
+				return Set{}, fmt.Errorf("%w: bitmap ends beyond the largest offset", ErrMetadata)
+			}
+			s.add(o, o+1)
+		}
 	}
 	return s, nil
 }
 
 func decodeRuns(base int64, raw []byte) (Set, error) {
-	s := Set{base: base}
+	var s Set
 	at, finished := base, false
 	for len(raw) > 0 {
-		run, n := binary.Uvarint(raw)
-		if n <= 0 || run > maxDecodedSpan || at-base+int64(run) > maxDecodedSpan {
+		length, n := binary.Uvarint(raw)
+		if n <= 0 || length > math.MaxInt64 {
 			return Set{}, fmt.Errorf("%w: run length", ErrMetadata)
 		}
-		raw = raw[n:]
-		if finished {
-			for o := at; o < at+int64(run); o++ {
-				s.add(o)
-			}
+		end := at + int64(length)
+		if end < at {
+			return Set{}, fmt.Errorf("%w: run ends beyond the largest offset", ErrMetadata)
 		}
-		at += int64(run)
-		finished = !finished
+		if finished && length > 0 {
+			s.add(at, end)
+		}
+		raw, at, finished = raw[n:], end, !finished
 	}
 	return s, nil
 }

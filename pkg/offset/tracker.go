@@ -8,6 +8,7 @@ package offset
 
 import (
 	"errors"
+	"math"
 	"slices"
 	"sync"
 )
@@ -28,7 +29,7 @@ type Tracker struct {
 	next int64
 	// finished counts the finished entries at and after head.
 	finished int
-	// skip holds the offsets above the start that an earlier owner finished.
+	// skip holds the offsets that an earlier owner finished, until they are read again.
 	skip Set
 	// dirty says that the commit changed since it was last taken.
 	dirty bool
@@ -55,6 +56,9 @@ func (t *Tracker) Begin(offset int64) bool {
 	}
 	t.next = offset + 1
 	done := t.skip.Contains(offset)
+	if t.next >= t.skip.end() {
+		t.skip = Set{} // all of it is read again
+	}
 	if done && t.head == len(t.entries) {
 		t.dirty = true // nothing is in flight below it, the commit moves past it
 		return false
@@ -94,16 +98,25 @@ func (t *Tracker) Finish(offset int64) error {
 	return nil
 }
 
+// spareEntries is how many entries of 16 bytes a tracker keeps room for after a backlog is gone.
+const spareEntries = 1024
+
 // advance moves the head over finished entries and gives the memory back once half of it is behind the head.
 func (t *Tracker) advance() {
 	for t.head < len(t.entries) && t.entries[t.head].done {
 		t.head++
 		t.finished--
 	}
-	if t.head > 64 && t.head*2 > len(t.entries) {
+	live := t.entries[t.head:]
+	switch {
+	case t.head <= 64 || t.head <= len(live):
+		return
+	case cap(t.entries) > 4*len(live)+spareEntries:
+		t.entries = slices.Clone(live)
+	default:
 		t.entries = slices.Delete(t.entries, 0, t.head)
-		t.head = 0
 	}
+	t.head = 0
 }
 
 // Revoke ends the account: from now on [Tracker.Begin] hands out nothing and [Tracker.Finish] refuses. It returns the
@@ -117,9 +130,9 @@ func (t *Tracker) Revoke() Commit {
 
 // Commit is what may be committed for a partition.
 type Commit struct {
-	// Offset is the lowest offset that is not finished: where a new owner starts reading.
+	// Offset is where a new owner starts reading: everything below it is finished.
 	Offset int64
-	// Finished are the finished offsets above Offset.
+	// Finished are the finished offsets at or above Offset.
 	Finished Set
 }
 
@@ -146,21 +159,20 @@ func (t *Tracker) Touch() {
 }
 
 func (t *Tracker) commit() Commit {
-	if t.head == len(t.entries) {
-		return Commit{Offset: t.next, Finished: t.skip.above(t.next)}
+	c := Commit{Offset: t.next}
+	if t.head < len(t.entries) {
+		c.Offset = t.entries[t.head].offset
 	}
-	low := t.entries[t.head].offset
-	set := Set{base: low}
 	for _, e := range t.entries[t.head:] {
 		if e.done {
-			set.add(e.offset)
+			c.Finished.add(e.offset, e.offset+1)
 		}
 	}
 	// What an earlier owner finished and this one has not read yet stays finished.
-	for o := range t.skip.above(t.next).All() {
-		set.add(o)
+	for _, r := range t.skip.within(t.next, math.MaxInt64).runs {
+		c.Finished.add(r.from, r.to)
 	}
-	return Commit{Offset: low, Finished: set}
+	return c
 }
 
 // Lowest returns the lowest offset in flight, and false if nothing is.
