@@ -18,24 +18,6 @@ import (
 // maxNodes bounds what one file may hold: aliases of aliases can make a short file stand for a huge one.
 const maxNodes = 5_000_000
 
-// FileError is what is wrong at one place of a file.
-type FileError struct {
-	File         string
-	Line, Column int // from 1; 0 if unknown
-	// Field is the path of the field, for example "tenants[0].subscriptions[2].url"; empty for the whole file.
-	Field string
-	// Detail says what is wrong and what is allowed.
-	Detail string
-}
-
-// Error implements error.
-func (e *FileError) Error() string {
-	if e.Field == "" {
-		return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Detail)
-	}
-	return fmt.Sprintf("%s:%d:%d: %s: %s", e.File, e.Line, e.Column, e.Field, e.Detail)
-}
-
 // yamlReader fills structs from YAML and keeps going after an error, so that all are told at once. It remembers where
 // every field stands.
 type yamlReader struct {
@@ -165,19 +147,6 @@ func (r *yamlReader) alias(n *ast.AliasNode, to reflect.Value, path string) {
 	r.value(target, to, path)
 }
 
-// position returns where n begins: the library's token of fields is the colon of the first.
-func position(n ast.Node) *token.Position {
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		if len(n.Values) > 0 && !n.IsFlowStyle {
-			return n.Values[0].Key.GetToken().Position
-		}
-	case *ast.MappingValueNode:
-		return n.Key.GetToken().Position
-	}
-	return n.GetToken().Position
-}
-
 // mapping returns the pairs of n.
 func (r *yamlReader) mapping(n ast.Node, path string) []*ast.MappingValueNode {
 	switch n := n.(type) {
@@ -281,22 +250,4 @@ func (r *yamlReader) plain(n ast.Node, to reflect.Value, path string) {
 	if err != nil {
 		r.fail(position(n), path, "%q: want a number", text)
 	}
-}
-
-// describe says what n is, without its content, which may be a secret.
-func describe(n ast.Node) string {
-	switch n.(type) {
-	case *ast.MappingNode, *ast.MappingValueNode:
-		return "fields"
-	case *ast.SequenceNode:
-		return "a list"
-	}
-	return "a single value"
-}
-
-func join(path, name string) string {
-	if path == "" {
-		return name
-	}
-	return path + "." + name
 }
