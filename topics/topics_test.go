@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -204,10 +205,7 @@ func TestDeadLetterSchema(t *testing.T) {
 		Source: delivery.Position{Topic: "dixa.events", Partition: 1, Offset: 2}, Registry: 9,
 	}
 	object := func(d delivery.Delivery) map[string]any {
-		headers := map[string]string{}
-		for name, v := range d.Headers() {
-			headers[name] = v
-		}
+		headers := maps.Collect(d.Headers())
 		return map[string]any{"key": d.Subscription, "headers": headers, "value": json.RawMessage(`{"a":1}`)}
 	}
 	require.NoError(t, check(t, schema, object(d)))

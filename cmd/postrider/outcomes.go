@@ -132,7 +132,10 @@ func (p *outcomePrinter) print(value []byte, keep func(*outcome.Outcome) bool) e
 	}
 	if !p.headed {
 		p.headed = true
-		fmt.Fprintf(p.out, outcomeLine, "TIME", "VERDICT", "REASON", "STATUS", "MS", "ATTEMPT", "TYPE", "SUBSCRIPTION", "DELIVERY")
+		_, err := fmt.Fprintf(p.out, outcomeLine, "TIME", "VERDICT", "REASON", "STATUS", "MS", "ATTEMPT", "TYPE", "SUBSCRIPTION", "DELIVERY")
+		if err != nil {
+			return err
+		}
 	}
 	status := string(o.Result)
 	switch {

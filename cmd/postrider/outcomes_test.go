@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -116,7 +115,7 @@ func TestTopicsCommand(t *testing.T) {
 	t.Setenv("POSTRIDER_KAFKA_PREFIX", "new.")
 	out, _, err = runKafkaCmd(t, newTopicsCmd(), "", "plan", "--partitions", "2")
 	var code interface{ ExitCode() int }
-	require.True(t, errors.As(err, &code), "%v", err)
+	require.ErrorAs(t, err, &code)
 	require.Equal(t, 2, code.ExitCode())
 	require.Regexp(t, `(?m)^\+ new\.deliveries +2 partitions, 1 replicas, delete, 9 d$`, out)
 	require.Regexp(t, `(?m)^\+ new\.registry +1 partitions, 1 replicas, compact$`, out)

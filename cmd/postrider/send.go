@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/tidwall/gjson"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postrider/postrider/pkg/config"
@@ -140,11 +141,11 @@ func (s *sender) stream(ctx context.Context, r io.Reader) error {
 }
 
 func (s *sender) readFile(path string, round int, each func(*kgo.Record, int) error) error {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // who runs the command names the file
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	return s.read(f, round, each)
 }
 
@@ -237,6 +238,9 @@ func (s *sender) send(ctx context.Context, r *kgo.Record) error {
 	s.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
 		if err != nil {
 			err = fmt.Errorf("producing to %s: %w", s.opts.topic, err)
+			if errors.Is(err, kerr.UnknownTopicOrPartition) {
+				err = fmt.Errorf("%w: create the topic, or run \"postrider topics apply\" for those of Postrider's own", err)
+			}
 			s.failed.CompareAndSwap(nil, &err)
 			return
 		}
@@ -250,8 +254,8 @@ func (s *sender) finish(ctx context.Context, err error) error {
 	if flushErr := s.client.Flush(ctx); err == nil {
 		err = flushErr
 	}
-	if failed := s.failed.Load(); err == nil && failed != nil {
-		err = *failed
+	if failed := s.failed.Load(); failed != nil {
+		err = *failed // whatever line was read when it came to light
 	}
 	s.progress.end(s.opts.topic, time.Since(s.start))
 	return err

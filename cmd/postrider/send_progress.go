@@ -26,7 +26,7 @@ type sendProgress struct {
 
 func newSendProgress(out io.Writer) *sendProgress {
 	p := &sendProgress{out: out, told: time.Now()}
-	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) { //nolint:gosec // a descriptor fits an int
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		p.bar = progressbar.NewOptions(-1, progressbar.OptionSetWriter(out), progressbar.OptionSetDescription("sending"),
 			progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("events"),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
@@ -52,7 +52,7 @@ func (p *sendProgress) add() {
 	}
 	if time.Since(p.told) >= plainEvery {
 		p.told = time.Now()
-		fmt.Fprintf(p.out, "%d events sent\n", p.done)
+		p.say("%d events sent\n", p.done)
 	}
 }
 
@@ -63,5 +63,8 @@ func (p *sendProgress) end(topic string, took time.Duration) {
 	if p.bar != nil {
 		_ = p.bar.Finish() // as in add
 	}
-	fmt.Fprintf(p.out, "%d events sent to %s in %s\n", p.done, topic, took.Round(time.Millisecond))
+	p.say("%d events sent to %s in %s\n", p.done, topic, took.Round(time.Millisecond))
 }
+
+// say writes a line. That it cannot be written is no reason to stop sending.
+func (p *sendProgress) say(format string, args ...any) { _, _ = fmt.Fprintf(p.out, format, args...) }

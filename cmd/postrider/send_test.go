@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -109,7 +110,7 @@ func TestSendCloudEventsFromStandardInput(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, stderr, "2 events sent to postrider.events")
 	r := consumeRecords(t, cfg, "postrider.events", 2)[0]
-	require.Equal(t, event, string(r.Value))
+	require.Empty(t, cmp.Diff(event, string(r.Value)), "byte for byte")
 	require.Equal(t, "acme", string(r.Key))
 	require.Equal(t, []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json")}}, r.Headers)
 }
@@ -136,6 +137,14 @@ func TestSendRefuses(t *testing.T) {
 		_, _, err := runKafkaCmd(t, newSendCmd(), "", strings.Fields(tt.args)...)
 		require.ErrorContains(t, err, tt.want)
 	}
+}
+
+func TestSendToATopicThatDoesNotExist(t *testing.T) {
+	kafkaCmdEnv(t)
+	_, stderr, err := runKafkaCmd(t, newSendCmd(), "", "--source", "dixa", "--topic", "nowhere", demoFile(t))
+	require.ErrorContains(t, err, "producing to nowhere: UNKNOWN_TOPIC_OR_PARTITION")
+	require.ErrorContains(t, err, "create the topic")
+	require.Contains(t, stderr, "0 events sent")
 }
 
 func TestUnreachableKafkaIsOneLine(t *testing.T) {

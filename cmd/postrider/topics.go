@@ -113,7 +113,7 @@ var marks = map[kafka.TopicAction]string{
 
 // printPlan writes a plan for people: one line a topic, then its settings.
 func printPlan(out io.Writer, plan kafka.TopicsPlan) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	w := &strings.Builder{}
 	count := map[kafka.TopicAction]int{}
 	for _, t := range plan.Topics {
 		count[t.Action]++
@@ -129,7 +129,11 @@ func printPlan(out io.Writer, plan kafka.TopicsPlan) error {
 	}
 	fmt.Fprintf(w, "%d to create, %d to alter, %d as declared, %d refused.\n", count[kafka.TopicCreate], count[kafka.TopicAlter],
 		count[kafka.TopicKeep], count[kafka.TopicRefuse])
-	return w.Flush()
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	if _, err := io.WriteString(table, w.String()); err != nil {
+		return err
+	}
+	return table.Flush()
 }
 
 func summary(t kafka.TopicPlan) string {

@@ -86,7 +86,7 @@ func change(ctx context.Context, admin *kadm.Client, t TopicPlan, checkOnly bool
 func create(ctx context.Context, admin *kadm.Client, t TopicPlan, checkOnly bool) error {
 	configs := make(map[string]*string, len(t.Changes))
 	for _, c := range t.Changes {
-		configs[c.Key] = kadm.StringPtr(c.To)
+		configs[c.Key] = new(c.To)
 	}
 	call := admin.CreateTopics
 	if checkOnly {
@@ -106,7 +106,7 @@ func create(ctx context.Context, admin *kadm.Client, t TopicPlan, checkOnly bool
 func alter(ctx context.Context, admin *kadm.Client, t TopicPlan, checkOnly bool) error {
 	changes := make([]kadm.AlterConfig, 0, len(t.Changes))
 	for _, c := range t.Changes {
-		changes = append(changes, kadm.AlterConfig{Op: kadm.SetConfig, Name: c.Key, Value: kadm.StringPtr(c.To)})
+		changes = append(changes, kadm.AlterConfig{Op: kadm.SetConfig, Name: c.Key, Value: new(c.To)})
 	}
 	call := admin.AlterTopicConfigs
 	if checkOnly {

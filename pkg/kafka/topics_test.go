@@ -183,7 +183,7 @@ func TestPlanSaysWhatTheClusterCannotDo(t *testing.T) {
 		resp := create.ResponseKind().(*kmsg.CreateTopicsResponse)
 		r := kmsg.NewCreateTopicsResponseTopic()
 		r.Topic, r.ErrorCode = "p.audit", kerr.PolicyViolation.Code
-		r.ErrorMessage = kadm.StringPtr("retention is too long")
+		r.ErrorMessage = new("retention is too long")
 		resp.Topics = append(resp.Topics, r)
 		return resp, nil, true
 	})
