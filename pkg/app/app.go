@@ -34,7 +34,7 @@ type App struct {
 	topics pipeline.Topics
 
 	registryLog  *kafka.Log
-	view         *registry.View
+	view         *registry.View // nil until a role needs it
 	kafkaMetrics *kafka.Metrics
 	metrics      *pipeline.Metrics
 	roles        []*Role
@@ -48,8 +48,7 @@ type Role struct {
 	group *kafka.Group
 }
 
-// New reaches Kafka, checks that the topics exist and replays the registry. Its error is one line that says what is
-// wrong.
+// New reaches Kafka and checks that the topics exist. Its error is one line that says what is wrong.
 func New(ctx context.Context, conf *config.Config, opts Options) (*App, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
@@ -61,15 +60,25 @@ func New(ctx context.Context, conf *config.Config, opts Options) (*App, error) {
 	if err := kafka.Reach(ctx, conf.Kafka, a.ownTopics()...); err != nil {
 		return nil, err
 	}
-	var err error
-	if a.registryLog, err = kafka.OpenLog(conf.Kafka, a.topics.Name(topics.Registry)); err != nil {
+	return a, nil
+}
+
+// View returns the registry as the roles of this process see it. The first call replays it.
+func (a *App) View(ctx context.Context) (*registry.View, error) {
+	if a.view != nil {
+		return a.view, nil
+	}
+	log, err := kafka.OpenLog(a.conf.Kafka, a.topics.Name(topics.Registry))
+	if err != nil {
 		return nil, err
 	}
-	if a.view, err = registry.Open(ctx, a.registryLog, registry.Options{Log: opts.Log, Metrics: opts.Metrics}); err != nil {
-		a.registryLog.Close()
+	view, err := registry.Open(ctx, log, registry.Options{Log: a.opts.Log, Metrics: a.opts.Metrics})
+	if err != nil {
+		log.Close()
 		return nil, fmt.Errorf("replaying the registry: %w", err)
 	}
-	return a, nil
+	a.registryLog, a.view = log, view
+	return view, nil
 }
 
 func (a *App) ownTopics() []string {
@@ -83,16 +92,11 @@ func (a *App) ownTopics() []string {
 	return append(names, a.topics.RetryTopics()...)
 }
 
-// View returns the registry as this process sees it.
-func (a *App) View() *registry.View { return a.view }
-
 // Run runs the roles that were made until ctx ends or one of them cannot go on. When ctx ends every role drains: it
 // starts nothing more, lets what is in flight end within its drain time, commits and leaves its group. The view of the
 // registry outlives them, so that nothing is sent on an old one.
 func (a *App) Run(ctx context.Context) error {
-	viewing, stopViewing := context.WithCancel(context.WithoutCancel(ctx))
-	viewed := make(chan error, 1)
-	go func() { viewed <- a.view.Run(viewing) }()
+	stopFollowing := a.follow(ctx)
 	work, working := errgroup.WithContext(ctx)
 	for _, r := range a.roles {
 		work.Go(func() error {
@@ -104,13 +108,25 @@ func (a *App) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	err := work.Wait()
-	stopViewing()
-	if viewErr := <-viewed; err == nil && viewErr != nil && !errors.Is(viewErr, context.Canceled) {
-		err = fmt.Errorf("following the registry: %w", viewErr)
+	return errors.Join(work.Wait(), stopFollowing())
+}
+
+// follow keeps the registry's view up to date until the returned function is called.
+func (a *App) follow(ctx context.Context) (stop func() error) {
+	if a.view == nil {
+		return func() error { return nil }
 	}
-	a.registryLog.Close()
-	return err
+	viewing, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	viewed := make(chan error, 1)
+	go func() { viewed <- a.view.Run(viewing) }()
+	return func() error {
+		cancel()
+		defer a.registryLog.Close()
+		if err := <-viewed; err != nil && !errors.Is(err, context.Canceled) {
+			return fmt.Errorf("following the registry: %w", err)
+		}
+		return nil
+	}
 }
 
 // maxPollAge is how long a poll loop may stand still before the process counts as dead: several times the second in

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -21,7 +22,11 @@ import (
 //	endpoint-states, outcomes ──▶ (at take-over)       ├──▶ retry.<tier> or deadletters
 //	                                                   ├──▶ outcomes
 //	                                                   └──▶ endpoint-states
-func (a *App) AddDeliverer() error {
+func (a *App) AddDeliverer(ctx context.Context) error {
+	view, err := a.View(ctx)
+	if err != nil {
+		return err
+	}
 	profiles, err := Profiles(a.conf)
 	if err != nil {
 		return err
@@ -48,7 +53,7 @@ func (a *App) AddDeliverer() error {
 			Probes: c.Breaker.Probes, RampRate: float64(c.Breaker.RampRate),
 		},
 		Log: a.opts.Log, Metrics: a.metrics,
-	}, a.view, profiles, client, out, kafka.NewReader(a.conf.Kafka), fail)
+	}, view, profiles, client, out, kafka.NewReader(a.conf.Kafka), fail)
 	group, err := kafka.NewGroup(a.conf.Kafka, a.groupOptions("deliverer", a.topics.Name(topics.Deliveries)), deliverer)
 	if err != nil {
 		return err

@@ -22,7 +22,7 @@ func (a *App) AddRetrier() error {
 		Topics: a.topics, Buffer: a.conf.Retrier.Buffer, Log: a.opts.Log, Metrics: a.metrics,
 	}, out, fail)
 	opts := a.groupOptions("retrier", a.topics.RetryTopics()...)
-	opts.MaxWait, opts.MaxPartitionBytes = a.conf.Retrier.FetchMaxWait, waitingFetch
+	opts.MaxPartitionBytes = waitingFetch
 	group, err := kafka.NewGroup(a.conf.Kafka, opts, retrier)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
@@ -16,7 +17,11 @@ import (
 //	source topics ──▶ group "router" ──▶ decoder of the topic's source ──▶ registry snapshot ──▶ deliveries
 //	                                                                                        ├──▶ rejected
 //	                                                                                        └──▶ routed
-func (a *App) AddRouter() error {
+func (a *App) AddRouter(ctx context.Context) error {
+	view, err := a.View(ctx)
+	if err != nil {
+		return err
+	}
 	sources, err := newSources(a.conf.AllSources())
 	if err != nil {
 		return err
@@ -29,7 +34,7 @@ func (a *App) AddRouter() error {
 	router := pipeline.NewRouter(pipeline.RouterOptions{
 		Topics: a.topics, Decoder: sources.decoder, MaxExpansions: a.conf.Router.MaxExpansions,
 		Log: a.opts.Log, Metrics: a.metrics,
-	}, a.view, out, fail)
+	}, view, out, fail)
 	opts := a.groupOptions("router", sources.topics...)
 	opts.Pattern = sources.pattern
 	group, err := kafka.NewGroup(a.conf.Kafka, opts, router)

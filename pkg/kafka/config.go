@@ -41,6 +41,9 @@ type Config struct {
 	// OnOutOfRange says what happens when a committed offset is not in the log any more: stop (default) leaves the
 	// partition unread, unready and alerting; earliest goes on at the start of the log. Neither skips what exists.
 	OnOutOfRange string `yaml:"on_out_of_range" koanf:"on_out_of_range"`
+	// FetchMaxWait is how long a broker may hold a fetch that finds nothing: what a partition that is read again after a
+	// pause may be late by. 250 ms if 0.
+	FetchMaxWait time.Duration `yaml:"fetch_max_wait" koanf:"fetch_max_wait"`
 	// Dial replaces the dialer, for embedded brokers and tests; nil dials TCP.
 	Dial DialFunc `yaml:"-" koanf:"-"`
 }
@@ -83,6 +86,12 @@ const (
 // throttled CPU, short enough that its partitions do not stand still for a customer to notice.
 const defaultSession = 8 * time.Second
 
+// Fetch waits: with the default a paused partition is read again in time for the promise to retry within a second.
+const (
+	defaultFetchMaxWait = 250 * time.Millisecond
+	maxFetchMaxWait     = 5 * time.Second
+)
+
 // Validate returns an error for every field that is wrong, joined.
 func (c Config) Validate() error {
 	var errs []error
@@ -91,6 +100,9 @@ func (c Config) Validate() error {
 	}
 	if s := c.SessionTimeout; s != 0 && (s < 6*time.Second || s > 10*time.Second) {
 		errs = append(errs, fmt.Errorf("kafka.session_timeout: %s: want 6s to 10s", s))
+	}
+	if w := c.FetchMaxWait; w < 0 || w > maxFetchMaxWait {
+		errs = append(errs, fmt.Errorf("kafka.fetch_max_wait: %s: want at most %s", w, maxFetchMaxWait))
 	}
 	errs = append(errs,
 		oneOf("kafka.group_protocol", c.GroupProtocol, "", ProtocolClassic, ProtocolConsumer),
@@ -117,7 +129,10 @@ func (c Config) Options() ([]kgo.Opt, error) {
 	if id == "" {
 		id = "postrider"
 	}
-	opts := []kgo.Opt{kgo.SeedBrokers(c.Brokers...), kgo.ClientID(id)}
+	opts := []kgo.Opt{
+		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(id),
+		kgo.DisableClientMetrics(), // what this process measures, it shows itself
+	}
 	tlsConfig, err := c.TLS.config()
 	switch {
 	case err != nil:

@@ -40,8 +40,6 @@ type GroupOptions struct {
 	// Topics are read; if Pattern is set, it is one regular expression, anchored by whoever writes it.
 	Topics  []string
 	Pattern bool
-	// MaxWait bounds how long a broker holds a fetch, and so how late a resumed partition is read; 250 ms if 0.
-	MaxWait time.Duration
 	// MaxPartitionBytes bounds a fetch of one partition; 1 MiB + 128 KiB if 0.
 	MaxPartitionBytes int32
 	// CommitEvery is the time between commits; 1 s if 0.
@@ -53,8 +51,11 @@ type GroupOptions struct {
 // Group is one member of a consumer group with an exact account of each of its partitions: it commits the lowest
 // contiguous finished offset and writes the finished offsets above it into the commit's metadata.
 type Group struct {
-	client  *kgo.Client
-	admin   *kadm.Client
+	// client joins the group the moment it is made, so Run makes it; callbacks wait for connected.
+	client    *kgo.Client
+	admin     *kadm.Client
+	connected chan struct{}
+
 	conf    Config
 	opts    GroupOptions
 	handler Handler
@@ -79,8 +80,8 @@ type topicPartition struct {
 }
 
 // NewGroup makes a member that joins when [Group.Run] is called. The options and the configuration must be valid.
-func NewGroup(conf Config, opts GroupOptions, handler Handler, extra ...kgo.Opt) (*Group, error) {
-	setDefault(&opts.MaxWait, 250*time.Millisecond)
+func NewGroup(conf Config, opts GroupOptions, handler Handler) (*Group, error) {
+	setDefault(&conf.FetchMaxWait, defaultFetchMaxWait)
 	setDefault(&opts.MaxPartitionBytes, maxRecordBytes)
 	setDefault(&opts.CommitEvery, time.Second)
 	if opts.Log == nil {
@@ -91,13 +92,15 @@ func NewGroup(conf Config, opts GroupOptions, handler Handler, extra ...kgo.Opt)
 	}
 	g := &Group{
 		conf: conf, opts: opts, handler: handler,
-		parts: make(map[topicPartition]*Partition), fatal: make(chan error, 1), commitSoon: make(chan struct{}, 1),
+		connected: make(chan struct{}), parts: make(map[topicPartition]*Partition), fatal: make(chan error, 1), commitSoon: make(chan struct{}, 1),
 	}
-	client, err := NewClient(conf, append(g.options(), extra...)...)
+	reach, err := conf.Options()
 	if err != nil {
 		return nil, err
 	}
-	g.client, g.admin = client, kadm.NewClient(client)
+	if err := kgo.ValidateOpts(append(reach, g.options()...)...); err != nil {
+		return nil, fmt.Errorf("options of group %s: %w", opts.Name, err)
+	}
 	return g, nil
 }
 
@@ -116,7 +119,7 @@ func (g *Group) options() []kgo.Opt {
 		kgo.BlockRebalanceOnPoll(),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
-		kgo.FetchMaxWait(g.opts.MaxWait),
+		kgo.FetchMaxWait(g.conf.FetchMaxWait),
 		kgo.FetchMaxPartitionBytes(g.opts.MaxPartitionBytes),
 		kgo.OnPartitionsAssigned(g.onAssigned),
 		kgo.AdjustFetchOffsetsFn(g.adjustOffsets),
@@ -168,9 +171,15 @@ const maxPoll = 10_000
 // pollTimeout ends a poll that found nothing, so that the time of the last poll tells whether the loop moves.
 const pollTimeout = time.Second
 
-// Run joins the group, hands over records and commits until ctx ends, then lets the handler drain, commits and leaves
+// Run may be called once. It joins the group, hands over records and commits until ctx ends, then lets the handler drain, commits and leaves
 // the group. It returns nil after that, or the first error that the member cannot go on with.
 func (g *Group) Run(ctx context.Context) error {
+	client, err := NewClient(g.conf, g.options()...)
+	if err != nil {
+		return err
+	}
+	g.client, g.admin = client, kadm.NewClient(client)
+	close(g.connected)
 	polling, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	commits := make(chan struct{})
@@ -185,7 +194,7 @@ func (g *Group) Run(ctx context.Context) error {
 		case <-polling.Done():
 		}
 	}()
-	err := g.poll(polling)
+	err = g.poll(polling)
 	stop(err)
 	<-commits
 	if cause := context.Cause(polling); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {

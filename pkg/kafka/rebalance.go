@@ -18,6 +18,7 @@ import (
 // this order, and onRevoked or onLost after them.
 
 func (g *Group) onAssigned(ctx context.Context, client *kgo.Client, assigned map[string][]int32) {
+	<-g.connected
 	_, generation := client.GroupMetadata()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -143,6 +144,7 @@ func (g *Group) onRevoked(ctx context.Context, _ *kgo.Client, revoked map[string
 }
 
 func (g *Group) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	<-g.connected
 	ps := g.take(lost)
 	g.joined.Store(false)
 	for _, p := range ps {

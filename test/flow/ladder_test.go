@@ -1,0 +1,60 @@
+package flow
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postrider/postrider/pkg/subscription"
+)
+
+func TestAnEventIsDelivered(t *testing.T) {
+	run(t, func(w *world) {
+		e := newEndpoints(always(200))
+		w.subscribe("one")
+		w.subscribe("two")
+		w.start(e, "router", "deliverer", "retrier")
+		w.send(10, "ev")
+		time.Sleep(5 * time.Second)
+		require.Len(t, e.count(), 20)
+		for key, n := range e.count() {
+			require.Equal(t, 1, n, key)
+		}
+		require.Equal(t, map[string]int{"delivered/delivered": 20}, verdicts(w.outcomes()))
+	})
+}
+
+// The Standard Webhooks example schedule up to its twenty-eighth hour, and then the end of the list.
+func TestLadderOf28HoursIsExact(t *testing.T) {
+	run(t, func(w *world) {
+		ladder := []time.Duration{
+			5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10*time.Hour + 24*time.Minute + 55*time.Second,
+		}
+		e := newEndpoints(always(400)) // 4xx retries under this profile and does not open the breaker
+		s := w.subscribe("down", func(s *subscription.Subscription) { s.Retry = retryList(ladder...) })
+		w.freeze()
+		// Long waits of idle fetches make the virtual hours cheap: new records end them at once, and the shortest tier
+		// is seen in time.
+		router := w.start(e, "router")
+		w.conf.Kafka.FetchMaxWait = 5 * time.Second
+		w.start(e, "deliverer")
+		w.conf.Kafka.FetchMaxWait = 900 * time.Millisecond
+		w.start(e, "retrier")
+		w.send(1, "ev")
+		time.Sleep(3 * time.Second)
+		require.NoError(t, router.stop())
+		time.Sleep(30 * time.Hour)
+		times := e.times(s.URL)
+		require.Len(t, times, len(ladder)+1)
+		due := times[0]
+		for i, wait := range ladder {
+			due = due.Add(wait)
+			late := times[i+1].Sub(due)
+			require.GreaterOrEqual(t, late, time.Duration(0), "try %d is early", i+2)
+			require.LessOrEqual(t, late, 50*time.Millisecond, "try %d is late", i+2)
+			t.Logf("try %d after %s, %s late", i+2, times[i+1].Sub(times[0]), late)
+		}
+		require.Equal(t, map[string]int{"retry/failed": len(ladder), "dead/exhausted": 1}, verdicts(w.outcomes()))
+	})
+}
