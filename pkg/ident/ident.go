@@ -7,9 +7,10 @@ package ident
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/big"
+	"math/bits"
 	"strings"
 
 	"github.com/google/uuid"
@@ -76,18 +77,11 @@ func (id *ID) UnmarshalText(text []byte) error {
 // Base62 returns prefix followed by the 27 base62 digits of id, for example "ep_" and the digits.
 func (id ID) Base62(prefix string) string {
 	var digits [Width]byte
-	num := id // long division of the 128-bit number by 62, 32 bits at a time
-	var limbs [4]uint32
-	for i := range limbs {
-		limbs[i] = uint32(num[4*i])<<24 | uint32(num[4*i+1])<<16 | uint32(num[4*i+2])<<8 | uint32(num[4*i+3])
-	}
-	for i := Width - 1; i >= 0; i-- {
+	hi, lo := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])
+	for i := Width - 1; i >= 0; i-- { // long division of the 128-bit number
 		var rem uint64
-		for j := range limbs {
-			cur := rem<<32 | uint64(limbs[j])
-			limbs[j] = uint32(cur / 62) //nolint:gosec // rem < 62, so the quotient fits 32 bits
-			rem = cur % 62
-		}
+		hi, rem = hi/62, hi%62
+		lo, rem = bits.Div64(rem, lo, 62)
 		digits[i] = alphabet[rem]
 	}
 	return prefix + string(digits[:])
@@ -111,18 +105,23 @@ func ParseBase62(prefix, s string) (ID, error) {
 	if !ok || len(digits) != Width {
 		return ID{}, fmt.Errorf("%w: %q is not %q and %d base62 digits", ErrMalformed, s, prefix, Width)
 	}
-	num, base := new(big.Int), big.NewInt(62)
+	var hi, lo uint64
 	for i := range len(digits) {
 		d := strings.IndexByte(alphabet, digits[i])
 		if d < 0 {
 			return ID{}, fmt.Errorf("%w: %q holds a character that is no base62 digit", ErrMalformed, s)
 		}
-		num.Mul(num, base).Add(num, big.NewInt(int64(d)))
-	}
-	if num.BitLen() > 128 {
-		return ID{}, fmt.Errorf("%w: %q is larger than 128 bits", ErrMalformed, s)
+		over, high := bits.Mul64(hi, 62)
+		carry, low := bits.Mul64(lo, 62)
+		low, c := bits.Add64(low, uint64(d), 0)
+		high, c = bits.Add64(high, carry, c)
+		if over+c != 0 {
+			return ID{}, fmt.Errorf("%w: %q is larger than 128 bits", ErrMalformed, s)
+		}
+		hi, lo = high, low
 	}
 	var id ID
-	num.FillBytes(id[:])
+	binary.BigEndian.PutUint64(id[:8], hi)
+	binary.BigEndian.PutUint64(id[8:], lo)
 	return id, nil
 }
