@@ -214,6 +214,10 @@ func TestDeadLetterSchema(t *testing.T) {
 	for name := range d.Headers() {
 		require.Contains(t, string(text), `"`+name+`"`)
 	}
+	stray := map[string]any{"key": sub, "headers": map[string]string{"pr-reason": "undecodable", "pr-detail": "no key"}, "value": 1}
+	require.NoError(t, check(t, schema, stray))
+	stray["headers"] = map[string]string{"pr-reason": "expired"}
+	require.Error(t, check(t, schema, stray), "a delivery has its identity")
 	d.Reason = string(outcome.ReasonFailed)
 	require.Error(t, check(t, schema, object(d)), "a dead letter was not given up for this reason")
 }

@@ -10,7 +10,7 @@ import (
 type ByteSize int64
 
 // units are the written units, largest first.
-var units = []struct {
+var units = []struct { //nolint:gochecknoglobals // a table
 	name string
 	size ByteSize
 }{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}}

@@ -121,8 +121,6 @@ type Breaker struct {
 
 // Retrier is the role that moves records from the retry tiers back to deliveries.
 type Retrier struct {
-	// FetchMaxWait is how long a broker holds an empty fetch: what a record in a quiet tier may be late by.
-	FetchMaxWait time.Duration `koanf:"fetch_max_wait"`
 	// Buffer is how many records that are due within a second wait in memory.
 	Buffer int `koanf:"buffer"`
 }
@@ -171,6 +169,7 @@ func Default() Config {
 			GroupProtocol:  kafka.ProtocolClassic,
 			SessionTimeout: 8 * time.Second,
 			OnOutOfRange:   kafka.OutOfRangeStop,
+			FetchMaxWait:   250 * time.Millisecond,
 		},
 		Redis:    Redis{Addresses: []string{"localhost:6379"}},
 		HTTP:     HTTP{Listen: ":9464"}, // the port of OpenTelemetry's Prometheus exporter
@@ -178,7 +177,7 @@ func Default() Config {
 		API:      API{Listen: ":8071"}, // the port of the Svix server, so its clients' examples work
 		Sources:  []Source{},
 		Router:   Router{MaxExpansions: 5000},
-		Retrier:  Retrier{FetchMaxWait: 250 * time.Millisecond, Buffer: 10_000},
+		Retrier:  Retrier{Buffer: 10_000},
 		Recorder: Recorder{Keep: 7 * 24 * time.Hour},
 		Deliverer: Deliverer{
 			Workers:          512,

@@ -155,7 +155,7 @@ func TestLoadRefuses(t *testing.T) {
 			want: []string{"postrider.yaml:5: sources[0].mapping.tennant: no such key: did you mean tenant?"},
 		},
 		{name: "several at once", file: "deliverer: {workers: many, drain: 5}\nlog: {level: info}\nhttp: {listen: [1]}\n", want: []string{
-			`deliverer.workers: "many": want a whole number`, `deliverer.drain: "5": want a duration such as`, "http.listen: []interface {}: want a text",
+			`deliverer.workers: "many": want a whole number`, `deliverer.drain: "5": want a duration such as`, "http.listen: a list or a section: want a text",
 		}},
 		{name: "several invalid", file: "deliverer: {workers: 0}\nlog: {level: loud}\nkafka: {session_timeout: 1m}\n", want: []string{
 			"deliverer.workers: 0: want 1 to 65536", `log.level: "loud": want debug, info, warn, error`, "kafka.session_timeout: 1m0s: want 6s to 10s",
@@ -173,6 +173,11 @@ func TestLoadRefuses(t *testing.T) {
 		}},
 		{name: "mapping without paths", file: "sources: [{name: a, topics: [t], format: json, mapping: {id: 'a.#'}}]", want: []string{
 			"sources[0].mapping.type: missing", "sources[0].mapping.tenant: missing", `sources[0].mapping.id: "a.#"`,
+		}},
+		{name: "own topics", file: "sources: [{name: a, pattern: '.*'}, {name: b, topics: [postrider.deliveries]}, {name: c, topics: [postrider.events]}]", want: []string{
+			`sources[0].pattern: ".*": want a pattern that does not match postrider.events`,
+			`sources[1].topics: "postrider.deliveries": want topics that are not Postrider's own`,
+			`sources[2].topics: "postrider.events": is read by another source already`,
 		}},
 		{name: "pattern", file: "sources: [{name: a, pattern: '('}]", want: []string{"sources[0].pattern: error parsing regexp"}},
 	}

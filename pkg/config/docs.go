@@ -2,7 +2,7 @@ package config
 
 // docs says what a section or a key is for, in the words of the reference file. Elements of lists stand under the
 // list's key with [].
-var docs = map[string]string{
+var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"kafka":                    "How to reach Apache Kafka, 3.8 or later.",
 	"kafka.brokers":            "Seed addresses, host:port.",
 	"kafka.client_id":          "Shown in the brokers' logs and quotas.",
@@ -19,6 +19,8 @@ var docs = map[string]string{
 	"kafka.group_protocol":     "classic (cooperative-sticky) or consumer (KIP-848; brokers before 4.3 have commit races).",
 	"kafka.session_timeout":    "How long a silent member keeps its partitions: 6s to 10s. With group_protocol consumer the brokers decide.",
 	"kafka.on_out_of_range":    "What to do when a committed offset is not in the log any more. stop: the partition stays unread and the process\nunready, until someone decides. earliest: go on at the start of the log.",
+
+	"kafka.fetch_max_wait": "How long a broker holds a fetch that finds nothing: what a record in a quiet retry tier may be late by. At most 5s.",
 
 	"redis":               "How to reach Redis, 7 or later. It holds views that can be rebuilt; deliveries go on without it.",
 	"redis.addresses":     "host:port. More than one address is a Redis Cluster.",
@@ -73,9 +75,8 @@ var docs = map[string]string{
 	"deliverer.breaker.probes":      "Deliveries that come due when it expires.",
 	"deliverer.breaker.ramp_rate":   "Deliveries per second over which the rest of the backlog is spread.",
 
-	"retrier":                "Moves records from the retry tiers back to deliveries when they are due.",
-	"retrier.fetch_max_wait": "How long a broker holds an empty fetch: what a record in a quiet tier may be late by. At most 250ms.",
-	"retrier.buffer":         "Records due within a second that wait in memory.",
+	"retrier":        "Moves records from the retry tiers back to deliveries when they are due.",
+	"retrier.buffer": "Records due within a second that wait in memory.",
 
 	"recorder":      "Turns outcomes into the views in Redis.",
 	"recorder.keep": "How long attempts can be listed. About 10 GB of Redis per week at 1,000 attempts/s. At most 216h, as outcomes.",

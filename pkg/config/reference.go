@@ -49,7 +49,7 @@ func section(b *strings.Builder, v reflect.Value, path, indent string) {
 }
 
 // example is a source as the reference shows it.
-var example = map[string]string{
+var example = map[string]string{ //nolint:gochecknoglobals // a table
 	"name": "dixa", "topics": "[dixa.conversation-events]", "pattern": `""`, "format": "json", "tenant": `""`,
 	"tenant_extension": `""`, "mapping.id": "event_id", "mapping.type": "event_fqn", "mapping.tenant": "organization.id",
 	"mapping.time": "event_timestamp", "mapping.data": "data",

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"net/netip"
@@ -26,11 +27,11 @@ func set(v reflect.Value, raw any) error {
 	case *int:
 		return parse(p, raw, "a whole number", strconv.Atoi)
 	}
-	switch v.Kind() { //nolint:exhaustive // the kinds that settings have
+	switch v.Kind() {
 	case reflect.String:
 		s, ok := scalar(raw)
 		if !ok {
-			return fmt.Errorf("%T: want a text", raw)
+			return errors.New("a list or a section: want a text")
 		}
 		v.SetString(s)
 		return nil

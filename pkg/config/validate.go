@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/topics"
 )
 
 // Validate returns an error for every setting that is wrong, joined. Each names its key and what is allowed.
@@ -38,7 +39,6 @@ func (c *Config) Validate() error {
 		within("deliverer.breaker.max_open", b.MaxOpen, time.Second, 24*time.Hour),
 		within("deliverer.breaker.probes", b.Probes, 1, 100),
 		within("deliverer.breaker.ramp_rate", b.RampRate, 1, 100_000),
-		within("retrier.fetch_max_wait", c.Retrier.FetchMaxWait, 10*time.Millisecond, 250*time.Millisecond),
 		within("retrier.buffer", c.Retrier.Buffer, 1, 1_000_000),
 		within("recorder.keep", c.Recorder.Keep, time.Hour, 9*24*time.Hour),
 		c.Egress.validate(),
@@ -67,7 +67,7 @@ func (r Redis) validate() error {
 
 func (c *Config) validateSources() error {
 	var errs []error
-	names, topics := map[string]bool{EventsTopic: true}, map[string]bool{c.Kafka.Prefix + EventsTopic: true}
+	names, read := map[string]bool{EventsTopic: true}, map[string]bool{c.Kafka.Prefix + EventsTopic: true}
 	for i, s := range c.Sources {
 		field := fmt.Sprintf("sources[%d]", i)
 		for _, err := range split(s.Validate()) {
@@ -81,17 +81,33 @@ func (c *Config) validateSources() error {
 		if (len(s.Topics) == 0) == (s.Pattern == "") {
 			errs = append(errs, fmt.Errorf("%s: want topics or pattern, and one of them only", field))
 		}
-		if _, err := regexp.Compile(s.Pattern); err != nil {
-			errs = append(errs, fmt.Errorf("%s.pattern: %w", field, err))
-		}
+		errs = append(errs, c.ownTopics(field, s))
 		for _, topic := range s.Topics {
-			if topics[topic] {
+			if read[topic] {
 				errs = append(errs, fmt.Errorf("%s.topics: %q: is read by another source already", field, topic))
 			}
-			topics[topic] = true
+			read[topic] = true
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// ownTopics refuses a source that would read what Postrider itself writes: every delivery would be an event again.
+func (c *Config) ownTopics(field string, s Source) error {
+	pattern, err := regexp.Compile("^(?:" + s.Pattern + ")$")
+	if err != nil {
+		return fmt.Errorf("%s.pattern: %w", field, err)
+	}
+	for _, t := range topics.All() {
+		name := c.Kafka.Prefix + t.Name
+		if s.Pattern != "" && pattern.MatchString(name) {
+			return fmt.Errorf("%s.pattern: %q: want a pattern that does not match %s, a topic of Postrider's own", field, s.Pattern, name)
+		}
+		if slices.Contains(s.Topics, name) && t.Name != topics.Events { // the name of events is taken as well, and told so
+			return fmt.Errorf("%s.topics: %q: want topics that are not Postrider's own", field, name)
+		}
+	}
+	return nil
 }
 
 func (e Egress) validate() error {
@@ -150,7 +166,7 @@ func split(err error) []error {
 	if err == nil {
 		return nil
 	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the outermost, on purpose
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, e := range joined.Unwrap() {
 			all = append(all, split(e)...)
