@@ -127,7 +127,7 @@ func (d *Delivery) set(name, v string) (err error) {
 	case HeaderEventSource:
 		d.EventSource = v
 	case HeaderTime:
-		d.EventTime, err = time.Parse(time.RFC3339, v)
+		d.EventTime, err = moment(v)
 	case HeaderContentType:
 		d.ContentType = v
 	case HeaderTraceParent:
@@ -166,6 +166,15 @@ func count(v string) (int, error) {
 		return 0, fmt.Errorf("%q is negative", v)
 	}
 	return n, err
+}
+
+// moment reads an RFC 3339 time whose year in UTC has four digits too, so that it can be written again.
+func moment(v string) (time.Time, error) {
+	t, err := time.Parse(time.RFC3339, v)
+	if t = t.UTC(); err == nil && (t.Year() < 0 || t.Year() > 9999) {
+		return time.Time{}, fmt.Errorf("%q is outside the years 0 to 9999 in UTC", v)
+	}
+	return t, err
 }
 
 func millis(v string) (time.Time, error) {
