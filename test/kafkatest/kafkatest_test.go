@@ -47,6 +47,10 @@ func TestKafkaKeepsItsDataOverARestart(t *testing.T) {
 	require.Equal(t, addresses, c.Brokers())
 	require.Equal(t, "before", consume(t, "kept", c.ClientOpts()...))
 
+	require.NoError(t, c.Kill(0))
+	require.NoError(t, c.Restart(0))
+	require.Equal(t, "before", consume(t, "kept", c.ClientOpts()...))
+
 	require.NoError(t, c.Pause(0))
 	require.NoError(t, c.Resume(0))
 	require.Equal(t, "before", consume(t, "kept", c.ClientOpts()...))

@@ -19,6 +19,15 @@ var shared struct {
 	err     error
 }
 
+// SharedOptions describe the cluster that tests share: one broker that nobody
+// kills. It keeps what it leads for a minute of silence, because it has nobody to
+// hand over to and must not lose its topics while tests keep the machine busy. (A
+// broker that is killed waits as long before it is let in again, so clusters that
+// are made for that have a short session.)
+func SharedOptions() Options {
+	return Options{Properties: map[string]string{"broker.session.timeout.ms": "60000"}}
+}
+
 // Shared returns the addresses of a one-broker cluster that all tests share: the
 // one that the environment names, else one that the first caller starts and that
 // ends with [Main] or, at the latest, with the test process.
@@ -32,7 +41,7 @@ func Shared(tb testing.TB) []string {
 			return
 		}
 		// Not the test's context: the cluster outlives the test.
-		shared.cluster, shared.err = Launch(context.Background(), Options{})
+		shared.cluster, shared.err = Launch(context.Background(), SharedOptions())
 		if shared.err == nil {
 			shared.brokers = shared.cluster.Brokers()
 		}

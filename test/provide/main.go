@@ -139,7 +139,7 @@ func (s *servers) start(ctx context.Context) error {
 			s.kafkaWay = given
 			return nil
 		}
-		if s.cluster, err = kafkatest.Launch(ctx, kafkatest.Options{}); err != nil {
+		if s.cluster, err = kafkatest.Launch(ctx, kafkatest.SharedOptions()); err != nil {
 			return fmt.Errorf("starting Kafka: %w", err)
 		}
 		s.kafka, s.kafkaWay = strings.Join(s.cluster.Brokers(), ","), s.cluster.Way()
