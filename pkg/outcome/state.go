@@ -3,14 +3,14 @@ package outcome
 import "time"
 
 // State is what an endpoint's attempts add up to. It is a fold of the outcomes in log order, so whoever owns the
-// partition next computes the same. The zero State is an endpoint that was never tried.
+// partition next computes the same. It starts with [NewState]: in a zero State the outcome at offset 0 is folded already.
 type State struct {
 	// ConsecutiveFailures is the number of failed attempts since the last success.
 	ConsecutiveFailures int `json:"consecutive_failures"`
 	// Unhealthy is the number of attempts in a row whose result says that the endpoint is not well; see
 	// [Result.Unhealthy]. An endpoint that refuses single deliveries with 4xx is well.
 	Unhealthy int `json:"unhealthy"`
-	// FailingSince is when the first of them started; zero while the last attempt succeeded.
+	// FailingSince is when the first of the consecutive failures started; zero while the last attempt succeeded.
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	LastSuccess  time.Time `json:"last_success,omitzero"`
 	LastFailure  time.Time `json:"last_failure,omitzero"`
@@ -28,15 +28,15 @@ func (s State) Fold(o *Outcome, offset int64) State {
 		return s
 	}
 	s.Folded = offset
-	if o.Attempted() {
-		s.Unhealthy++
-		if !o.Result.Unhealthy() {
-			s.Unhealthy = 0
-		}
+	if !o.Attempted() {
+		return s
 	}
-	switch {
-	case !o.Attempted():
-	case o.Result == ResultSuccess:
+	s.Unhealthy++
+	if !o.Result.Unhealthy() {
+		s.Unhealthy = 0
+	}
+	switch o.Result {
+	case ResultSuccess:
 		s.ConsecutiveFailures = 0
 		s.FailingSince = time.Time{}
 		s.LastSuccess = o.At
