@@ -39,7 +39,7 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 		}
 		client = attempt.New(transport)
 	}
-	out, err := kafka.NewProducer(a.conf.Kafka, a.topics.Name(topics.Outcomes), a.topics.Name(topics.EndpointStates))
+	out, err := kafka.NewProducer(a.conf.Kafka.For("deliverer-producer", a.opts.Metrics), a.topics.Name(topics.Outcomes), a.topics.Name(topics.EndpointStates))
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 		},
 		Log: a.opts.Log, Metrics: a.metrics,
 	}, view, profiles, client, out, kafka.NewReader(a.conf.Kafka), fail)
-	group, err := kafka.NewGroup(a.conf.Kafka, a.groupOptions("deliverer", a.topics.Name(topics.Deliveries)), deliverer)
+	group, err := kafka.NewGroup(a.conf.Kafka.For("deliverer", a.opts.Metrics), a.groupOptions("deliverer", a.topics.Name(topics.Deliveries)), deliverer)
 	if err != nil {
 		return err
 	}

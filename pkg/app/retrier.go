@@ -13,7 +13,7 @@ const waitingFetch = 64 << 10
 //
 //	retry.1s … retry.24h ──▶ group "retrier" ──▶ timer ──▶ the next tier, or deliveries
 func (a *App) AddRetrier() error {
-	out, err := kafka.NewProducer(a.conf.Kafka)
+	out, err := kafka.NewProducer(a.conf.Kafka.For("retrier-producer", a.opts.Metrics))
 	if err != nil {
 		return err
 	}
@@ -23,7 +23,7 @@ func (a *App) AddRetrier() error {
 	}, out, fail)
 	opts := a.groupOptions("retrier", a.topics.RetryTopics()...)
 	opts.MaxPartitionBytes = waitingFetch
-	group, err := kafka.NewGroup(a.conf.Kafka, opts, retrier)
+	group, err := kafka.NewGroup(a.conf.Kafka.For("retrier", a.opts.Metrics), opts, retrier)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func (a *App) AddRouter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := kafka.NewProducer(a.conf.Kafka)
+	out, err := kafka.NewProducer(a.conf.Kafka.For("router-producer", a.opts.Metrics))
 	if err != nil {
 		return err
 	}
@@ -37,7 +37,7 @@ func (a *App) AddRouter(ctx context.Context) error {
 	}, view, out, fail)
 	opts := a.groupOptions("router", sources.topics...)
 	opts.Pattern = sources.pattern
-	group, err := kafka.NewGroup(a.conf.Kafka, opts, router)
+	group, err := kafka.NewGroup(a.conf.Kafka.For("router", a.opts.Metrics), opts, router)
 	if err != nil {
 		return err
 	}

@@ -6,8 +6,10 @@ import (
 	"net"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/plugin/kprom"
 )
 
 // DialFunc opens a connection to a broker.
@@ -36,6 +38,10 @@ func NewClient(c Config, extra ...kgo.Opt) (*kgo.Client, error) {
 		kgo.MaxBufferedRecords(100_000),
 		kgo.RecordPartitioner(newPartitioner(nil)), // Kafka's own, so that keys land where other clients put them
 	)
+	if c.Metrics != nil {
+		opts = append(opts, kgo.WithHooks(kprom.NewMetrics("postrider_kafka", kprom.Registerer(c.Metrics),
+			kprom.WithStaticLabel(prometheus.Labels{"client": c.ClientID}))))
+	}
 	client, err := kgo.NewClient(append(opts, extra...)...)
 	if err != nil {
 		return nil, fmt.Errorf("making Kafka client: %w", err)
@@ -70,4 +76,23 @@ func Reach(ctx context.Context, c Config, topics ...string) error {
 		return fmt.Errorf("topics %v do not exist: run 'postrider topics apply' first", missing)
 	}
 	return nil
+}
+
+// Partitions returns how many partitions a topic has.
+func Partitions(ctx context.Context, c Config, topic string) (int32, error) {
+	client, err := NewClient(c)
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	details, err := kadm.NewClient(client).ListTopics(ctx, topic)
+	if err != nil {
+		return 0, fmt.Errorf("listing topics of Kafka at %v: %w", c.Brokers, err)
+	}
+	if !details.Has(topic) {
+		return 0, fmt.Errorf("topic %s does not exist: run 'postrider topics apply' first", topic)
+	}
+	return int32(len(details[topic].Partitions)), nil //nolint:gosec // Kafka counts partitions in 32 bits
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
@@ -46,7 +47,21 @@ type Config struct {
 	FetchMaxWait time.Duration `yaml:"fetch_max_wait" koanf:"fetch_max_wait"`
 	// Dial replaces the dialer, for embedded brokers and tests; nil dials TCP.
 	Dial DialFunc `yaml:"-" koanf:"-"`
+	// Metrics gets the client library's own metrics (postrider_kafka_…), labelled with the client's name; see [Config.For].
+	Metrics prometheus.Registerer `yaml:"-" koanf:"-"`
 }
+
+// For returns the configuration of one named client of the process, whose metrics are kept apart from the others'.
+func (c Config) For(name string, metrics prometheus.Registerer) Config {
+	if c.ClientID == "" {
+		c.ClientID = defaultClientID
+	}
+	c.ClientID += "-" + name
+	c.Metrics = metrics
+	return c
+}
+
+const defaultClientID = "postrider"
 
 // TLSConfig is TLS to the brokers.
 type TLSConfig struct {
@@ -127,7 +142,7 @@ func oneOf(field, got string, allowed ...string) error {
 func (c Config) Options() ([]kgo.Opt, error) {
 	id := c.ClientID
 	if id == "" {
-		id = "postrider"
+		id = defaultClientID
 	}
 	opts := []kgo.Opt{
 		kgo.SeedBrokers(c.Brokers...), kgo.ClientID(id),

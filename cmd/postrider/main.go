@@ -1,0 +1,66 @@
+// Command postrider carries domain events from Kafka to the HTTPS endpoints of whoever subscribed to them. Every role
+// and every tool is a subcommand; each stands in a file of its own with its wiring on top.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/postrider/postrider/pkg/config"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := newRootCmd().ExecuteContext(ctx)
+	stop()
+	var code exitCode
+	switch {
+	case err == nil:
+	case errors.As(err, &code):
+		os.Exit(int(code))
+	default:
+		fmt.Fprintln(os.Stderr, "postrider:", err)
+		os.Exit(1)
+	}
+}
+
+func newRootCmd() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "postrider",
+		Short: "Carry events from Kafka to HTTPS endpoints",
+		Long: `Postrider carries domain events from Kafka to the HTTPS endpoints of whoever subscribed to them: signed, retried, with a
+circuit breaker per endpoint, and with a record of every attempt. "postrider dev" shows all of it in one process.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.PersistentFlags().String("config", "", "configuration file, YAML (POSTRIDER_CONFIG)")
+	config.AddFlags(root.PersistentFlags())
+	root.AddGroup(
+		&cobra.Group{ID: groupRoles, Title: "Roles:"},
+		&cobra.Group{ID: groupManage, Title: "Manage:"},
+		&cobra.Group{ID: groupEvents, Title: "Events and deliveries:"},
+	)
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd())
+	add(groupManage, newTopicsCmd(), newApplyCmd(), newGetCmd())
+	add(groupEvents, newSendCmd(), newMatchCmd(), newOutcomesCmd(), newRedriveCmd(), newResendCmd())
+	return root
+}
+
+// Groups of commands in the help.
+const (
+	groupRoles  = "roles"
+	groupManage = "manage"
+	groupEvents = "events"
+)
