@@ -77,8 +77,11 @@ type Breaker struct {
 func New(conf Config, s State, failures int, now time.Time) *Breaker {
 	b := &Breaker{conf: conf.withDefaults(), state: s, failures: failures}
 	if s.Open() {
-		// An expiry that has passed meanwhile leaves the shortest timeout: the first attempt is the probe.
-		b.two = b.opened(max(s.Until.Sub(now), time.Nanosecond))
+		// The previous owner may have had another clock, or another bound.
+		if latest := now.Add(b.conf.MaxOpenFor); s.Until.After(latest) {
+			b.state.Until = latest
+		}
+		b.two = b.opened(max(0, b.state.Until.Sub(now)))
 		return b
 	}
 	if b.failures >= b.conf.Failures {
@@ -95,9 +98,11 @@ func (b *Breaker) closed() *gobreaker.TwoStepCircuitBreaker[struct{}] {
 	return b.make(b.conf.OpenFor, func(gobreaker.Counts) bool { return b.failures >= b.conf.Failures })
 }
 
-// opened returns a breaker that is open for the given time: the only way in is through a failed attempt.
+// opened returns a breaker that is open for the given time: the only way in is through a failed attempt. It refuses at
+// its expiry still, so it is made to expire a nanosecond before: what comes due at Until must not be refused. A time
+// that is over leaves the shortest timeout there is, and the next attempt is the probe.
 func (b *Breaker) opened(timeout time.Duration) *gobreaker.TwoStepCircuitBreaker[struct{}] {
-	two := b.make(timeout, func(gobreaker.Counts) bool { return true })
+	two := b.make(max(timeout-time.Nanosecond, time.Nanosecond), func(gobreaker.Counts) bool { return true })
 	if done, err := two.Allow(); err == nil {
 		done(errFailed)
 	}
