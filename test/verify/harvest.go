@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postrider/postrider/test/verify/history"
+)
+
+// harvest reads what the run left in Kafka into the history and checks it.
+func (in *installation) harvest(ctx context.Context, rules history.Rules) (*history.Report, error) {
+	rules.StopWithin = 2 * time.Second
+	h := &in.history
+	h.Receipts = in.endpoints.snapshot()
+	h.Outcomes, h.Deliveries, h.DeadLetters = nil, nil, nil
+	err := in.read(ctx, "outcomes", func(r *kgo.Record) error {
+		var o history.Outcome
+		if err := json.Unmarshal(r.Value, &o); err != nil {
+			return fmt.Errorf("reading outcome %d/%d: %w", r.Partition, r.Offset, err)
+		}
+		h.Outcomes = append(h.Outcomes, o)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for topic, list := range map[string]*[]history.Record{"deliveries": &h.Deliveries, "deadletters": &h.DeadLetters} {
+		err := in.read(ctx, topic, func(r *kgo.Record) error {
+			*list = append(*list, record(r))
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return history.Check(h, rules), nil
+}
+
+func record(r *kgo.Record) history.Record {
+	out := history.Record{Position: history.Position{Partition: r.Partition, Offset: r.Offset}}
+	out.Subscription = string(r.Key)
+	for _, header := range r.Headers {
+		switch v := string(header.Value); header.Key {
+		case "pr-event":
+			out.Event = v
+		case "pr-delivery":
+			out.Delivery = v
+		case "pr-message":
+			out.Message = v
+		case "pr-trigger":
+			out.Trigger = v
+		case "pr-reason":
+			out.Reason = v
+		}
+	}
+	return out
+}
+
+// read calls fn for every record of a topic up to its end now.
+func (in *installation) read(ctx context.Context, topic string, fn func(*kgo.Record) error) error {
+	topic = in.topic(topic)
+	ends, err := in.admin.ListEndOffsets(ctx, topic)
+	if err != nil {
+		return fmt.Errorf("listing ends of %s: %w", topic, err)
+	}
+	left := map[int32]int64{}
+	from := map[int32]kgo.Offset{}
+	for p, end := range ends[topic] {
+		if end.Offset > 0 {
+			left[p], from[p] = end.Offset, kgo.NewOffset().AtStart()
+		}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	client, err := kgo.NewClient(kgo.SeedBrokers(in.bench.brokers...),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.KeepControlRecords())
+	if err != nil {
+		return fmt.Errorf("making client: %w", err)
+	}
+	defer client.Close()
+	for len(left) > 0 {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return fmt.Errorf("reading %s: %w", topic, err)
+		}
+		for it := fetches.RecordIter(); !it.Done(); {
+			r := it.Next()
+			if r.Offset+1 >= left[r.Partition] {
+				delete(left, r.Partition)
+			}
+			if r.Attrs.IsControl() {
+				continue
+			}
+			if err := fn(r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// judge adds the usual figures of a history: nothing lost, and nothing else that is wrong.
+func (in *installation) judge(r *history.Report) {
+	in.want(r.Counts[history.Lost] == 0, "lost", "0", "%d of %d", r.Counts[history.Lost], r.Required)
+	other := 0
+	for kind, n := range r.Counts {
+		if kind != history.Lost && kind != history.Repeated {
+			other += n
+		}
+	}
+	in.want(other == 0, "other broken promises", "0", "%d", other)
+	for _, example := range r.Examples {
+		in.tell("for example", "%s", example)
+	}
+	in.tell("outcomes", "%d delivered, %d dead, %d cancelled; %d requests", r.Delivered, r.Dead, r.Cancelled, r.Receipts)
+}
+
+// settled waits until the deliverers' commits have reached the end of deliveries: everything is finished.
+func (in *installation) settled(ctx context.Context, limit time.Duration) error {
+	var open int64
+	err := await(ctx, limit, func() (bool, error) {
+		lag, err := in.lag(ctx, "deliverer")
+		open = lag
+		return lag == 0, err
+	})
+	in.want(err == nil, "commits at the end of deliveries", "within "+limit.String(), "%d behind", open)
+	return ctx.Err()
+}
+
+// lag returns how many records of a group's topics are not committed.
+func (in *installation) lag(ctx context.Context, group string) (int64, error) {
+	lags, err := in.admin.Lag(ctx, in.topic(group))
+	if err != nil {
+		return 0, fmt.Errorf("asking for lag of %s: %w", group, err)
+	}
+	lag := lags[in.topic(group)]
+	if err := lag.Error(); err != nil {
+		return 0, fmt.Errorf("asking for lag of %s: %w", group, err)
+	}
+	return lag.Lag.Total(), nil
+}

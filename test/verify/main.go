@@ -1,0 +1,180 @@
+// Verify is the slow proof of the whole: the roles run as real processes on a real Apache Kafka, a receiver that checks
+// every signature stands for the endpoints, processes are killed and stopped under load, and the history of each run is
+// held against what was promised (package history). Every check works under a topic prefix of its own.
+//
+//	go run ./test/provide -- go run ./test/verify
+//	go run ./test/verify --only kill-deliverer --short
+//
+// It prints a table of figures and ends with 1 if one of them misses its target. The broker is that of
+// POSTRIDER_TEST_KAFKA, else one that is started. Endpoints are https://127.0.0.1 under an authority of its own, which
+// the processes trust through SSL_CERT_FILE.
+//
+// Two promises are proven elsewhere: what happens when a deliverer is cut off from the registry alone, by test/flow
+// (TestADisabledSubscriptionStopsWhileTheRegistryIsCutOff); what bad input says, by the scripts of cmd/postrider.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/postrider/postrider/test/kafkatest"
+)
+
+// check is one proof. It adds its figures to the run's report; an error means that it could not be made.
+type check struct {
+	name string
+	make func(ctx context.Context, in *installation) error
+}
+
+func checks() []check {
+	return []check{
+		{"fault-free", faultFree},
+		{"kill-deliverer", killDeliverer},
+		{"kill-router", killRouter},
+		{"by-hand", byHand},
+		{"sigterm", sigterm},
+		{"sigterm-slow", sigtermSlow},
+		{"retry-latency", retryLatency},
+		{"idle", idle},
+		{"stop", stop},
+	}
+}
+
+type options struct {
+	only, out, binary string
+	short, keep       bool
+}
+
+// checkLimit bounds one check; the longest takes about three minutes.
+const checkLimit = 6 * time.Minute
+
+func main() {
+	var o options
+	var names []string
+	for _, c := range checks() {
+		names = append(names, c.name)
+	}
+	flag.StringVar(&o.only, "only", "", "make only these checks, comma separated: "+strings.Join(names, ", "))
+	flag.BoolVar(&o.short, "short", false, "a tenth of the load, a third of the time")
+	flag.StringVar(&o.out, "out", "", "also write the figures to this file, as JSON")
+	flag.StringVar(&o.binary, "binary", "", "the postrider to verify; built if empty")
+	flag.BoolVar(&o.keep, "keep", false, "keep topics, logs and configuration of the checks")
+	flag.Parse()
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ok, err := run(ctx, o)
+	cancel()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "verify:", err)
+	}
+	if err != nil || !ok {
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (ok bool, err error) {
+	chosen := checks()
+	if o.only != "" {
+		only := strings.Split(o.only, ",")
+		chosen = slices.DeleteFunc(chosen, func(c check) bool { return !slices.Contains(only, c.name) })
+		if len(chosen) != len(only) {
+			return false, fmt.Errorf("--only: %q: one of them is no check", o.only)
+		}
+	}
+	bench, err := newBench(ctx, o)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, bench.close()) }()
+	report := &report{started: time.Now(), short: o.short}
+	for _, c := range chosen {
+		if ctx.Err() != nil {
+			break
+		}
+		if err := bench.check(ctx, c, report); err != nil {
+			report.add(figure{Check: c.name, What: "could be made", Target: "yes", Measured: err.Error(), Verdict: failed})
+		}
+	}
+	report.print(os.Stdout)
+	if o.out != "" {
+		if err := report.write(o.out); err != nil {
+			return false, err
+		}
+	}
+	return report.ok(), context.Cause(ctx)
+}
+
+// bench is what all checks share.
+type bench struct {
+	options options
+	brokers []string
+	cluster *kafkatest.Cluster // nil if the environment gave the brokers
+	dir     string
+	binary  string
+	ca      *authority
+}
+
+func newBench(ctx context.Context, o options) (_ *bench, err error) {
+	b := &bench{options: o, binary: o.binary}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.close())
+		}
+	}()
+	if b.dir, err = os.MkdirTemp("", "postrider-verify-"); err != nil {
+		return nil, fmt.Errorf("making directory: %w", err)
+	}
+	if b.ca, err = newAuthority(b.dir); err != nil {
+		return nil, err
+	}
+	if b.binary == "" {
+		if b.binary, err = build(ctx, b.dir); err != nil {
+			return nil, err
+		}
+	}
+	if given := os.Getenv(kafkatest.AddrVar); given != "" {
+		b.brokers = strings.Split(given, ",")
+		return b, nil
+	}
+	if b.cluster, err = kafkatest.Launch(ctx, kafkatest.SharedOptions()); err != nil {
+		return nil, fmt.Errorf("starting Kafka: %w", err)
+	}
+	b.brokers = b.cluster.Brokers()
+	return b, nil
+}
+
+func (b *bench) close() (err error) {
+	if b.cluster != nil {
+		err = b.cluster.Close()
+	}
+	if b.options.keep {
+		fmt.Fprintln(os.Stderr, "verify: kept", b.dir)
+		return err
+	}
+	return errors.Join(err, os.RemoveAll(b.dir))
+}
+
+// check makes one check in an installation of its own and ends everything that it started.
+func (b *bench) check(ctx context.Context, c check, report *report) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, checkLimit, fmt.Errorf("not done within %s", checkLimit))
+	defer cancel()
+	fmt.Fprintf(os.Stderr, "verify: %s …\n", c.name)
+	in, err := newInstallation(ctx, b, c.name, report)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "verify: %s: %v\n%s", c.name, err, in.logs())
+		}
+		err = errors.Join(err, in.close())
+	}()
+	return c.make(ctx, in)
+}
