@@ -125,7 +125,8 @@ func printable(s string) bool {
 // instant reads an RFC 3339 time.
 func instant(field, s string) (time.Time, *Error) {
 	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
+	// In UTC it must still be a time that RFC 3339 can write: the offset may carry it out of the years 0 to 9999.
+	if year := t.UTC().Year(); err != nil || year < 0 || year > 9999 {
 		return time.Time{}, &Error{ReasonBadTime, field, fmt.Sprintf("%.64q: want RFC 3339, as 2026-02-01T08:30:00.000Z", s)}
 	}
 	return t.UTC(), nil

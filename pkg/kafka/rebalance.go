@@ -86,7 +86,7 @@ func (g *Group) begin(p *Partition, c kadm.Offset, low, high kadm.ListedOffsets)
 	last, okHigh := high.Lookup(p.Topic, p.ID)
 	switch known := okLow && okHigh && first.Err == nil && last.Err == nil; {
 	case c.At < 0:
-		p.tracker.Store(offset.NewTracker(0, offset.Set{}))
+		p.tracker.Store(offset.NewTracker(max(first.Offset, 0), offset.Set{}))
 		start = kgo.NewOffset().AtStart()
 	case known && (c.At < first.Offset || c.At > last.Offset):
 		reason := fmt.Sprintf("committed offset %d is outside the log [%d, %d]", c.At, first.Offset, last.Offset)

@@ -331,10 +331,10 @@ func (d *Deliverer) adopt(o *owned, r *restored, folded map[ident.ID]outcome.Sta
 		state := snap.State
 		breaker := snap.Breaker
 		if s, ok := folded[sub]; ok {
-			state = s
-			if s.Unhealthy == 0 {
+			if s.LastSuccess.After(state.LastSuccess) {
 				breaker = gate.State{} // it recovered after the snapshot
 			}
+			state = s
 			delete(folded, sub)
 		}
 		d.endpointLocked(o, sub, breaker, state)

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
@@ -21,7 +22,6 @@ import (
 	"github.com/postrider/postrider/pkg/app"
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/config"
-	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/outcome"
@@ -50,12 +50,12 @@ type world struct {
 const partitions = 2
 
 // run calls fn in a world with one tenant, in a bubble of virtual time.
-func run(t *testing.T, fn func(w *world)) {
+func run(t *testing.T, fn func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()
-		fn(w)
+		fn(t, w)
 	})
 }
 
@@ -319,4 +319,15 @@ func verdicts(rows []outcome.Outcome) map[string]int {
 	return out
 }
 
-var _ = delivery.TriggerEvent
+// lag returns how many records of a topic a group has not finished.
+func (w *world) lag(group, topic string) int64 {
+	w.t.Helper()
+	lags, err := kadm.NewClient(w.client).Lag(w.t.Context(), w.conf.Kafka.Prefix+group)
+	require.NoError(w.t, err)
+	var n int64
+	for _, l := range lags[w.conf.Kafka.Prefix+group].Lag[w.conf.Kafka.Prefix+topic] {
+		require.NoError(w.t, l.Err)
+		n += l.Lag
+	}
+	return n
+}

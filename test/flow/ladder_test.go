@@ -10,7 +10,7 @@ import (
 )
 
 func TestAnEventIsDelivered(t *testing.T) {
-	run(t, func(w *world) {
+	run(t, func(t *testing.T, w *world) {
 		e := newEndpoints(always(200))
 		w.subscribe("one")
 		w.subscribe("two")
@@ -27,7 +27,7 @@ func TestAnEventIsDelivered(t *testing.T) {
 
 // The Standard Webhooks example schedule up to its twenty-eighth hour, and then the end of the list.
 func TestLadderOf28HoursIsExact(t *testing.T) {
-	run(t, func(w *world) {
+	run(t, func(t *testing.T, w *world) {
 		ladder := []time.Duration{
 			5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10*time.Hour + 24*time.Minute + 55*time.Second,
 		}

@@ -1,0 +1,328 @@
+package flow
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/pkg/pipeline"
+	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/topics"
+)
+
+// slow answers 200 after d, unless the attempt is cut off.
+func slow(d time.Duration) func(context.Context, string, int) (attempt.Response, error) {
+	return func(ctx context.Context, _ string, _ int) (attempt.Response, error) {
+		select {
+		case <-time.After(d):
+			return reply(200), nil
+		case <-ctx.Done():
+			return attempt.Response{}, context.Cause(ctx)
+		}
+	}
+}
+
+func requireOnce(t *testing.T, e *endpoints, n int) {
+	t.Helper()
+	counts := e.count()
+	require.Len(t, counts, n)
+	for key, times := range counts {
+		require.Equal(t, 1, times, key)
+	}
+}
+
+// Deliverers join and leave in the middle of work that takes up to two seconds a piece: with the drain nothing is cut
+// off, so nothing is lost and nothing is sent twice.
+func TestRebalanceInTheMiddle(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		e := newEndpoints(slow(2 * time.Second))
+		for i := range 6 {
+			w.subscribe(fmt.Sprintf("s%d", i))
+		}
+		w.start(e, "router")
+		first := w.start(e, "deliverer")
+		w.send(60, "a")
+		time.Sleep(1500 * time.Millisecond)
+		second := w.start(e, "deliverer")
+		w.send(60, "b")
+		time.Sleep(2500 * time.Millisecond)
+		require.NoError(t, first.stop())
+		w.send(60, "c")
+		time.Sleep(1500 * time.Millisecond)
+		w.start(e, "deliverer")
+		time.Sleep(1500 * time.Millisecond)
+		require.NoError(t, second.stop())
+		time.Sleep(2 * time.Minute)
+		requireOnce(t, e, 180*6)
+		require.Equal(t, map[string]int{"delivered/delivered": 180 * 6}, verdicts(w.outcomes()))
+	})
+}
+
+// Attempts that take longer than the drain are cut off and repeated by the next owner: none is lost.
+func TestAttemptsLongerThanTheDrainAreRepeated(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		e := newEndpoints(slow(30 * time.Second))
+		w.subscribe("one", func(s *subscription.Subscription) { s.Timeout = subscription.Duration(time.Minute) })
+		w.start(e, "router")
+		first := w.start(e, "deliverer")
+		w.send(10, "a")
+		time.Sleep(10 * time.Second)
+		before := time.Now()
+		require.NoError(t, first.stop())
+		require.Less(t, time.Since(before), 10*time.Second, "the drain is bounded")
+		w.start(e, "deliverer")
+		time.Sleep(5 * time.Minute)
+		counts := e.count()
+		require.Len(t, counts, 10)
+		for key, n := range counts {
+			require.Equal(t, 2, n, key)
+		}
+		require.Equal(t, map[string]int{"delivered/delivered": 10}, verdicts(w.outcomes()))
+	})
+}
+
+// The breaker opens after five failures, parks what follows without an attempt, survives its owner, lets one probe
+// through, and lets the rest follow once the endpoint has recovered.
+func TestBreakerParksAndIsTakenUp(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		healthy := false
+		e := newEndpoints(func(context.Context, string, int) (attempt.Response, error) {
+			if healthy {
+				return reply(200), nil
+			}
+			return reply(503), nil
+		})
+		s := w.subscribe("down", func(s *subscription.Subscription) { s.Retry = retryList(time.Minute, time.Minute) })
+		w.start(e, "router", "retrier")
+		first := w.start(e, "deliverer")
+		w.send(5, "a")
+		time.Sleep(time.Second)
+		require.Len(t, e.times(s.URL), 5)
+		w.send(200, "b") // while it is open: the first opening is 5 s
+		time.Sleep(2 * time.Second)
+		require.Len(t, e.times(s.URL), 5, "an open breaker lets nothing through")
+		require.NoError(t, first.stop())
+		w.start(e, "deliverer")
+		time.Sleep(1500 * time.Millisecond)
+		w.send(50, "c")
+		require.Len(t, e.times(s.URL), 5, "the next owner takes the open breaker up")
+		time.Sleep(4 * time.Second)
+		probes := len(e.times(s.URL)) - 5
+		require.Equal(t, 1, probes, "one probe at the expiry, which failed")
+		healthy = true
+		time.Sleep(5 * time.Minute)
+		requireDelivered(t, w, 255)
+		require.Less(t, len(e.times(s.URL)), 255+15, "nothing but probes was tried in vain")
+		rows := verdicts(w.outcomes())
+		require.Equal(t, 250, rows["parked/breaker_open"], "one row for the first park of each delivery: %v", rows)
+	})
+}
+
+// requireDelivered checks that n deliveries were accepted, each once.
+func requireDelivered(t *testing.T, w *world, n int) {
+	t.Helper()
+	delivered := map[string]int{}
+	for _, row := range w.outcomes() {
+		if row.Verdict == outcome.Delivered {
+			delivered[row.Delivery]++
+		}
+	}
+	require.Len(t, delivered, n)
+	for id, times := range delivered {
+		require.Equal(t, 1, times, id)
+	}
+}
+
+// 410 disables the subscription at its owner and at the next one; what is left of the backlog is cancelled. Enabling it
+// raises its generation, and the old state has no say any more.
+func TestGoneDisablesUntilEnabled(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		gone := true
+		e := newEndpoints(func(context.Context, string, int) (attempt.Response, error) {
+			if gone {
+				return reply(410), nil
+			}
+			return reply(200), nil
+		})
+		s := w.subscribe("gone")
+		w.start(e, "router", "retrier")
+		first := w.start(e, "deliverer")
+		w.send(1, "a")
+		time.Sleep(2 * time.Second)
+		w.send(3, "b")
+		time.Sleep(2 * time.Second)
+		require.NoError(t, first.stop())
+		w.start(e, "deliverer")
+		time.Sleep(2 * time.Second)
+		w.send(3, "c")
+		time.Sleep(2 * time.Second)
+		require.Len(t, e.times(s.URL), 1)
+		require.Equal(t, map[string]int{"dead/gone": 1, "cancelled/disabled": 6}, verdicts(w.outcomes()))
+
+		gone = false
+		enabled := *w.subscription(s)
+		enabled.Disabled = true
+		w.put(registry.PutSubscription(&enabled))
+		again := *w.subscription(s)
+		again.Disabled = false
+		w.put(registry.PutSubscription(&again))
+		time.Sleep(2 * time.Second)
+		w.send(2, "d")
+		time.Sleep(2 * time.Second)
+		require.Len(t, e.times(s.URL), 3)
+	})
+}
+
+func (w *world) subscription(s *subscription.Subscription) *subscription.Subscription {
+	w.t.Helper()
+	now, ok := w.writer.Snapshot().Subscription(s.ID)
+	require.True(w.t, ok)
+	return now
+}
+
+// What a crashed router or retrier writes twice is sent once; the second is counted and finished.
+func TestRepeatedRecordsAreDropped(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		e := newEndpoints(always(200))
+		s := w.subscribe("one")
+		w.start(e, "router", "retrier")
+		first := w.start(e, "deliverer")
+		w.send(5, "a")
+		time.Sleep(2 * time.Second)
+		w.repeatDeliveries()
+		time.Sleep(2 * time.Second)
+		require.Len(t, e.times(s.URL), 5)
+		require.NoError(t, first.stop())
+		w.start(e, "deliverer") // its window is refilled from the outcomes
+		time.Sleep(2 * time.Second)
+		w.repeatDeliveries()
+		time.Sleep(2 * time.Second)
+		require.Len(t, e.times(s.URL), 5)
+		require.Zero(t, w.lag("deliverer", topics.Deliveries), "what was dropped is finished")
+	})
+}
+
+// repeatDeliveries writes every record of deliveries once more.
+func (w *world) repeatDeliveries() {
+	w.t.Helper()
+	var records []*kgo.Record
+	w.read(topics.Deliveries, func(r *kgo.Record) {
+		records = append(records, &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers})
+	})
+	require.NoError(w.t, w.client.ProduceSync(w.t.Context(), records...).FirstErr())
+}
+
+// A retry, a park, a dead letter, a redrive (twice) and two resends of one delivery: each arrives as often as asked.
+func TestByHandEachArrivesAsOftenAsAsked(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		status := 500
+		e := newEndpoints(func(context.Context, string, int) (attempt.Response, error) { return reply(status), nil })
+		s := w.subscribe("one", func(s *subscription.Subscription) { s.Retry = retryList(10 * time.Second) })
+		w.start(e, "router", "deliverer", "retrier")
+		w.send(1, "a")
+		time.Sleep(time.Minute)
+		require.Len(t, e.times(s.URL), 2, "the first try and one retry")
+		require.Equal(t, map[string]int{"retry/failed": 1, "dead/exhausted": 1}, verdicts(w.outcomes()))
+
+		status = 200
+		out, err := kafka.NewProducer(w.conf.Kafka)
+		require.NoError(t, err)
+		defer func() { require.NoError(t, out.Close(t.Context())) }()
+		by := pipeline.Sender{Topics: pipeline.Topics{Prefix: w.conf.Kafka.Prefix}, Out: out}
+		dead := w.last(topics.DeadLetters)
+		first, err := by.Redrive(t.Context(), dead)
+		require.NoError(t, err)
+		time.Sleep(10 * time.Second)
+		require.Len(t, e.times(s.URL), 3)
+		_, err = by.Redrive(t.Context(), dead)
+		require.NoError(t, err)
+		time.Sleep(10 * time.Second)
+		require.Len(t, e.times(s.URL), 3, "a dead letter that is redriven twice is delivered once")
+
+		for range 2 {
+			d, err := by.Resend(t.Context(), w.last(topics.Deliveries))
+			require.NoError(t, err)
+			require.Equal(t, first.ID, d.ID, "the delivery id never changes")
+		}
+		time.Sleep(10 * time.Second)
+		require.Len(t, e.times(s.URL), 5, "asking twice sends twice")
+		attempts := map[string]bool{}
+		for _, row := range w.outcomes() {
+			key := fmt.Sprintf("%s/%s/%d/%d", row.Trigger, row.TriggerID, row.Attempt, row.Pass)
+			require.False(t, attempts[key], "key of an attempt repeats: %s", key)
+			attempts[key] = true
+		}
+		require.Len(t, attempts, 5)
+		ids := map[string]bool{}
+		for key := range e.count() {
+			ids[strings.Fields(key)[1]] = true
+		}
+		require.Len(t, ids, 1)
+	})
+}
+
+// last returns the last record of a topic.
+func (w *world) last(topic string) (last *kgo.Record) {
+	w.t.Helper()
+	w.read(topic, func(r *kgo.Record) { last = r })
+	require.NotNil(w.t, last)
+	return last
+}
+
+// A record in deliveries that is no delivery is buried as it is, and its neighbours go on.
+func TestUndecodableRecordIsBuried(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		e := newEndpoints(always(200))
+		w.subscribe("one")
+		w.start(e, "router", "deliverer", "retrier")
+		poison := &kgo.Record{Topic: w.conf.Kafka.Prefix + topics.Deliveries, Key: []byte("poison"), Value: []byte("\xff\x00")}
+		require.NoError(t, w.client.ProduceSync(t.Context(), poison).FirstErr())
+		w.send(3, "a")
+		time.Sleep(3 * time.Second)
+		requireOnce(t, e, 3)
+		buried := w.last(topics.DeadLetters)
+		require.Equal(t, poison.Value, buried.Value)
+		require.Equal(t, "undecodable", string(buried.Headers[0].Value))
+		require.Zero(t, w.lag("deliverer", topics.Deliveries))
+	})
+}
+
+// The last try is not taken away by a breaker: a delivery whose age limit passes while it is parked is tried then.
+func TestBreakerTakesNoTryAway(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		w.conf.Deliverer.Breaker.OpenFor = 4 * time.Minute // longer than what is left of the age limit after the first try
+		w.conf.Deliverer.Breaker.MaxOpen = 4 * time.Minute
+		e := newEndpoints(always(503))
+		w.subscribe("down", func(s *subscription.Subscription) {
+			s.Retry = &subscription.RetryPolicy{
+				Kind: subscription.RetryFixed, Interval: subscription.Duration(2 * time.Minute),
+				MaxAge: subscription.Duration(3 * time.Minute), Jitter: subscription.JitterNone,
+			}
+		})
+		w.start(e, "router", "deliverer", "retrier")
+		w.send(5, "a") // opens the breaker at the first tries
+		time.Sleep(10 * time.Minute)
+		tries, last := map[string]int{}, map[string]outcome.Outcome{}
+		for _, row := range w.outcomes() {
+			if row.Attempted() {
+				tries[row.Delivery]++
+				last[row.Delivery] = row
+			}
+		}
+		require.Len(t, tries, 5)
+		for id, n := range tries {
+			require.Equal(t, 2, n, "delivery %s", id)
+			require.Equal(t, outcome.ReasonExpired, last[id].Reason)
+			require.WithinDuration(t, last[id].First.Add(3*time.Minute), last[id].At, 100*time.Millisecond, "at the age limit")
+		}
+	})
+}
