@@ -25,6 +25,9 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Attempter makes the attempts; nil makes them over HTTP.
 	Attempter pipeline.Attempter
+	// Presence is told the registry version that roles have applied, see [OpenViews]; nil is told nothing. Nothing waits
+	// for it.
+	Presence Presence
 }
 
 // App is what the roles of one process share: the configuration, one view of the registry, metrics.
@@ -38,6 +41,7 @@ type App struct {
 	kafkaMetrics *kafka.Metrics
 	metrics      *pipeline.Metrics
 	roles        []*Role
+	followers    []string // the roles whose work depends on the view
 }
 
 // Role is one role of a process: a stage with its consumer group.
@@ -97,6 +101,7 @@ func (a *App) ownTopics() []string {
 // registry outlives them, so that nothing is sent on an old one.
 func (a *App) Run(ctx context.Context) error {
 	stopFollowing := a.follow(ctx)
+	stopReporting := a.report(ctx)
 	work, working := errgroup.WithContext(ctx)
 	for _, r := range a.roles {
 		work.Go(func() error {
@@ -108,7 +113,9 @@ func (a *App) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	return errors.Join(work.Wait(), stopFollowing())
+	err := work.Wait()
+	stopReporting()
+	return errors.Join(err, stopFollowing())
 }
 
 // follow keeps the registry's view up to date until the returned function is called.

@@ -59,6 +59,7 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 		return err
 	}
 	a.role("deliverer", group, out, failed, deliverer.Start, deliverer.Stop)
+	a.followers = append(a.followers, "deliverer")
 	return nil
 }
 

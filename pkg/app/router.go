@@ -42,6 +42,7 @@ func (a *App) AddRouter(ctx context.Context) error {
 		return err
 	}
 	a.role("router", group, out, failed, func() {}, func() {})
+	a.followers = append(a.followers, "router")
 	return nil
 }
 

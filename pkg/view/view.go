@@ -1,0 +1,136 @@
+// Package view holds what Postrider keeps in Redis: hot views that can be rebuilt. Deliveries never wait for it.
+//
+// # Presence
+//
+// Every role that follows the registry reports the version it has applied, each second and whenever it changes, and
+// counts as live for five seconds after its last report. So a caller may wait until all live roles have a version: see
+// [Redis.Report] and [Redis.WaitApplied].
+//
+// # Metrics
+//
+//   - postrider_redis_up: 1 if Redis answered the last call, 0 if it could not be reached, or before the first call.
+//   - postrider_redis_errors_total: calls that Redis did not answer, or refused.
+package view
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Limits of a call. What is in Redis can wait, and whoever waits for it is told so soon.
+const (
+	// callTimeout bounds a dial, a read and a write each: a local network answers within a millisecond.
+	callTimeout = time.Second
+	// callRetries is how often a call is made again after a connection that broke: a pooled one may be long dead.
+	callRetries = 1
+	// poolSize bounds the connections to a node: a role makes one call at a time.
+	poolSize = 4
+)
+
+// Config is how to reach Redis. The zero value of every field but Addresses works.
+type Config struct {
+	// Addresses are host:port. More than one is a Redis Cluster.
+	Addresses []string
+	// Prefix is put before every key, so that installations may share a Redis.
+	Prefix string
+	// Username is the ACL user; empty is the default user.
+	Username string
+	// Password is that of the user; PasswordFile is a file that holds it, and wins.
+	Password     string
+	PasswordFile string
+	// TLS encrypts the connections; CAFile holds the certificates to trust, PEM, the system's if empty.
+	TLS    bool
+	CAFile string
+	// DB is the database number; a cluster has 0 alone.
+	DB int
+	// Metrics gets the metrics of the package; nil keeps them to themselves.
+	Metrics prometheus.Registerer
+}
+
+// Redis reaches one Redis or one Redis Cluster. All methods may be called concurrently. Close it.
+type Redis struct {
+	client  redis.UniversalClient
+	conf    Config
+	metrics metrics
+}
+
+// Open returns a client and connects to nothing yet: every call reports on its own that Redis is away, within a few
+// seconds. An error is one of the configuration or its files.
+func Open(conf Config) (*Redis, error) {
+	password := conf.Password
+	if conf.PasswordFile != "" {
+		text, err := os.ReadFile(conf.PasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("redis.password_file: %w", err)
+		}
+		password = strings.TrimRight(string(text), "\r\n")
+	}
+	tlsConfig, err := conf.tls()
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(conf.Metrics)
+	if err != nil {
+		return nil, fmt.Errorf("registering metrics of Redis: %w", err)
+	}
+	client := redis.NewUniversalClient(&redis.UniversalOptions{
+		Addrs: conf.Addresses, DB: conf.DB, Username: conf.Username, Password: password, TLSConfig: tlsConfig,
+		IsClusterMode: len(conf.Addresses) > 1,
+		DialTimeout:   callTimeout, ReadTimeout: callTimeout, WriteTimeout: callTimeout, PoolTimeout: callTimeout,
+		DialerRetries: 1, MaxRetries: callRetries, PoolSize: poolSize,
+		ContextTimeoutEnabled: true, // without it a context does not end a read
+		DisableIdentity:       true, // CLIENT SETINFO is refused by older proxies, and tells nobody anything
+		// Asking a managed service to announce its failovers costs a refused call with every connection elsewhere.
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+	return &Redis{client: client, conf: conf, metrics: m}, nil
+}
+
+// Close gives the connections back. No other method may be running or called later.
+func (r *Redis) Close() error { return r.client.Close() }
+
+func (c Config) tls() (*tls.Config, error) {
+	if !c.TLS {
+		return nil, nil //nolint:nilnil // no TLS is a valid configuration
+	}
+	conf := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.CAFile == "" {
+		return conf, nil
+	}
+	pem, err := os.ReadFile(c.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("redis.tls.ca_file: %w", err)
+	}
+	conf.RootCAs = x509.NewCertPool()
+	if !conf.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("redis.tls.ca_file: %s: holds no PEM certificate", c.CAFile)
+	}
+	return conf, nil
+}
+
+// done counts a call and says in one line what is wrong with Redis.
+func (r *Redis) done(err error) error {
+	answer := redis.Error(nil)
+	switch {
+	case err == nil:
+		r.metrics.up.Set(1)
+		return nil
+	case errors.As(err, &answer):
+		r.metrics.up.Set(1)
+		err = fmt.Errorf("redis.addresses: %v refused a call: %w", r.conf.Addresses, err)
+	default:
+		r.metrics.up.Set(0)
+		err = fmt.Errorf("redis.addresses: %v cannot be reached: %w", r.conf.Addresses, err)
+	}
+	r.metrics.errors.Inc()
+	return err
+}
