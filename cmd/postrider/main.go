@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,6 +17,7 @@ import (
 )
 
 func main() {
+	redirectLogs(slog.New(slog.DiscardHandler)) // roles log them; tools have nobody to read them
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := newRootCmd().ExecuteContext(ctx)
 	stop()
@@ -52,7 +54,7 @@ circuit breaker per endpoint, and with a record of every attempt. "postrider dev
 			root.AddCommand(c)
 		}
 	}
-	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd())
+	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd(), newDevCmd())
 	add(groupManage, newTopicsCmd(), newApplyCmd(), newGetCmd())
 	add(groupEvents, newSendCmd(), newMatchCmd(), newOutcomesCmd(), newRedriveCmd(), newResendCmd())
 	return root

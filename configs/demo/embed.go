@@ -9,3 +9,8 @@ import _ "embed"
 //
 //go:embed conversation-events.ndjson
 var ConversationEvents []byte
+
+// Subscriptions is the subscriptions file of `postrider dev`: the tenant and the endpoints that the sample events go to.
+//
+//go:embed subscriptions.yaml
+var Subscriptions []byte

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/postrider/postrider/cmd/postrider/internal/demo"
+	"github.com/postrider/postrider/cmd/postrider/internal/embedded"
+	"github.com/postrider/postrider/pkg/app"
+	"github.com/postrider/postrider/pkg/config"
+	"github.com/postrider/postrider/pkg/kafka"
+)
+
+// dev is a running dev process.
+type dev struct {
+	opts    devOptions
+	conf    *config.Config
+	dir     *embedded.Dir
+	system  *embedded.System
+	out     io.Writer
+	log     *slog.Logger
+	console *demo.Console
+	start   time.Time
+
+	endpoints []demo.Endpoint
+	stream    *demo.Stream
+	board     *demo.Board
+	tally     *demo.Tally
+	listener  net.Listener // of the receiver
+	receiver  string       // its address
+	state     atomic.Pointer[string]
+}
+
+// devPartitions is the number of partitions of deliveries and of source topics: few, since everything is one process.
+const devPartitions = 4
+
+// configure makes the configuration fit the embedded system; what it does not touch is as the user has it.
+func (d *dev) configure() error {
+	c := d.conf
+	defaults := config.Default()
+	prefix := c.Kafka.Prefix
+	c.Kafka = defaults.Kafka
+	c.Kafka.Prefix, c.Kafka.Brokers = prefix, d.system.Brokers()
+	c.Redis = config.Redis{Addresses: []string{d.system.Redis()}}
+	c.Egress.AllowHTTP, c.Egress.AnyPort = true, true
+	c.Egress.AllowNetworks = append(c.Egress.AllowNetworks, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	if c.HTTP.Listen == defaults.HTTP.Listen {
+		c.HTTP.Listen = fmt.Sprintf("127.0.0.1:%d", opsPort)
+	}
+	var err error
+	if c.HTTP.Listen, err = freeAddress(c.HTTP.Listen); err != nil {
+		return err
+	}
+	if !d.opts.noDemo {
+		d.configureDemo()
+	}
+	if err := c.Validate(); err != nil {
+		return fmt.Errorf("checking configuration: %w", err)
+	}
+	return nil
+}
+
+// opsPort is the default port of probes and metrics.
+const opsPort = 9464
+
+// freeAddress returns the address, or a free one on the loopback interface if it is taken.
+func freeAddress(address string) (string, error) {
+	l, err := embedded.ListenAt(address)
+	if err != nil {
+		return "", fmt.Errorf("http.listen: %w", err)
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// prepare creates what has to be there before the roles start: topics, and for the demo the tenant and its subscriptions.
+func (d *dev) prepare(ctx context.Context) error {
+	if err := kafka.EnsureTopics(ctx, d.conf.Kafka, kafka.PlanOptions{Partitions: devPartitions}); err != nil {
+		return err
+	}
+	for _, source := range d.conf.Sources {
+		for _, topic := range source.Topics {
+			if err := d.system.EnsureTopic(ctx, d.conf.Kafka, topic, devPartitions); err != nil {
+				return err
+			}
+		}
+	}
+	if d.opts.noDemo {
+		return nil
+	}
+	return d.prepareDemo(ctx)
+}
+
+// devRoles are the roles of a dev process, running.
+type devRoles struct {
+	app    *app.App
+	cancel context.CancelFunc
+	ended  chan struct{}
+	err    error // once ended is closed
+}
+
+// startRoles starts router, deliverer and retrier as one process, with probes and metrics.
+func (d *dev) startRoles(ctx context.Context) (*devRoles, error) {
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a, err := app.New(ctx, d.conf, app.Options{Log: d.log, Metrics: metrics})
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(a.AddRouter(ctx), a.AddDeliverer(ctx), a.AddRetrier()); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	wait, err := a.ServeOps(ctx, d.conf.HTTP.Listen, metrics)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	r := &devRoles{app: a, cancel: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(r.ended)
+		r.err = a.Run(ctx)
+		wait()
+	}()
+	return r, nil
+}
+
+// A role joins its group within moments; readyTimeout is for a machine that is very busy, readyEvery how often it is asked.
+const (
+	readyTimeout = time.Minute
+	readyEvery   = 50 * time.Millisecond
+)
+
+// ready waits until every role is in its group.
+func (r *devRoles) ready(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	t := time.NewTicker(readyEvery)
+	defer t.Stop()
+	for {
+		err := r.app.Ready()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-t.C:
+		case <-r.ended:
+			return nil // stop says why
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the roles: %w", err)
+		}
+	}
+}
+
+// stop drains the roles and waits for their end.
+func (r *devRoles) stop() error {
+	r.cancel()
+	<-r.ended
+	return r.err
+}
+
+// facts are what a person may want to look at. Only what exists is listed.
+func (d *dev) facts() []demo.Fact {
+	broker := d.conf.Kafka.Brokers[0]
+	facts := []demo.Fact{
+		{Name: "Kafka", Value: broker + "   kcat -C -b " + broker + " -t " + d.conf.Kafka.Prefix + "outcomes -o end"},
+		{Name: "Metrics", Value: "http://" + d.conf.HTTP.Listen + "/metrics   probes: /healthz /readyz"},
+	}
+	if !d.opts.noDemo {
+		facts = append(facts, demo.Fact{Name: "Receiver", Value: "http://" + d.receiver + "   sample events on topic " + demo.Topic})
+	}
+	return append(facts,
+		demo.Fact{Name: "Redis", Value: d.system.Redis() + "   nothing is kept there yet"},
+		demo.Fact{Name: "Data", Value: d.dir.Path},
+		demo.Fact{Name: "Log", Value: d.dir.Log.Name()})
+}
+
+// say sets what the console shows as going on.
+func (d *dev) say(state string) { d.state.Store(&state) }

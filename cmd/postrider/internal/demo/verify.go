@@ -1,0 +1,81 @@
+package demo
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
+	"github.com/tidwall/gjson"
+)
+
+// verifier checks the signature of a request as a subscriber would, with nothing of Postrider's own. It returns what
+// names the event in the request: the message id, or the event's own id where the form has no message id.
+type verifier func(header http.Header, body []byte) (ref string, err error)
+
+// newVerifier returns the verifier of a profile's signature.
+func newVerifier(profile, secret string) (verifier, error) {
+	switch profile {
+	case "standard":
+		w, err := standardwebhooks.NewWebhook(secret)
+		if err != nil {
+			return nil, err
+		}
+		return func(header http.Header, body []byte) (string, error) {
+			return header.Get(standardwebhooks.HeaderWebhookID), w.Verify(body, header)
+		}, nil
+	case "dixa":
+		key, err := hex.DecodeString(secret)
+		if err != nil {
+			return nil, fmt.Errorf("secret: %w", err)
+		}
+		return func(header http.Header, body []byte) (string, error) {
+			return gjson.GetBytes(body, "event_id").String(), verifyDixa(key, header.Get("X-Dixa-Signature"), body, time.Now())
+		}, nil
+	}
+	return nil, fmt.Errorf("profile %q: the demo's receiver verifies standard and dixa only", profile)
+}
+
+// Errors of [verifyDixa].
+var (
+	errSignature = errors.New("signature does not match")
+	errForm      = errors.New("want t=<milliseconds>,v1=<hex>")
+	errTooOld    = errors.New("signature is not of this time")
+)
+
+// tolerance is how far a signature's time may be off, as the libraries of Standard Webhooks have it.
+const tolerance = 5 * time.Minute
+
+// verifyDixa checks X-DIXA-SIGNATURE: t=<Unix milliseconds>,v1=<hex of HMAC-SHA256 over "t.body">. There is no official
+// library; this is written from the product's description alone.
+func verifyDixa(key []byte, header string, body []byte, now time.Time) error {
+	stamp, signature, ok := strings.Cut(header, ",v1=")
+	t, isTime := strings.CutPrefix(stamp, "t=")
+	if !ok || !isTime {
+		return errForm
+	}
+	millis, err := strconv.ParseInt(t, 10, 64)
+	if err != nil {
+		return errForm
+	}
+	got, err := hex.DecodeString(signature)
+	if err != nil {
+		return errForm
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(t + "."))
+	mac.Write(body)
+	if !hmac.Equal(got, mac.Sum(nil)) {
+		return errSignature
+	}
+	if now.Sub(time.UnixMilli(millis)).Abs() > tolerance {
+		return errTooOld
+	}
+	return nil
+}
