@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,7 @@ const applyBatch = 1000
 type applyOptions struct {
 	file          string
 	dryRun, prune bool
+	wait          time.Duration // for the roles; 0 does not
 }
 
 func newApplyCmd() *cobra.Command {
@@ -35,7 +37,7 @@ What is in the file becomes so; applying it again changes nothing. Signing secre
 once, shown once and kept. Nothing is written if anything in the file is wrong: all errors are told, each with its line,
 column and field.`,
 		Example: `  postrider apply -f subscriptions.yaml --dry-run
-  postrider apply -f subscriptions.yaml --prune`,
+  postrider apply -f subscriptions.yaml --prune --wait`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runApply(cmd, opts) },
 	}
@@ -43,6 +45,9 @@ column and field.`,
 	cmd.Flags().BoolVar(&opts.dryRun, "dry-run", false, "say what would be done, and do nothing")
 	cmd.Flags().BoolVar(&opts.prune, "prune", false,
 		"delete subscriptions of the file's tenants that are not in the file")
+	cmd.Flags().DurationVar(&opts.wait, "wait", 0, "wait until all live routers and deliverers act on it, --wait=1m for at most a minute")
+	cmd.Flags().Lookup("wait").NoOptDefVal = defaultApplyWait.String()
+	cmd.MarkFlagsMutuallyExclusive("wait", "dry-run")
 	_ = cmd.MarkFlagRequired("file")
 	return cmd
 }
@@ -68,6 +73,11 @@ func runApply(cmd *cobra.Command, opts applyOptions) error {
 	if err != nil {
 		return err
 	}
+	wait, stopWaiting, err := roleWaiter(cmd, conf, opts.wait)
+	if err != nil {
+		return err
+	}
+	defer stopWaiting()
 	view, closeRegistry, err := openRegistry(cmd.Context(), conf)
 	if err != nil {
 		return err
@@ -78,15 +88,20 @@ func runApply(cmd *cobra.Command, opts applyOptions) error {
 		return a.plan(view.Snapshot())
 	}
 	a.opts.NewSecret = newSecret(profiles)
-	return withWriter(cmd.Context(), conf, view, a.apply)
+	if err := withWriter(cmd.Context(), conf, view, a.apply); err != nil {
+		return err
+	}
+	return wait(a.version)
 }
 
 // applier applies one file.
 type applier struct {
-	out   io.Writer
-	file  *subscription.File
-	opts  registry.FileOptions
-	count map[registry.Verb]int
+	out  io.Writer
+	file *subscription.File
+	opts registry.FileOptions
+	// version is that of the registry when all was applied.
+	version int64
+	count   map[registry.Verb]int
 }
 
 // plan prints what apply would do.
@@ -120,6 +135,7 @@ func (a *applier) apply(ctx context.Context, w *registry.Writer) error {
 		}
 		a.print(batch)
 	}
+	a.version = version
 	a.summary(version, "")
 	return nil
 }

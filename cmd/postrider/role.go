@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"io"
-	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/spf13/cobra"
 
 	"github.com/postrider/postrider/pkg/app"
-	"github.com/postrider/postrider/pkg/config"
 )
 
 // runRole runs a process with the roles that add adds, until a signal ends it: configuration, log, metrics, probes.
@@ -20,10 +17,16 @@ func runRole(cmd *cobra.Command, add func(context.Context, *app.App) error) erro
 		return err
 	}
 	log := newLogger(conf.Log, cmd.ErrOrStderr())
+	redirectLogs(log)
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	ctx := cmd.Context()
-	a, err := app.New(ctx, conf, app.Options{Log: log, Metrics: metrics})
+	views, err := app.OpenViews(conf, metrics)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = views.Close() }() // nothing is buffered
+	a, err := app.New(ctx, conf, app.Options{Log: log, Metrics: metrics, Presence: views})
 	if err != nil {
 		return err
 	}
@@ -38,15 +41,4 @@ func runRole(cmd *cobra.Command, add func(context.Context, *app.App) error) erro
 	}
 	defer wait()
 	return a.Run(ctx)
-}
-
-// newLogger returns the logger of a process: one line an event, to w.
-func newLogger(c config.Log, w io.Writer) *slog.Logger {
-	var level slog.Level
-	_ = level.UnmarshalText([]byte(c.Level)) // validated
-	opts := &slog.HandlerOptions{Level: level}
-	if c.Format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opts))
-	}
-	return slog.New(slog.NewTextHandler(w, opts))
 }
