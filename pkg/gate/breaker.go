@@ -180,7 +180,9 @@ func (p *Permit) Done(failed bool, now time.Time) (changed bool) {
 	}
 	b.failures++
 	p.done(errFailed)
-	if b.two.State() == gobreaker.StateOpen {
+	// A failed probe always opens it again. The two-step breaker is no witness of that: one that was taken up after its
+	// expiry has the shortest timeout there is, and is half-open again before it can be asked.
+	if b.state.Open() || b.two.State() == gobreaker.StateOpen {
 		b.trip(now)
 		return true
 	}

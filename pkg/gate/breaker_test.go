@@ -248,6 +248,18 @@ func TestRestoreExpired(t *testing.T) {
 }
 
 // A previous owner whose clock was ahead, or whose bound was larger, does not keep the endpoint waiting.
+// On a clock that does not stand still, a breaker that was taken up after its expiry is half-open again the moment its probe
+// failed; the failure counts all the same.
+func TestRestoreExpiredOnARunningClock(t *testing.T) {
+	for range 100 {
+		now := time.Now()
+		b := gate.New(conf, gate.State{Until: now.Add(-time.Hour), Trips: 1}, 3, now)
+		require.True(t, attempt(t, b, true), "the probe failed")
+		require.Equal(t, 2, b.State().Trips)
+		refuse(t, b)
+	}
+}
+
 func TestRestoreIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := gate.New(conf, gate.State{Until: time.Now().Add(24 * time.Hour), Trips: 9}, 3, time.Now())
