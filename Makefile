@@ -21,6 +21,7 @@ build: ## The binary, in bin/postrider
 
 test: ## All tests, with a real Kafka and Redis
 	go run ./test/provide -- go test -race -shuffle=on -timeout $(TIMEOUT) ./...
+	go test -count=1 -timeout $(TIMEOUT) -run TestLadder ./test/flow # 28 virtual hours, too long under the race detector
 
 test-brokers: ## Only the tests that need a real Kafka or Redis
 	go run ./test/provide -- go test -race -shuffle=on -count=1 -timeout $(TIMEOUT) \

@@ -25,11 +25,20 @@ func TestAnEventIsDelivered(t *testing.T) {
 	})
 }
 
-// The Standard Webhooks example schedule up to its twenty-eighth hour, and then the end of the list.
+// fullLadder is the Standard Webhooks example schedule, up to its twenty-eighth hour.
+var fullLadder = []time.Duration{
+	5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour,
+	10*time.Hour + 24*time.Minute + 55*time.Second,
+}
+
+// Every try of the ladder starts when it is due, to the milliseconds that a record takes, and then it ends. Under the
+// race detector a virtual hour takes half a minute, so there only its first three steps are taken; "make test" runs
+// the whole of it without.
 func TestLadderOf28HoursIsExact(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
-		ladder := []time.Duration{
-			5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10*time.Hour + 24*time.Minute + 55*time.Second,
+		ladder := fullLadder
+		if raceEnabled {
+			ladder = fullLadder[:3]
 		}
 		e := newEndpoints(always(400)) // 4xx retries under this profile and does not open the breaker
 		s := w.subscribe("down", func(s *subscription.Subscription) { s.Retry = retryList(ladder...) })
@@ -44,7 +53,7 @@ func TestLadderOf28HoursIsExact(t *testing.T) {
 		w.send(1, "ev")
 		time.Sleep(3 * time.Second)
 		require.NoError(t, router.stop())
-		time.Sleep(30 * time.Hour)
+		time.Sleep(sum(ladder) + time.Hour)
 		times := e.times(s.URL)
 		require.Len(t, times, len(ladder)+1)
 		due := times[0]
@@ -57,4 +66,11 @@ func TestLadderOf28HoursIsExact(t *testing.T) {
 		}
 		require.Equal(t, map[string]int{"retry/failed": len(ladder), "dead/exhausted": 1}, verdicts(w.outcomes()))
 	})
+}
+
+func sum(ds []time.Duration) (total time.Duration) {
+	for _, d := range ds {
+		total += d
+	}
+	return total
 }

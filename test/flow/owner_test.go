@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,9 +95,9 @@ func TestAttemptsLongerThanTheDrainAreRepeated(t *testing.T) {
 // through, and lets the rest follow once the endpoint has recovered.
 func TestBreakerParksAndIsTakenUp(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
-		healthy := false
+		var healthy atomic.Bool
 		e := newEndpoints(func(context.Context, string, int) (attempt.Response, error) {
-			if healthy {
+			if healthy.Load() {
 				return reply(200), nil
 			}
 			return reply(503), nil
@@ -118,7 +119,7 @@ func TestBreakerParksAndIsTakenUp(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		probes := len(e.times(s.URL)) - 5
 		require.Equal(t, 1, probes, "one probe at the expiry, which failed")
-		healthy = true
+		healthy.Store(true)
 		time.Sleep(5 * time.Minute)
 		requireDelivered(t, w, 255)
 		require.Less(t, len(e.times(s.URL)), 255+15, "nothing but probes was tried in vain")
@@ -146,12 +147,12 @@ func requireDelivered(t *testing.T, w *world, n int) {
 // raises its generation, and the old state has no say any more.
 func TestGoneDisablesUntilEnabled(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
-		gone := true
+		var enabledAgain atomic.Bool
 		e := newEndpoints(func(context.Context, string, int) (attempt.Response, error) {
-			if gone {
-				return reply(410), nil
+			if enabledAgain.Load() {
+				return reply(200), nil
 			}
-			return reply(200), nil
+			return reply(410), nil
 		})
 		s := w.subscribe("gone")
 		w.start(e, "router", "retrier")
@@ -168,7 +169,7 @@ func TestGoneDisablesUntilEnabled(t *testing.T) {
 		require.Len(t, e.times(s.URL), 1)
 		require.Equal(t, map[string]int{"dead/gone": 1, "cancelled/disabled": 6}, verdicts(w.outcomes()))
 
-		gone = false
+		enabledAgain.Store(true)
 		enabled := *w.subscription(s)
 		enabled.Disabled = true
 		w.put(registry.PutSubscription(&enabled))
@@ -224,8 +225,13 @@ func (w *world) repeatDeliveries() {
 // A retry, a park, a dead letter, a redrive (twice) and two resends of one delivery: each arrives as often as asked.
 func TestByHandEachArrivesAsOftenAsAsked(t *testing.T) {
 	run(t, func(t *testing.T, w *world) {
-		status := 500
-		e := newEndpoints(func(context.Context, string, int) (attempt.Response, error) { return reply(status), nil })
+		var healthy atomic.Bool
+		e := newEndpoints(func(context.Context, string, int) (attempt.Response, error) {
+			if healthy.Load() {
+				return reply(200), nil
+			}
+			return reply(500), nil
+		})
 		s := w.subscribe("one", func(s *subscription.Subscription) { s.Retry = retryList(10 * time.Second) })
 		w.start(e, "router", "deliverer", "retrier")
 		w.send(1, "a")
@@ -233,7 +239,7 @@ func TestByHandEachArrivesAsOftenAsAsked(t *testing.T) {
 		require.Len(t, e.times(s.URL), 2, "the first try and one retry")
 		require.Equal(t, map[string]int{"retry/failed": 1, "dead/exhausted": 1}, verdicts(w.outcomes()))
 
-		status = 200
+		healthy.Store(true)
 		out, err := kafka.NewProducer(w.conf.Kafka)
 		require.NoError(t, err)
 		defer func() { require.NoError(t, out.Close(t.Context())) }()
