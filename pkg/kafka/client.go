@@ -60,11 +60,11 @@ func Reach(ctx context.Context, c Config, topics ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
 	if err := client.Ping(ctx); err != nil {
-		return fmt.Errorf("reaching Kafka at %v: %w", c.Brokers, err)
+		return fmt.Errorf("kafka.brokers: %v cannot be reached: %w", c.Brokers, err)
 	}
 	details, err := kadm.NewClient(client).ListTopics(ctx, topics...)
 	if err != nil {
-		return fmt.Errorf("listing topics of Kafka at %v: %w", c.Brokers, err)
+		return fmt.Errorf("listing topics at %v: %w", c.Brokers, err)
 	}
 	var missing []string
 	for _, topic := range topics {
@@ -89,7 +89,7 @@ func Partitions(ctx context.Context, c Config, topic string) (int32, error) {
 	defer cancel()
 	details, err := kadm.NewClient(client).ListTopics(ctx, topic)
 	if err != nil {
-		return 0, fmt.Errorf("listing topics of Kafka at %v: %w", c.Brokers, err)
+		return 0, fmt.Errorf("listing topics at %v: %w", c.Brokers, err)
 	}
 	if !details.Has(topic) {
 		return 0, fmt.Errorf("topic %s does not exist: run 'postrider topics apply' first", topic)

@@ -16,12 +16,12 @@ import (
 	"github.com/postrider/postrider/pkg/offset"
 )
 
-// Handler is what a [Group] feeds. Order of calls for one partition: Assign once, Records any number of times, then
+// Handler is what a [Group] feeds. Order of calls for one partition: Assign until it succeeds, Records any number of times, then
 // Revoke or Lost once. Records, Revoke and Lost are never called concurrently with each other; Assign runs in a
 // goroutine of its own for each partition and blocks neither polling nor rebalances.
 type Handler interface {
 	// Assign prepares a partition. No record of it is read before Assign returns. The partition's context ends when it
-	// is taken away. An error ends [Group.Run], unless that context has ended.
+	// is taken away. After an error it is called again, for about half a minute; then [Group.Run] ends with it.
 	Assign(p *Partition) error
 	// Records hands over records in ascending offset order, those that an earlier owner finished left out. Each is in
 	// flight until [Partition.Finish]. It must not block: to push back, it holds the partition.
@@ -238,8 +238,13 @@ func (g *Group) poll(ctx context.Context) error {
 
 func (g *Group) hand(f kgo.FetchTopicPartition) {
 	p := g.partition(f.Topic, f.Partition)
-	if p == nil || p.tracker.Load() == nil || len(f.Records) == 0 {
+	if p == nil || len(f.Records) == 0 {
 		return // taken away while the fetch was on its way
+	}
+	if p.tracker.Load() == nil || p.Held(holdAssign) {
+		// The client's pause forbids it. Going on would lose what it has read past.
+		g.fail(fmt.Errorf("polling: records of %s/%d before it was prepared", p.Topic, p.ID))
+		return
 	}
 	fresh := f.Records[:0]
 	for _, r := range f.Records {
@@ -252,7 +257,8 @@ func (g *Group) hand(f kgo.FetchTopicPartition) {
 	}
 }
 
-// fetchErrors returns the error that the member cannot go on with. An offset out of range halts its partition only.
+// fetchErrors returns the error that the member cannot go on with. An offset out of range halts its partition only; what
+// the client tries again by itself is logged.
 func (g *Group) fetchErrors(ctx context.Context, fetches kgo.Fetches) (fatal error) {
 	fetches.EachError(func(topic string, partition int32, err error) {
 		var loss *kgo.ErrDataLoss
@@ -262,10 +268,10 @@ func (g *Group) fetchErrors(ctx context.Context, fetches kgo.Fetches) (fatal err
 			if p := g.partition(topic, partition); p != nil {
 				p.halt(fmt.Sprintf("the log was cut under the reader: %v", err))
 			}
-		case kerr.IsRetriable(err):
-			g.opts.Log.Warn("fetching", "topic", topic, "partition", partition, "error", err)
-		default:
+		case errors.Is(err, kerr.TopicAuthorizationFailed) || errors.Is(err, kerr.GroupAuthorizationFailed):
 			fatal = fmt.Errorf("fetching %s/%d: %w", topic, partition, err)
+		default:
+			g.opts.Log.Warn("fetching", "group", g.opts.Name, "topic", topic, "partition", partition, "error", err)
 		}
 	})
 	return fatal

@@ -34,6 +34,7 @@ type Partition struct {
 
 	holdMu sync.Mutex
 	holds  Hold
+	gone   bool // the ownership has ended: pauses are the next one's
 }
 
 // Hold is a reason not to read a partition further. Reasons add up: it is read again when the last one is released.
@@ -89,7 +90,7 @@ func (p *Partition) Hold(why Hold) {
 	defer p.holdMu.Unlock()
 	before := p.holds
 	p.holds |= why
-	if before == 0 && p.group != nil {
+	if before == 0 && p.group != nil && !p.gone {
 		p.group.client.PauseFetchPartitions(p.asMap())
 	}
 }
@@ -100,10 +101,17 @@ func (p *Partition) Release(why Hold) {
 	defer p.holdMu.Unlock()
 	before := p.holds
 	p.holds &^= why
-	// After the end of the ownership the pause is not ours to lift.
-	if before != 0 && p.holds == 0 && p.group != nil && p.ctx.Err() == nil {
+	if before != 0 && p.holds == 0 && p.group != nil && !p.gone {
 		p.group.client.ResumeFetchPartitions(p.asMap())
 	}
+}
+
+// leave ends the ownership for the client: it remembers pauses by name, and the next ownership must not inherit them.
+func (p *Partition) leave() {
+	p.holdMu.Lock()
+	defer p.holdMu.Unlock()
+	p.gone = true
+	p.group.client.ResumeFetchPartitions(p.asMap())
 }
 
 // Held reports whether why holds the partition.

@@ -111,14 +111,32 @@ func (g *Group) begin(p *Partition, c kadm.Offset, low, high kadm.ListedOffsets)
 	return start
 }
 
+// prepareTries is how often a partition is prepared before the member gives up: brokers that are being restarted answer
+// within that many seconds.
+const prepareTries = 30
+
 func (p *Partition) prepare() {
-	if err := p.group.handler.Assign(p); err != nil {
-		if p.ctx.Err() == nil {
+	for try := 1; ; try++ {
+		err := p.group.handler.Assign(p)
+		switch {
+		case err == nil:
+			p.Release(holdAssign)
+			return
+		case p.ctx.Err() != nil:
+			return
+		case try == prepareTries:
 			p.group.fail(fmt.Errorf("preparing %s/%d: %w", p.Topic, p.ID, err))
+			return
 		}
-		return
+		p.group.opts.Log.Warn("preparing partition", "topic", p.Topic, "partition", p.ID, "error", err)
+		t := time.NewTimer(time.Second)
+		select {
+		case <-t.C:
+		case <-p.ctx.Done():
+			t.Stop()
+			return
+		}
 	}
-	p.Release(holdAssign)
 }
 
 func (g *Group) onRevoked(ctx context.Context, _ *kgo.Client, revoked map[string][]int32) {
@@ -178,8 +196,7 @@ func (g *Group) drop(ps []*Partition) {
 	defer g.mu.Unlock()
 	for _, p := range ps {
 		delete(g.parts, topicPartition{p.Topic, p.ID})
-		// The client remembers pauses by name: the next ownership must not inherit them.
-		g.client.ResumeFetchPartitions(p.asMap())
+		p.leave()
 	}
 	g.opts.Metrics.assigned.WithLabelValues(g.opts.Name).Set(float64(len(g.parts)))
 }

@@ -97,7 +97,7 @@ func NewDeliverer(
 	}
 	return &Deliverer{
 		opts: opts, registry: reg, profiles: profiles, client: client, out: out, reader: reader, fail: fail,
-		stopped: make(chan struct{}), sched: newScheduler(opts.LaneConcurrency), owned: map[int32]*owned{},
+		stopped: make(chan struct{}), sched: newScheduler(opts.LaneConcurrency, opts.LaneQueue), owned: map[int32]*owned{},
 	}
 }
 
@@ -124,7 +124,8 @@ type owned struct {
 	snapshotting sync.Mutex
 
 	mu        sync.Mutex
-	lanes     map[ident.ID]*lane // guarded by the scheduler's lock
+	lanes     map[ident.ID]*lane // guarded by the scheduler's lock, as is longLanes
+	longLanes int
 	endpoints map[ident.ID]*endpoint
 	window    *window
 	dirty     map[ident.ID]*endpoint
@@ -253,7 +254,7 @@ func (d *Deliverer) holdAll(why kafka.Hold) {
 
 // eased releases what a finished delivery makes room for.
 func (d *Deliverer) eased(o *owned) {
-	if o.p.Held(kafka.HoldBacklog) && !d.crowded(o) {
+	if o.p.Held(kafka.HoldBacklog) && !d.sched.crowded(o) {
 		o.p.Release(kafka.HoldBacklog)
 	}
 	if o.p.Held(kafka.HoldWindow) {
@@ -263,25 +264,21 @@ func (d *Deliverer) eased(o *owned) {
 			d.watchWindow(o)
 		}
 	}
-	if o.p.Held(kafka.HoldBytes) && d.bytes.Load() < d.opts.MaxBytes/5*4 {
+	if o.p.Held(kafka.HoldBytes) && d.roomy() {
 		d.mu.Lock()
 		defer d.mu.Unlock()
-		for _, o := range d.owned {
-			o.p.Release(kafka.HoldBytes)
-		}
+		d.releaseAll(kafka.HoldBytes)
 	}
 }
 
-// crowded reports whether any lane of o still has half a queue.
-func (d *Deliverer) crowded(o *owned) bool {
-	d.sched.mu.Lock()
-	defer d.sched.mu.Unlock()
-	for _, l := range o.lanes {
-		if len(l.queue) >= (d.opts.LaneQueue+1)/2 {
-			return true
-		}
+// roomy reports whether the bytes in flight are well below their bound.
+func (d *Deliverer) roomy() bool { return d.bytes.Load() < d.opts.MaxBytes/5*4 }
+
+// releaseAll lets every partition go on. The lock is held.
+func (d *Deliverer) releaseAll(why kafka.Hold) {
+	for _, o := range d.owned {
+		o.p.Release(why)
 	}
-	return false
 }
 
 // Revoke stops dispatching, lets what is in flight end within the drain time, then cuts it off.
@@ -340,6 +337,9 @@ func (d *Deliverer) take(ps []*kafka.Partition) []*owned {
 		d.bytes.Add(-d.sched.drop(o))
 		d.forgetBreakers(o)
 		out = append(out, o)
+	}
+	if d.roomy() {
+		d.releaseAll(kafka.HoldBytes) // what was held for the bytes of those that are gone
 	}
 	return out
 }

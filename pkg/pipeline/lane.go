@@ -50,12 +50,13 @@ type scheduler struct {
 	ring    []*lane // lanes with work, in turn
 	diverts []*item // taken before all lanes: they wait for nothing
 	ceiling int     // of a lane's limit
+	long    int     // a lane of that length keeps its partition held
 	queued  int
 	closed  bool
 }
 
-func newScheduler(ceiling int) *scheduler {
-	s := &scheduler{ceiling: ceiling}
+func newScheduler(ceiling, laneQueue int) *scheduler {
+	s := &scheduler{ceiling: ceiling, long: (laneQueue + 1) / 2}
 	s.wake.L = &s.mu
 	return s
 }
@@ -64,10 +65,29 @@ func newScheduler(ceiling int) *scheduler {
 func (s *scheduler) push(l *lane, items ...*item) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.queue = append(l.queue, items...)
+	s.set(l, append(l.queue, items...))
 	s.queued += len(items)
 	s.offer(l)
 	return len(l.queue)
+}
+
+// set replaces a lane's queue and keeps count of its owner's long ones.
+func (s *scheduler) set(l *lane, queue []*item) {
+	was, is := len(l.queue) >= s.long, len(queue) >= s.long
+	l.queue = queue
+	switch {
+	case is && !was:
+		l.owner.longLanes++
+	case was && !is:
+		l.owner.longLanes--
+	}
+}
+
+// crowded reports whether any lane of o is long.
+func (s *scheduler) crowded(o *owned) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return o.longLanes > 0
 }
 
 // offer puts l into the ring if it has work that may start.
@@ -113,7 +133,7 @@ func (s *scheduler) take() *item {
 		}
 		it := l.queue[0]
 		l.queue[0] = nil
-		l.queue = l.queue[1:]
+		s.set(l, l.queue[1:])
 		s.dispatch(it)
 		s.offer(l)
 		return it
@@ -129,13 +149,12 @@ func (s *scheduler) dispatch(it *item) {
 	s.queued--
 }
 
-// release gives back the item's place in its lane and returns how many wait there.
-func (s *scheduler) release(l *lane) int {
+// release gives back an item's place in its lane.
+func (s *scheduler) release(l *lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.inFlight--
 	s.offer(l)
-	return len(l.queue)
 }
 
 // putBack returns an item to the head of its lane, which stays blocked until [scheduler.unblock]. It reports false if
@@ -146,7 +165,7 @@ func (s *scheduler) putBack(it *item) bool {
 	if it.lane.owner.draining.Load() {
 		return false
 	}
-	it.lane.queue = append([]*item{it}, it.lane.queue...)
+	s.set(it.lane, append([]*item{it}, it.lane.queue...))
 	it.lane.blocked = true
 	it.lane.inFlight--
 	it.lane.owner.settling.Done()
@@ -190,7 +209,7 @@ func (s *scheduler) divertOldest(o *owned, offset int64) bool {
 			continue
 		}
 		it := l.queue[0]
-		l.queue = l.queue[1:]
+		s.set(l, l.queue[1:])
 		it.divert = true
 		s.diverts = append(s.diverts, it)
 		s.wake.Signal()
@@ -208,7 +227,7 @@ func (s *scheduler) drop(o *owned) (size int64) {
 			size += it.size()
 		}
 		s.queued -= len(l.queue)
-		l.queue = nil
+		s.set(l, nil)
 	}
 	kept := s.diverts[:0]
 	for _, it := range s.diverts {

@@ -28,8 +28,8 @@ type RetrierOptions struct {
 //
 // A record waits in the largest tier that is no longer than what is left, then hops to the next one, until less than a
 // second is left: that it waits out in memory. So records of a tier become ready in the order they were written, and
-// only the head of each partition is looked at: while it waits, its partition is paused, with no more in memory than
-// one fetch, and one timer for all of them.
+// only the head of each partition is looked at: while it waits, its partition is held, with no more in memory than a
+// fetch or two, and one timer for all of them.
 type Retrier struct {
 	opts RetrierOptions
 	out  Producer
@@ -63,6 +63,13 @@ type waiter struct {
 // early is how much before its time a record may leave a tier, to take those that are ready at almost the same time in
 // one go. It never makes a delivery early: what is left is waited out in the next tier or in memory.
 const early = 20 * time.Millisecond
+
+// ahead is how long before its head is ready a held partition is read again: the longest wait of a fetch that was on
+// its way without it, and some.
+const ahead = time.Second
+
+// maxHead is how many fetched records of a partition wait before it is held.
+const maxHead = 2000
 
 // NewRetrier returns a retrier that works once [Retrier.Start] was called. fail is called with the first error that it
 // cannot go on with.
@@ -117,17 +124,28 @@ func (r *Retrier) Records(p *kafka.Partition, records []*kafka.Record) {
 		}
 		h.records = append(h.records, &waiter{d: d, at: rec.Offset})
 	}
-	p.Hold(kafka.HoldUntil)
-	r.arm(h)
+	r.arm(h, time.Now())
 }
 
-// arm sets the timer of a head, or releases its partition if nothing is left of it.
-func (r *Retrier) arm(h *head) {
+// arm sets the timer of a head. While its first record is far from ready, or much was fetched already, the partition is
+// held; it is read on a little before, so that what comes behind is there in time.
+func (r *Retrier) arm(h *head, now time.Time) {
 	if len(h.records) == 0 {
 		h.p.Release(kafka.HoldUntil)
 		return
 	}
-	r.armAt(h, h.records[0].d.Ready.Add(-early))
+	ready := h.records[0].d.Ready
+	switch {
+	case ready.Sub(now) > ahead:
+		h.p.Hold(kafka.HoldUntil)
+		r.armAt(h, ready.Add(-ahead))
+		return
+	case len(h.records) > maxHead:
+		h.p.Hold(kafka.HoldUntil)
+	default:
+		h.p.Release(kafka.HoldUntil)
+	}
+	r.armAt(h, ready.Add(-early))
 }
 
 func (r *Retrier) armAt(h *head, at time.Time) {
@@ -271,7 +289,7 @@ func (r *Retrier) pop(t *timer, now time.Time) []move {
 		r.armAt(h, now.Add(early)) // full: look again when some of it has become due
 		return moves
 	}
-	r.arm(h)
+	r.arm(h, now)
 	return moves
 }
 

@@ -105,12 +105,21 @@ func (r *Router) Records(p *kafka.Partition, records []*kafka.Record) {
 	}
 }
 
-// Revoke ends the workers after the chunk they are at.
+// Revoke ends the workers after the chunk they are at, for which it waits a moment.
 func (r *Router) Revoke(ps []*kafka.Partition) {
+	limit := time.NewTimer(chunkTimeout)
+	defer limit.Stop()
 	for _, b := range r.take(ps) {
-		<-b.done
+		select {
+		case <-b.done:
+		case <-limit.C:
+			return // its partition's context ends next, and cuts it off
+		}
 	}
 }
+
+// chunkTimeout is how long a revoke waits for the acknowledgements of a chunk.
+const chunkTimeout = 5 * time.Second
 
 // Lost ends the workers; the chunk they are at is cut off with the partition's context.
 func (r *Router) Lost(ps []*kafka.Partition) { r.take(ps) }
