@@ -2,7 +2,106 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/test/verify/history"
 )
 
-func byHand(context.Context, *installation) error { return errors.New("to do") }
+// tries is the policy's maximum for deliveries by hand.
+const tries = 4
+
+// byHand: one delivery is retried and parked until it is dead, redriven twice and resent twice; each asking has exactly
+// the effect that was asked for.
+func byHand(ctx context.Context, in *installation) error {
+	if err := in.configure("deliverer: {breaker: {failures: 2, open_for: 1s, max_open: 2s}}\n"); err != nil {
+		return err
+	}
+	all := tenants(1, 1, subscription{retry: fmt.Sprintf("{kind: fixed, interval: 1s, maxTries: %d}", tries), maxTries: tries})
+	if err := in.apply(ctx, all); err != nil {
+		return err
+	}
+	p := history.Pair{Event: "e-0", Subscription: all[0].subscriptions[0].id}
+	in.endpoints.answerWith(func(h hit) answer {
+		if h.N <= tries {
+			return answer{Status: 503}
+		}
+		return answer{}
+	})
+	if _, err := in.startReady(ctx, "router", "deliver", "retry"); err != nil {
+		return err
+	}
+	if err := in.produce(ctx, 1, all, ""); err != nil {
+		return err
+	}
+	if err := in.expect(ctx, p, "requests until it is dead", tries); err != nil {
+		return err
+	}
+	delivery, err := in.deadLetter(ctx)
+	if err != nil {
+		return err
+	}
+	steps := []struct {
+		what, command string
+		want          int
+	}{
+		{"requests after redrive", "redrive", tries + 1},
+		{"requests after redrive of the same dead letter", "redrive", tries + 1},
+		{"requests after resend", "resend", tries + 2},
+		{"requests after another resend", "resend", tries + 3},
+	}
+	for _, step := range steps {
+		if _, err := in.run(ctx, step.command, "--delivery", delivery); err != nil {
+			return err
+		}
+		if err := in.expect(ctx, p, step.what, step.want); err != nil {
+			return err
+		}
+	}
+	if err := in.settled(ctx, 10*time.Second); err != nil {
+		return err
+	}
+	in.history.Redrives[p], in.history.Resends[p] = 1, 2
+	if err := in.harvest(ctx); err != nil {
+		return err
+	}
+	parked := 0
+	for _, o := range in.history.Outcomes {
+		if o.Verdict == "parked" {
+			parked++
+		}
+	}
+	in.want(parked > 0, "parked meanwhile", "once or more", "%d", parked)
+	in.judge(history.Rules{})
+	return nil
+}
+
+// quiet is how long nothing more must arrive before a number counts.
+const quiet = 3 * time.Second
+
+// expect waits for the requests of a pair, and then for a request too many.
+func (in *installation) expect(ctx context.Context, p history.Pair, what string, want int) error {
+	// That they do not come is what the figure says.
+	_ = await(ctx, time.Minute, func() (bool, error) { return in.endpoints.count(p) >= want, nil })
+	if err := pause(ctx, quiet); err != nil {
+		return err
+	}
+	got := in.endpoints.count(p)
+	in.want(got == want, what, fmt.Sprint(want), "%d", got)
+	return nil
+}
+
+// deadLetter waits for the one dead letter there is and returns its delivery.
+func (in *installation) deadLetter(ctx context.Context) (string, error) {
+	var found string
+	err := await(ctx, 20*time.Second, func() (bool, error) {
+		out, err := in.run(ctx, "redrive", "--all", "--dry-run")
+		found, _, _ = strings.Cut(out, " ")
+		return strings.HasPrefix(found, "dlv_"), err
+	})
+	if err != nil {
+		return "", fmt.Errorf("waiting for the dead letter: %w", err)
+	}
+	return found, nil
+}

@@ -39,13 +39,11 @@ func faultFree(ctx context.Context, in *installation) error {
 		}
 		in.tell("CPU of "+p.name, "%.1f s, %.0f µs per delivery", cpu, 1e6*cpu/float64(n))
 	}
-	r, err := in.harvest(ctx, history.Rules{})
-	if err != nil {
+	if err := in.harvest(ctx); err != nil {
 		return err
 	}
+	r := in.judge(history.Rules{})
 	in.want(r.Receipts == r.Required, "received", "every event × subscription once", "%d of %d", r.Receipts, r.Required)
-	in.wantZero(r.Repeats, "received twice")
 	in.wantZero(r.Counts[history.BadSignature], "invalid signatures")
-	in.judge(r)
 	return nil
 }

@@ -2,7 +2,244 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/test/verify/history"
 )
 
-func killDeliverer(context.Context, *installation) error { return errors.New("to do") }
+// killEvery is the time between two kills: more than the session, so that every one leads to a failover.
+const killEvery = 10 * time.Second
+
+// kill is one kill -9 of a deliverer.
+type kill struct {
+	at    time.Time
+	owned []int32 // partitions
+}
+
+// killDeliverer: one of two deliverers dies every 10 s under load, while some endpoints fail for phases, so that
+// breakers are open and deliveries parked.
+func killDeliverer(ctx context.Context, in *installation) error {
+	if err := in.configure("deliverer: {breaker: {open_for: 2s, max_open: 4s}}\n"); err != nil {
+		return err
+	}
+	all := tenants(16, 3, patient)
+	if err := in.apply(ctx, all); err != nil {
+		return err
+	}
+	failing := in.phases(all)
+	roles, err := in.startReady(ctx, "router", "retry", "deliver", "deliver")
+	if err != nil {
+		return err
+	}
+	if err := in.balanced(ctx, 2); err != nil {
+		return err
+	}
+	end := in.steady(ctx, 300, all)
+	kills, err := in.killInTurn(ctx, roles[2:], in.scaleRounds(6))
+	failing.stop()
+	if err := errorsOf(err, end()); err != nil {
+		return err
+	}
+	stopped := time.Now()
+	if err := in.drained(ctx, time.Minute); err != nil {
+		return err
+	}
+	if err := in.settled(ctx, 15*time.Second); err != nil {
+		return err
+	}
+	if err := in.harvest(ctx); err != nil {
+		return err
+	}
+	in.tell("kills", "%d; what the dead had in flight and had received in their last second bounds the repeats", len(kills))
+	in.judge(history.Rules{Repeats: in.repeatBound(kills), Crashed: true})
+	parked := 0
+	for _, o := range in.history.Outcomes {
+		if o.Verdict == "parked" {
+			parked++
+		}
+	}
+	in.want(parked > 0, "deliveries were parked meanwhile", "some", "%d", parked)
+	in.failover(kills, stopped)
+	return nil
+}
+
+func errorsOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scaleRounds shortens a number of rounds for --short.
+func (in *installation) scaleRounds(n int) int {
+	if in.short {
+		return max(1, n/3)
+	}
+	return n
+}
+
+// phases lets a quarter of the subscriptions fail for 6 s of every 12 s, until it is stopped.
+type phases struct{ in *installation }
+
+func (in *installation) phases(all []tenant) phases {
+	ill := map[string]bool{}
+	n := 0
+	for _, t := range all {
+		for _, s := range t.subscriptions {
+			if n++; n%4 == 0 {
+				ill[s.id] = true
+			}
+		}
+	}
+	begin := time.Now()
+	in.endpoints.answerWith(func(h hit) answer {
+		if ill[h.Subscription] && int(time.Since(begin).Seconds())%12 < 6 {
+			return answer{Status: 503}
+		}
+		return answer{After: 20 * time.Millisecond}
+	})
+	return phases{in}
+}
+
+func (p phases) stop() { p.in.endpoints.answerWith(func(hit) answer { return answer{} }) }
+
+// killInTurn kills the deliverers in turn and starts another one at once.
+func (in *installation) killInTurn(ctx context.Context, ps []*process, rounds int) ([]kill, error) {
+	ps = slices.Clone(ps)
+	var kills []kill
+	for i := range rounds {
+		if err := pause(ctx, killEvery); err != nil {
+			return nil, err
+		}
+		victim := ps[i%len(ps)]
+		owned, err := in.owned(ctx, victim)
+		if err != nil {
+			return nil, err
+		}
+		victim.kill()
+		kills = append(kills, kill{at: time.Now(), owned: owned})
+		if ps[i%len(ps)], err = in.start(ctx, "deliver"); err != nil {
+			return nil, err
+		}
+	}
+	// The last failover belongs to the load, too.
+	return kills, pause(ctx, killEvery)
+}
+
+// owned returns the partitions of deliveries that a deliverer has.
+func (in *installation) owned(ctx context.Context, p *process) ([]int32, error) {
+	owners, err := in.owners(ctx)
+	return owners[p.name], err
+}
+
+// owners returns the partitions of deliveries by the name of the process that has them.
+func (in *installation) owners(ctx context.Context) (map[string][]int32, error) {
+	groups, err := in.admin.DescribeGroups(ctx, in.topic("deliverer"))
+	if err != nil {
+		return nil, fmt.Errorf("asking for the members of the group: %w", err)
+	}
+	out := map[string][]int32{}
+	for _, m := range groups[in.topic("deliverer")].Members {
+		assigned, ok := m.Assigned.AsConsumer()
+		if !ok {
+			continue
+		}
+		for _, t := range assigned.Topics {
+			name := strings.TrimSuffix(m.ClientID, "-deliverer") // the client of the group, not that of the producer
+			out[name] = append(out[name], t.Partitions...)
+		}
+	}
+	return out, nil
+}
+
+// balanced waits until n deliverers share the partitions.
+func (in *installation) balanced(ctx context.Context, n int) error {
+	var owners map[string][]int32
+	err := await(ctx, 30*time.Second, func() (bool, error) {
+		var err error
+		if owners, err = in.owners(ctx); err != nil {
+			return false, err
+		}
+		total := 0
+		for _, ps := range owners {
+			total += len(ps)
+		}
+		return len(owners) == n && total == partitions, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting for %d deliverers to share the partitions, now %v: %w", n, owners, err)
+	}
+	return nil
+}
+
+// repeatBound is how many requests may be repeated: for every kill what was in flight to the victim's subscriptions
+// then, and what they received in the second before, which may not have been committed.
+func (in *installation) repeatBound(kills []kill) (n int) {
+	partition := in.partitionOf()
+	for _, k := range kills {
+		for i := range in.history.Receipts {
+			r := &in.history.Receipts[i]
+			if slices.Contains(k.owned, partition[r.Subscription]) && !r.At.After(k.at) &&
+				(r.Answered.IsZero() || r.Answered.After(k.at.Add(-time.Second))) && r.At.After(k.at.Add(-time.Minute)) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// partitionOf returns the partition of every subscription, as the outcomes tell it.
+func (in *installation) partitionOf() map[string]int32 {
+	out := map[string]int32{}
+	for i := range in.history.Outcomes {
+		out[in.history.Outcomes[i].Subscription] = in.history.Outcomes[i].Record.Partition
+	}
+	return out
+}
+
+// afterKill keeps apart what a dead process had sent and the endpoints read late.
+const afterKill = 250 * time.Millisecond
+
+// failover tells how long the partitions of the dead stood still.
+func (in *installation) failover(kills []kill, until time.Time) {
+	partition := in.partitionOf()
+	times := map[int32][]time.Time{}
+	for i := range in.history.Receipts {
+		r := &in.history.Receipts[i]
+		if r.At.Before(until) {
+			p := partition[r.Subscription]
+			times[p] = append(times[p], r.At)
+		}
+	}
+	var firsts []time.Duration
+	var stall time.Duration
+	for _, k := range kills {
+		var first time.Duration
+		for _, p := range k.owned {
+			for _, t := range times[p] {
+				if took := t.Sub(k.at); took > afterKill && (first == 0 || took < first) {
+					first = took
+				}
+			}
+		}
+		firsts = append(firsts, first)
+	}
+	for _, p := range slices.Sorted(maps.Keys(times)) {
+		slices.SortFunc(times[p], time.Time.Compare)
+		for i := 1; i < len(times[p]); i++ {
+			stall = max(stall, times[p][i].Sub(times[p][i-1]))
+		}
+	}
+	for i := range firsts {
+		firsts[i] = firsts[i].Round(100 * time.Millisecond)
+	}
+	in.tell("session timeout", "%s", sessionTimeout)
+	in.tell("failover, from kill to the first request of a partition of the dead", "%v", firsts)
+	in.tell("longest stall of a partition under load", "%s", stall.Round(100*time.Millisecond))
+}

@@ -195,4 +195,4 @@ func (s *Subscription) live(t time.Time, grace time.Duration) bool {
 // String names the pair.
 func (p Pair) String() string { return p.Event + " × " + p.Subscription }
 
-func clock(t time.Time) string { return t.Format("15:04:05.000") }
+func clock(t time.Time) string { return t.Format("15:04:05.000000") }

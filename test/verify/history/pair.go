@@ -1,6 +1,9 @@
 package history
 
-import "time"
+import (
+	"fmt"
+	"strings"
+)
 
 // identities checks that the same things have the same ids everywhere, and different things different ones.
 func (c *checker) identities() {
@@ -146,11 +149,26 @@ func (c *checker) due(p Pair, st *state) {
 		}
 		for _, r := range st.receipts {
 			if c.h.Resends[p] == 0 && r.At.After(o.end()) && r.At.Before(*o.Due) {
-				c.report.broken(Early, "%s: due %s, request at %s, %s early", p, clock(*o.Due), clock(r.At),
-					o.Due.Sub(r.At).Round(time.Millisecond))
+				c.report.broken(Early, "%s: due %s, request at %s, %s early: %s", p, clock(*o.Due), clock(r.At), o.Due.Sub(r.At), st)
 			}
 		}
 	}
+}
+
+// String tells the story of a pair.
+func (st *state) String() string {
+	var b strings.Builder
+	for _, r := range st.receipts {
+		fmt.Fprintf(&b, "[request %s %d] ", clock(r.At), r.Status)
+	}
+	for _, o := range st.rows {
+		fmt.Fprintf(&b, "[%s %s attempt %d pass %d %s/%s %d %.3f ms", o.At.Format("15:04:05.000000"), o.Trigger, o.Attempt, o.Pass, o.Verdict, o.Reason, o.Status, o.DurationMS)
+		if o.Due != nil {
+			fmt.Fprintf(&b, " due %s", clock(*o.Due))
+		}
+		b.WriteString("] ")
+	}
+	return b.String()
 }
 
 // tries checks the number of attempts against the policy.
