@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postrider/postrider/test/verify/history"
@@ -153,4 +155,27 @@ func (in *installation) lag(ctx context.Context, group string) (int64, error) {
 		return 0, fmt.Errorf("asking for lag of %s: %w", group, err)
 	}
 	return lag.Lag.Total(), nil
+}
+
+// commitEvery is how often commits are looked at: several times as often as they are made.
+const commitEvery = 200 * time.Millisecond
+
+// watchCommits notes the deliverers' commits in the background. The returned function ends it.
+func (in *installation) watchCommits(ctx context.Context) (end func() error) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	go func() {
+		for pause(ctx, commitEvery) == nil {
+			offsets, err := in.admin.FetchOffsets(ctx, in.topic("deliverer"))
+			if err != nil && ctx.Err() == nil {
+				done <- fmt.Errorf("watching commits: %w", err)
+				return
+			}
+			offsets.Each(func(o kadm.OffsetResponse) {
+				in.history.Commits = append(in.history.Commits, history.Commit{Partition: o.Partition, Offset: o.At})
+			})
+		}
+		done <- nil
+	}()
+	return sync.OnceValue(func() error { cancel(); return <-done })
 }

@@ -38,7 +38,7 @@ func killDeliverer(ctx context.Context, in *installation) error {
 	if err := in.balanced(ctx, 2); err != nil {
 		return err
 	}
-	end := in.steady(ctx, 300, all)
+	end, commits := in.steady(ctx, 300, all), in.watchCommits(ctx)
 	kills, err := in.killInTurn(ctx, roles[2:], in.scaleRounds(6))
 	failing.stop()
 	if err := errorsOf(err, end()); err != nil {
@@ -51,9 +51,13 @@ func killDeliverer(ctx context.Context, in *installation) error {
 	if err := in.settled(ctx, 15*time.Second); err != nil {
 		return err
 	}
+	if err := commits(); err != nil {
+		return err
+	}
 	if err := in.harvest(ctx); err != nil {
 		return err
 	}
+	in.tell("commits seen", "%d", len(in.history.Commits))
 	in.tell("kills", "%d; what the dead had in flight and had received in their last second bounds the repeats", len(kills))
 	in.judge(history.Rules{Repeats: in.repeatBound(kills), Crashed: true})
 	parked := 0

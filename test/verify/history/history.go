@@ -84,10 +84,6 @@ type Position struct {
 
 func (o *Outcome) attempted() bool { return o.Result != "none" }
 
-func (o *Outcome) end() time.Time {
-	return o.At.Add(time.Duration(o.DurationMS * float64(time.Millisecond)))
-}
-
 // Record is a record of the deliveries or the dead-letter topic.
 type Record struct {
 	Pair

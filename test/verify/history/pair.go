@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -136,21 +137,20 @@ func (st *state) attempted() (n int) {
 	return n
 }
 
-// due checks that nothing was tried between the end of an attempt and the time that its outcome set for the next. A
-// pair with a request that no outcome tells about is left out: a killed process took the outcome with it, and the
-// attempt that repeated it has a later due than the one it stands for.
+// due checks that nothing was tried before the time that the outcome of the attempt before it set. Requests and attempts
+// belong together by their order, so a pair with a request that no outcome tells about is left out: a killed process took
+// the outcome with it, and the attempt that repeated it has a later due than the one it stands for. So is one that was
+// sent again by hand, which waits for nothing.
 func (c *checker) due(p Pair, st *state) {
-	if len(st.receipts) != st.attempted() {
+	if len(st.receipts) != st.attempted() || c.h.Resends[p] > 0 {
 		return
 	}
-	for _, o := range st.rows {
-		if o.Verdict != "retry" || o.Due == nil {
-			continue
-		}
-		for _, r := range st.receipts {
-			if c.h.Resends[p] == 0 && r.At.After(o.end()) && r.At.Before(*o.Due) {
-				c.report.broken(Early, "%s: due %s, request at %s, %s early: %s", p, clock(*o.Due), clock(r.At), o.Due.Sub(r.At), st)
-			}
+	rows := slices.DeleteFunc(slices.Clone(st.rows), func(o *Outcome) bool { return !o.attempted() })
+	slices.SortFunc(rows, func(a, b *Outcome) int { return a.At.Compare(b.At) })
+	for i, o := range rows[:max(0, len(rows)-1)] {
+		if next := st.receipts[i+1]; o.Due != nil && next.At.Before(*o.Due) {
+			c.report.broken(Early, "%s: due %s, request at %s, %s early: %s", p, clock(*o.Due), clock(next.At),
+				o.Due.Sub(next.At), st)
 		}
 	}
 }
@@ -162,7 +162,8 @@ func (st *state) String() string {
 		fmt.Fprintf(&b, "[request %s %d] ", clock(r.At), r.Status)
 	}
 	for _, o := range st.rows {
-		fmt.Fprintf(&b, "[%s %s attempt %d pass %d %s/%s %d %.3f ms", o.At.Format("15:04:05.000000"), o.Trigger, o.Attempt, o.Pass, o.Verdict, o.Reason, o.Status, o.DurationMS)
+		fmt.Fprintf(&b, "[%s %s attempt %d pass %d %s/%s %d %.3f ms", clock(o.At), o.Trigger, o.Attempt, o.Pass,
+			o.Verdict, o.Reason, o.Status, o.DurationMS)
 		if o.Due != nil {
 			fmt.Fprintf(&b, " due %s", clock(*o.Due))
 		}
