@@ -109,7 +109,7 @@ func runDev(cmd *cobra.Command, opts devOptions) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	system, err := embedded.Start(dir, opts.ports)
+	system, err := embedded.Start(cmd.Context(), dir, opts.ports)
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,8 @@ func runDev(cmd *cobra.Command, opts devOptions) (err error) {
 		opts: opts, conf: conf, dir: dir, system: system, out: cmd.OutOrStdout(), log: newLogger(conf.Log, dir.Log),
 		console: demo.NewConsole(cmd.OutOrStdout()),
 	}
-	if err := d.configure(); err != nil {
+	redirectLogs(d.log) // nothing may write over the console
+	if err := d.configure(cmd.Context()); err != nil {
 		return err
 	}
 	return d.run(cmd.Context())

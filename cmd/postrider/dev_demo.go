@@ -34,7 +34,7 @@ func (d *dev) configureDemo() {
 
 // prepareDemo subscribes what configs/demo/subscriptions.yaml says, at the address of this process' receiver.
 func (d *dev) prepareDemo(ctx context.Context) error {
-	l, err := embedded.Listen(d.opts.receiverPort)
+	l, err := embedded.Listen(ctx, d.opts.receiverPort)
 	if err != nil {
 		return fmt.Errorf("listening for the demo's endpoints: %w", err)
 	}

@@ -45,7 +45,7 @@ type dev struct {
 const devPartitions = 4
 
 // configure makes the configuration fit the embedded system; what it does not touch is as the user has it.
-func (d *dev) configure() error {
+func (d *dev) configure(ctx context.Context) error {
 	c := d.conf
 	defaults := config.Default()
 	prefix := c.Kafka.Prefix
@@ -53,12 +53,12 @@ func (d *dev) configure() error {
 	c.Kafka.Prefix, c.Kafka.Brokers = prefix, d.system.Brokers()
 	c.Redis = config.Redis{Addresses: []string{d.system.Redis()}}
 	c.Egress.AllowHTTP, c.Egress.AnyPort = true, true
-	c.Egress.AllowNetworks = append(c.Egress.AllowNetworks, netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
+	c.Egress.AllowNetworks = append(c.Egress.AllowNetworks, loopbackNetworks()...)
 	if c.HTTP.Listen == defaults.HTTP.Listen {
 		c.HTTP.Listen = fmt.Sprintf("127.0.0.1:%d", opsPort)
 	}
 	var err error
-	if c.HTTP.Listen, err = freeAddress(c.HTTP.Listen); err != nil {
+	if c.HTTP.Listen, err = freeAddress(ctx, c.HTTP.Listen); err != nil {
 		return err
 	}
 	if !d.opts.noDemo {
@@ -70,12 +70,17 @@ func (d *dev) configure() error {
 	return nil
 }
 
+// loopbackNetworks are this machine's own addresses, where the demo's endpoints are.
+func loopbackNetworks() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
+}
+
 // opsPort is the default port of probes and metrics.
 const opsPort = 9464
 
 // freeAddress returns the address, or a free one on the loopback interface if it is taken.
-func freeAddress(address string) (string, error) {
-	l, err := embedded.ListenAt(address)
+func freeAddress(ctx context.Context, address string) (string, error) {
+	l, err := embedded.ListenAt(ctx, address)
 	if err != nil {
 		return "", fmt.Errorf("http.listen: %w", err)
 	}
@@ -112,7 +117,11 @@ type devRoles struct {
 func (d *dev) startRoles(ctx context.Context) (*devRoles, error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	a, err := app.New(ctx, d.conf, app.Options{Log: d.log, Metrics: metrics})
+	views, err := app.OpenViews(d.conf, metrics)
+	if err != nil {
+		return nil, err
+	}
+	a, err := app.New(ctx, d.conf, app.Options{Log: d.log, Metrics: metrics, Presence: views})
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +137,7 @@ func (d *dev) startRoles(ctx context.Context) (*devRoles, error) {
 	r := &devRoles{app: a, cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(r.ended)
-		r.err = a.Run(ctx)
+		r.err = errors.Join(a.Run(ctx), views.Close())
 		wait()
 	}()
 	return r, nil
@@ -179,7 +188,7 @@ func (d *dev) facts() []demo.Fact {
 		facts = append(facts, demo.Fact{Name: "Receiver", Value: "http://" + d.receiver + "   sample events on topic " + demo.Topic})
 	}
 	return append(facts,
-		demo.Fact{Name: "Redis", Value: d.system.Redis() + "   nothing is kept there yet"},
+		demo.Fact{Name: "Redis", Value: d.system.Redis() + "   the live roles report there"},
 		demo.Fact{Name: "Data", Value: d.dir.Path},
 		demo.Fact{Name: "Log", Value: d.dir.Log.Name()})
 }

@@ -42,7 +42,7 @@ const (
 type style struct{ color bool }
 
 func (s style) paint(code, text string) string {
-	if !s.color || text == "" {
+	if !s.color || code == "" || text == "" {
 		return text
 	}
 	return "\x1b[" + code + "m" + text + "\x1b[0m"
@@ -99,8 +99,16 @@ func (b *Board) title(s style, f Frame) string {
 }
 
 var endpointColumns = []column{
-	{"ENDPOINT", 10, false}, {"DELIVERED", 9, true}, {"RETRYING", 8, true}, {"PARKED", 6, true}, {"DEAD", 5, true}, {"BREAKER", 7, false},
-	{"LAST", 7, false}, {"P50", 6, true}, {"P95", 6, true}, {"PROFILE", 8, false},
+	{"ENDPOINT", 10, false},
+	{"DELIVERED", 9, true},
+	{"RETRYING", 8, true},
+	{"PARKED", 6, true},
+	{"DEAD", 5, true},
+	{"BREAKER", 7, false},
+	{"LAST", 7, false},
+	{"P50", 6, true},
+	{"P95", 6, true},
+	{"PROFILE", 8, false},
 }
 
 func (b *Board) endpoints(s style, width int) []string {
@@ -138,8 +146,12 @@ func (l *lane) cells() []cell {
 		last = verdictColor(l.marks[len(l.marks)-1])
 	}
 	return []cell{
-		{l.name, bold}, number(l.delivered, green), number(l.retrying, yellow), number(l.parked, yellow), number(l.dead, red), breaker,
-		{l.last, last}, {millis(quantile(l.times, 0.5)), ""}, {millis(quantile(l.times, 0.95)), ""}, {l.profile, dim},
+		{l.name, bold},
+		number(l.delivered, green), number(l.retrying, yellow), number(l.parked, yellow), number(l.dead, red), breaker,
+		{l.last, last},
+		{millis(quantile(l.times, 0.5)), ""},
+		{millis(quantile(l.times, 0.95)), ""},
+		{l.profile, dim},
 	}
 }
 
@@ -165,8 +177,14 @@ func millis(ms float64) string {
 }
 
 var latestColumns = []column{
-	{"TIME", 12, false}, {"EVENT TYPE", 30, false}, {"ENDPOINT", 10, false}, {"VERDICT", 9, false}, {"REASON", 13, false},
-	{"STATUS", 8, false}, {"TOOK", 6, true}, {"TRY", 3, true},
+	{"TIME", 12, false},
+	{"EVENT TYPE", 30, false},
+	{"ENDPOINT", 10, false},
+	{"VERDICT", 9, false},
+	{"REASON", 13, false},
+	{"STATUS", 8, false},
+	{"TOOK", 6, true},
+	{"TRY", 3, true},
 }
 
 // latest lists outcomes, the newest on top.
@@ -185,8 +203,14 @@ func (b *Board) latest(s style, width, room int) []string {
 			name = l.name
 		}
 		lines = append(lines, strings.TrimRight(tableRow(s, latestColumns, []cell{
-			{o.At.Local().Format("15:04:05.000"), dim}, {o.EventType, ""}, {name, bold}, {string(o.Verdict), verdictColor(o.Verdict)},
-			{string(o.Reason), ""}, {status(&o), ""}, {took, ""}, {itoa(o.Attempt), dim},
+			{o.At.Local().Format("15:04:05.000"), dim},
+			{o.EventType, ""},
+			{name, bold},
+			{string(o.Verdict), verdictColor(o.Verdict)},
+			{string(o.Reason), ""},
+			{status(&o), ""},
+			{took, ""},
+			{itoa(o.Attempt), dim},
 		}, width), " "))
 	}
 	return lines

@@ -104,19 +104,19 @@ func (s Summary) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s sent, %d of them for nobody\n\n", count(s.Sent, "event"), s.Unwanted)
 	line := func(columns ...any) {
-		b.WriteString(strings.TrimRight(fmt.Sprintf(summaryLine, columns...), " ") + "\n")
+		fmt.Fprintf(&b, summaryLine+"\n", columns...)
 	}
-	line("endpoint", "expected", "delivered", "dead", "waiting", "lost", "twice", "requests", "unverified", "why dead")
+	line("endpoint", "expected", "delivered", "dead", "waiting", "lost", "twice", "requests", "unverified")
 	for _, r := range append(s.Rows, s.total()) {
 		line(r.Endpoint, itoa(r.Expected), itoa(r.Delivered), itoa(r.Dead+r.Cancelled), itoa(r.Waiting),
-			itoa(r.Lost), itoa(r.Twice), itoa(r.Requests), itoa(r.Unverified), reasons(r.Reasons))
+			itoa(r.Lost), itoa(r.Twice), itoa(r.Requests), itoa(r.Unverified))
 	}
 	b.WriteByte('\n')
 	s.remarks(&b)
 	return b.String()
 }
 
-const summaryLine = "%-12s %9s %10s %6s %8s %5s %6s %9s %11s  %s"
+const summaryLine = "%-10s %8s %9s %5s %7s %5s %5s %8s %10s"
 
 // remarks says what the numbers mean.
 func (s Summary) remarks(b *strings.Builder) {
@@ -125,6 +125,9 @@ func (s Summary) remarks(b *strings.Builder) {
 		if n > 0 {
 			fmt.Fprintf(b, format+"\n", args...)
 		}
+	}
+	for _, r := range s.Rows {
+		say(len(r.Reasons), "Dead at %s: %s.", r.Endpoint, reasons(r.Reasons))
 	}
 	say(t.Waiting, "%s in Kafka: a start with the same data directory goes on with them.", verb(t.Waiting, "delivery waits", "deliveries wait"))
 	say(t.Unfollowed, "%s too old to follow and unsettled then.", verb(t.Unfollowed, "delivery was", "deliveries were"))

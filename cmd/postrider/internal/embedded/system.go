@@ -29,9 +29,10 @@ type System struct {
 }
 
 // Start starts them. The broker goes on with what the directory has: topics, records, consumer groups.
-func Start(dir *Dir, ports Ports) (*System, error) {
+func Start(ctx context.Context, dir *Dir, ports Ports) (*System, error) {
+	listen := func(network, address string) (net.Listener, error) { return listenNear(ctx, network, address) }
 	cluster, err := kfake.NewCluster(
-		kfake.Ports(ports.Kafka), kfake.ListenFn(listenNear), kfake.DataDir(filepath.Join(dir.Path, kafkaDir)),
+		kfake.Ports(ports.Kafka), kfake.ListenFn(listen), kfake.DataDir(filepath.Join(dir.Path, kafkaDir)),
 		kfake.WithLogger(kfake.BasicLogger(dir.Log, kfake.LogLevelWarn)),
 	)
 	if err != nil {
@@ -94,16 +95,20 @@ func (s *System) Close() {
 }
 
 // Listen listens on the port, or on any free one if that is taken.
-func Listen(port int) (net.Listener, error) { return listenNear("tcp", loopback(port)) }
+func Listen(ctx context.Context, port int) (net.Listener, error) {
+	return listenNear(ctx, "tcp", loopback(port))
+}
 
 // ListenAt listens on the address, or on any free port of the loopback interface if that is taken.
-func ListenAt(address string) (net.Listener, error) { return listenNear("tcp", address) }
+func ListenAt(ctx context.Context, address string) (net.Listener, error) {
+	return listenNear(ctx, "tcp", address)
+}
 
-func listenNear(network, address string) (net.Listener, error) {
+func listenNear(ctx context.Context, network, address string) (net.Listener, error) {
 	var conf net.ListenConfig
-	l, err := conf.Listen(context.Background(), network, address)
+	l, err := conf.Listen(ctx, network, address)
 	if err != nil {
-		return conf.Listen(context.Background(), network, loopback(0))
+		return conf.Listen(ctx, network, loopback(0))
 	}
 	return l, nil
 }
