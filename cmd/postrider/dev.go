@@ -142,7 +142,8 @@ func (d *dev) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := roles.ready(ctx); err != nil {
+	d.view, err = roles.app.View(lasting)
+	if err := errors.Join(err, roles.ready(ctx)); err != nil {
 		return errors.Join(err, roles.stop())
 	}
 	stopWatching := d.watch(lasting)

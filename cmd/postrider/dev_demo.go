@@ -115,7 +115,7 @@ const (
 // receive serves the endpoints until the returned function is called.
 func (d *dev) receive() (stop func(), err error) {
 	d.tally = demo.NewTally(d.endpoints)
-	d.board = demo.NewBoard(d.endpoints, func(id ident.ID) string { return id.UUID() }, d.console.Say)
+	d.board = demo.NewBoard(d.endpoints, d.name, d.console.Say)
 	if d.opts.noDemo {
 		return func() {}, nil
 	}
@@ -184,7 +184,7 @@ func (d *dev) frame() demo.Frame {
 	sent, unwanted := d.tally.Counts()
 	bad, all := d.tally.Unverified()
 	return demo.Frame{
-		State: *d.state.Load(), Now: time.Now(), Start: d.start, Sent: sent, Unwanted: unwanted, Verified: all - bad, Unverified: bad,
+		Demo: !d.opts.noDemo, State: *d.state.Load(), Now: time.Now(), Start: d.start, Sent: sent, Unwanted: unwanted, Verified: all - bad, Unverified: bad,
 		Facts: d.facts(),
 	}
 }

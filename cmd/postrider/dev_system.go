@@ -18,7 +18,10 @@ import (
 	"github.com/postrider/postrider/cmd/postrider/internal/embedded"
 	"github.com/postrider/postrider/pkg/app"
 	"github.com/postrider/postrider/pkg/config"
+	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/pkg/subscription"
 )
 
 // dev is a running dev process.
@@ -36,8 +39,9 @@ type dev struct {
 	stream    *demo.Stream
 	board     *demo.Board
 	tally     *demo.Tally
-	listener  net.Listener // of the receiver
-	receiver  string       // its address
+	listener  net.Listener   // of the receiver
+	receiver  string         // its address
+	view      *registry.View // of the running roles
 	state     atomic.Pointer[string]
 }
 
@@ -191,6 +195,14 @@ func (d *dev) facts() []demo.Fact {
 		demo.Fact{Name: "Redis", Value: d.system.Redis() + "   the live roles report there"},
 		demo.Fact{Name: "Data", Value: d.dir.Path},
 		demo.Fact{Name: "Log", Value: d.dir.Log.Name()})
+}
+
+// name is what the console calls a subscription.
+func (d *dev) name(id ident.ID) string {
+	if sub, ok := d.view.Snapshot().Subscription(id); ok && sub.UID != "" {
+		return sub.UID
+	}
+	return id.Base62(subscription.SubscriptionPrefix)
 }
 
 // say sets what the console shows as going on.

@@ -27,7 +27,7 @@ func devRun(ctx context.Context, t *testing.T, opts devOptions) (string, error) 
 	t.Helper()
 	t.Setenv("POSTRIDER_CONFIG", "")
 	t.Setenv("POSTRIDER_HTTP_LISTEN", "127.0.0.1:0")
-	cmd := newDevCmd()
+	cmd := newDevCmd() //nolint:contextcheck // the command carries it
 	cmd.Flags().String("config", "", "")
 	config.AddFlags(cmd.Flags())
 	var out bytes.Buffer
@@ -36,7 +36,7 @@ func devRun(ctx context.Context, t *testing.T, opts devOptions) (string, error) 
 	if opts.rate == 0 {
 		opts.rate = 20
 	}
-	err := runDev(cmd, opts)
+	err := runDev(cmd, opts) //nolint:contextcheck // likewise
 	return out.String(), err
 }
 

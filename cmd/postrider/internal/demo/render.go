@@ -15,6 +15,8 @@ type Frame struct {
 	State string
 	Now   time.Time
 	Start time.Time
+	// Demo says that events are sent and requests verified here; without it the four counts mean nothing.
+	Demo bool
 	// Sent events, and those that nobody wants.
 	Sent, Unwanted int
 	// Requests that were verified, and those that could not be.
@@ -217,12 +219,15 @@ func (b *Board) latest(s style, width, room int) []string {
 }
 
 func (b *Board) footer(s style, f Frame) []string {
+	attempts := fmt.Sprintf("%s (%.1f/s)", count(b.total.attempts, "attempt"), b.rate.perSecond(f.Now))
 	signatures := s.paint(green, count(f.Verified, "signature")+" verified")
 	if f.Unverified > 0 {
 		signatures += ", " + s.paint(red, itoa(f.Unverified)+" NOT VERIFIED")
 	}
-	lines := []string{fmt.Sprintf("%s sent (%d for nobody) · %s (%.1f/s) · %s",
-		count(f.Sent, "event"), f.Unwanted, count(b.total.attempts, "attempt"), b.rate.perSecond(f.Now), signatures)}
+	lines := []string{attempts}
+	if f.Demo {
+		lines[0] = fmt.Sprintf("%s sent (%d for nobody) · %s · %s", count(f.Sent, "event"), f.Unwanted, attempts, signatures)
+	}
 	for _, fact := range f.Facts {
 		lines = append(lines, s.paint(dim, left(fact.Name, 12))+cut(fact.Value, f.Width-12))
 	}
@@ -237,11 +242,17 @@ func (b *Board) Line(f Frame) string {
 	for _, l := range b.lanes {
 		parts = append(parts, fmt.Sprintf("%s %d", l.name, l.delivered))
 	}
-	line := fmt.Sprintf("%s: %s sent, %d delivered", f.State, count(f.Sent, "event"), b.total.delivered)
+	line := f.State + ": "
+	if f.Demo {
+		line += count(f.Sent, "event") + " sent, "
+	}
+	line += itoa(b.total.delivered) + " delivered"
 	if len(parts) > 0 {
 		line += " (" + strings.Join(parts, ", ") + ")"
 	}
-	line += fmt.Sprintf(", %d retrying, %d parked, %d dead, %d/%d signatures good", b.total.retrying, b.total.parked, b.total.dead,
-		f.Verified, f.Verified+f.Unverified)
+	line += fmt.Sprintf(", %d retrying, %d parked, %d dead", b.total.retrying, b.total.parked, b.total.dead)
+	if f.Demo {
+		line += fmt.Sprintf(", %d/%d signatures good", f.Verified, f.Verified+f.Unverified)
+	}
 	return line
 }

@@ -63,7 +63,7 @@ func exampleBoard(notable func(string)) *Board {
 
 func exampleFrame(width, height int) Frame {
 	return Frame{
-		State: "running", Start: noon, Now: noon.Add(3 * time.Second), Sent: 17, Unwanted: 3, Verified: 12,
+		State: "running", Start: noon, Now: noon.Add(3 * time.Second), Sent: 17, Unwanted: 3, Verified: 12, Demo: true,
 		Facts: []Fact{{"Kafka", "127.0.0.1:9092   kcat -C -b 127.0.0.1:9092 -t postrider.outcomes -o end"}, {"Data", "/home/me/.cache/postrider/dev"}},
 		Width: width, Height: height,
 	}
@@ -114,6 +114,8 @@ func TestPlainLines(t *testing.T) {
 	}, notable)
 	require.Equal(t, "running: 17 events sent, 12 delivered (crm 12, dead 0), 3 retrying, 2 parked, 1 dead, 12/12 signatures good",
 		b.Line(exampleFrame(0, 0)))
+
+	require.Equal(t, "idle: 12 delivered (crm 12, dead 0), 3 retrying, 2 parked, 1 dead", b.Line(Frame{State: "idle"}))
 
 	var out bytes.Buffer
 	c := NewConsole(&out)
