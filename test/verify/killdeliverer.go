@@ -60,6 +60,7 @@ func killDeliverer(ctx context.Context, in *installation) error {
 	in.tell("commits seen", "%d", len(in.history.Commits))
 	in.tell("kills", "%d; what the dead had in flight and had received in their last second bounds the repeats", len(kills))
 	in.judge(history.Rules{Repeats: in.repeatBound(kills), Crashed: true})
+	in.ages(kills)
 	parked := 0
 	for _, o := range in.history.Outcomes {
 		if o.Verdict == "parked" {
@@ -196,6 +197,34 @@ func (in *installation) repeatBound(kills []kill) (n int) {
 		}
 	}
 	return n
+}
+
+// ages tells how long before its kill a delivery had been answered that was sent again after it. More than the second
+// between two commits would mean that finished work was not remembered.
+func (in *installation) ages(kills []kill) {
+	answered := map[history.Pair]time.Time{}
+	var ages []time.Duration
+	for i := range in.history.Receipts {
+		r := &in.history.Receipts[i]
+		if first, again := answered[r.Pair]; again {
+			for _, k := range slices.Backward(kills) {
+				if k.at.Before(r.At) {
+					ages = append(ages, k.at.Sub(first))
+					break
+				}
+			}
+		}
+		if r.Status == 200 {
+			answered[r.Pair] = r.Answered
+		}
+	}
+	if len(ages) == 0 {
+		return
+	}
+	slices.Sort(ages)
+	oldest := ages[len(ages)-1]
+	in.want(oldest <= time.Second+afterKill, "answered before the kill, of what was sent again", "≤ "+(time.Second+afterKill).String(),
+		"at most %s (median %s)", round(oldest), round(ages[len(ages)/2]))
 }
 
 // partitionOf returns the partition of every subscription, as the outcomes tell it.
