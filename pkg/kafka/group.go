@@ -17,8 +17,10 @@ import (
 )
 
 // Handler is what a [Group] feeds. Order of calls for one partition: Assign until it succeeds, Records any number of times, then
-// Revoke or Lost once. Records, Revoke and Lost are never called concurrently with each other; Assign runs in a
-// goroutine of its own for each partition and blocks neither polling nor rebalances.
+// Revoke or Lost once. Records, Revoke and Lost are never called concurrently with each other, nor with Assign of the same
+// partition; Assign runs in a goroutine of its own for each partition and does not block polling. A partition that is
+// taken away while it is prepared ends its context first, and Revoke or Lost comes when Assign has returned, whatever it
+// returned.
 type Handler interface {
 	// Assign prepares a partition. No record of it is read before Assign returns. The partition's context ends when it
 	// is taken away. After an error it is called again, for about half a minute; then [Group.Run] ends with it.
@@ -207,9 +209,17 @@ func (g *Group) Run(ctx context.Context) error {
 // leaveTimeout bounds the end of a member: drain, last commit, leaving. A grace period of 30 s leaves room for it.
 const leaveTimeout = 20 * time.Second
 
+// leave drains and commits as a member that heartbeats, and then leaves. The client's own way, to revoke while it leaves,
+// heartbeats no more: a drain of 5 s behind a heartbeat of 2 s ago ends after a session of 6 s, the partitions have a new
+// owner by then, and what the drain finished is sent twice.
 func (g *Group) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
+	ended, end := context.WithCancel(ctx)
+	end()
+	g.client.PollRecords(ended, 1) // takes no records; rebalances wait from here on
+	g.revoke(ctx, g.all())
+	g.client.AllowRebalance()
 	if err := g.client.LeaveGroupContext(ctx); err != nil {
 		g.opts.Log.Warn("leaving group", "group", g.opts.Name, "error", err)
 	}

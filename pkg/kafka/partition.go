@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/postrider/postrider/pkg/offset"
 )
 
@@ -30,6 +32,9 @@ type Partition struct {
 	cancel context.CancelCauseFunc
 
 	tracker atomic.Pointer[offset.Tracker] // nil until the commit is known
+	start   kgo.Offset                     // where reading starts; set with the tracker
+	// preparing ends when the handler's Assign is not running and will not be called again.
+	preparing sync.WaitGroup
 	halted  atomic.Pointer[string]
 
 	holdMu sync.Mutex

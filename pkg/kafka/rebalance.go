@@ -64,7 +64,11 @@ func (g *Group) adjustOffsets(ctx context.Context, starts map[string]map[int32]k
 	}
 	for topic, partitions := range starts {
 		for id := range partitions {
-			if p := g.partition(topic, id); p != nil && p.tracker.Load() == nil {
+			p := g.partition(topic, id)
+			if p == nil {
+				continue
+			}
+			if p.tracker.Load() == nil {
 				c, ok := commits.Lookup(topic, id)
 				if !ok {
 					c.At = -1
@@ -72,8 +76,11 @@ func (g *Group) adjustOffsets(ctx context.Context, starts map[string]map[int32]k
 				if c.Err != nil {
 					return nil, fmt.Errorf("fetching committed offset of %s/%d: %w", topic, id, c.Err)
 				}
-				partitions[id] = g.begin(p, c.Offset, low, high)
+				p.start = g.begin(p, c.Offset, low, high)
+				p.preparing.Go(p.prepare)
 			}
+			// The client asks again if a rebalance came in between; the account was opened then.
+			partitions[id] = p.start
 		}
 	}
 	return starts, nil
@@ -107,7 +114,6 @@ func (g *Group) begin(p *Partition, c kadm.Offset, low, high kadm.ListedOffsets)
 		p.tracker.Store(offset.NewTracker(c.At, finished))
 		start = kgo.NewOffset().At(c.At).WithEpoch(c.LeaderEpoch)
 	}
-	go p.prepare()
 	return start
 }
 
@@ -140,9 +146,20 @@ func (p *Partition) prepare() {
 }
 
 func (g *Group) onRevoked(ctx context.Context, _ *kgo.Client, revoked map[string][]int32) {
-	ps := g.take(revoked)
+	g.revoke(ctx, g.take(revoked))
+}
+
+// revoke gives partitions up: what is being prepared is cut off, what is at work drains, and then the last commit goes
+// out.
+func (g *Group) revoke(ctx context.Context, ps []*Partition) {
 	if len(ps) == 0 {
 		return
+	}
+	for _, p := range ps {
+		if p.Held(holdAssign) {
+			p.cancel(ErrRevoked)
+			p.preparing.Wait()
+		}
 	}
 	g.handler.Revoke(ps)
 	g.commitMu.Lock()
@@ -158,7 +175,7 @@ func (g *Group) onRevoked(ctx context.Context, _ *kgo.Client, revoked map[string
 	defer cancel()
 	g.commit(ctx, last)
 	g.drop(ps)
-	g.opts.Log.Info("partitions revoked", "group", g.opts.Name, "partitions", revoked)
+	g.opts.Log.Info("partitions revoked", "group", g.opts.Name, "partitions", names(ps))
 }
 
 func (g *Group) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
@@ -171,10 +188,25 @@ func (g *Group) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32
 			p.tracker.Load().Revoke()
 		}
 	}
+	for _, p := range ps {
+		p.preparing.Wait()
+	}
 	g.handler.Lost(ps)
+	// A commit that was taken before must be answered before the member joins again: under its next generation the
+	// brokers would accept it, for partitions that others own by then.
+	g.commitMu.Lock()
 	g.drop(ps)
+	g.commitMu.Unlock()
 	g.opts.Metrics.lost.WithLabelValues(g.opts.Name).Inc()
 	g.opts.Log.Warn("partitions lost", "group", g.opts.Name, "partitions", lost)
+}
+
+func names(ps []*Partition) map[string][]int32 {
+	out := map[string][]int32{}
+	for _, p := range ps {
+		out[p.Topic] = append(out[p.Topic], p.ID)
+	}
+	return out
 }
 
 func (g *Group) take(m map[string][]int32) []*Partition {

@@ -1,0 +1,187 @@
+package kafka_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postrider/postrider/pkg/kafka"
+)
+
+const work = "work"
+
+// groupWorld is a broker with one topic of one partition, in a bubble of virtual time.
+type groupWorld struct {
+	t      *testing.T
+	conf   kafka.Config
+	client *kgo.Client
+}
+
+func inGroupWorld(t *testing.T, fn func(t *testing.T, w *groupWorld)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		network := &kfake.VirtualNetwork{}
+		cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen),
+			kfake.SeedTopics(1, work))
+		require.NoError(t, err)
+		defer cluster.Close()
+		w := &groupWorld{t: t, conf: kafka.Config{
+			Brokers: []string{"localhost:9092"}, Dial: network.DialContext, SessionTimeout: 6 * time.Second,
+		}}
+		w.client, err = kafka.NewClient(w.conf)
+		require.NoError(t, err)
+		defer w.client.Close()
+		fn(t, w)
+	})
+}
+
+func (w *groupWorld) send(n int) {
+	w.t.Helper()
+	for range n {
+		require.NoError(w.t, w.client.ProduceSync(w.t.Context(), &kgo.Record{Topic: work, Value: []byte("v")}).FirstErr())
+	}
+}
+
+func (w *groupWorld) committed() int64 {
+	w.t.Helper()
+	offsets, err := kadm.NewClient(w.client).FetchOffsets(w.t.Context(), "g")
+	require.NoError(w.t, err)
+	o, ok := offsets.Lookup(work, 0)
+	if !ok {
+		return -1
+	}
+	return o.At
+}
+
+// join runs a member until the returned function is called.
+func (w *groupWorld) join(h kafka.Handler) (leave func() error) {
+	w.t.Helper()
+	g, err := kafka.NewGroup(w.conf, kafka.GroupOptions{Name: "g", Topics: []string{work}}, h)
+	require.NoError(w.t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- g.Run(ctx) }()
+	return sync.OnceValue(func() error { cancel(); return <-done })
+}
+
+// handler is a stage made of functions; nil ones do nothing.
+type handler struct {
+	assign  func(p *kafka.Partition) error
+	records func(p *kafka.Partition, rs []*kafka.Record)
+	revoke  func(ps []*kafka.Partition)
+	lost    func(ps []*kafka.Partition)
+}
+
+func (h handler) Assign(p *kafka.Partition) error {
+	if h.assign == nil {
+		return nil
+	}
+	return h.assign(p)
+}
+
+func (h handler) Records(p *kafka.Partition, rs []*kafka.Record) {
+	if h.records != nil {
+		h.records(p, rs)
+	}
+}
+
+func (h handler) Revoke(ps []*kafka.Partition) {
+	if h.revoke != nil {
+		h.revoke(ps)
+	}
+}
+
+func (h handler) Lost(ps []*kafka.Partition) {
+	if h.lost != nil {
+		h.lost(ps)
+	}
+}
+
+// A member that leaves heartbeats while it drains: what the drain finished is committed, however close the drain comes to
+// the session's end.
+func TestDrainAsLongAsTheSessionIsCommitted(t *testing.T) {
+	inGroupWorld(t, func(t *testing.T, w *groupWorld) {
+		w.send(3)
+		var mu sync.Mutex
+		var got []*kafka.Record
+		leave := w.join(handler{
+			records: func(_ *kafka.Partition, rs []*kafka.Record) {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, rs...)
+			},
+			revoke: func(ps []*kafka.Partition) {
+				time.Sleep(7 * time.Second)
+				for _, r := range got {
+					ps[0].Finish(r.Offset)
+				}
+			},
+			lost: func([]*kafka.Partition) { t.Error("the member was thrown out while it drained") },
+		})
+		time.Sleep(5 * time.Second)
+		require.NoError(t, leave())
+		require.Len(t, got, 3)
+		require.EqualValues(t, 3, w.committed())
+	})
+}
+
+// A partition that is taken away while it is prepared ends the preparation first; the handler never has both at once.
+func TestRevokeWaitsForAssign(t *testing.T) {
+	inGroupWorld(t, func(t *testing.T, w *groupWorld) {
+		var events []string
+		leave := w.join(handler{
+			assign: func(p *kafka.Partition) error {
+				events = append(events, "assign")
+				<-p.Context().Done()
+				require.ErrorIs(t, context.Cause(p.Context()), kafka.ErrRevoked)
+				time.Sleep(time.Second)
+				events = append(events, "assigned")
+				return errors.New("cut off")
+			},
+			records: func(*kafka.Partition, []*kafka.Record) { t.Error("records of a partition that was not prepared") },
+			revoke:  func([]*kafka.Partition) { events = append(events, "revoke") },
+		})
+		time.Sleep(5 * time.Second)
+		require.NoError(t, leave())
+		require.Equal(t, []string{"assign", "assigned", "revoke"}, events)
+	})
+}
+
+// The last commit of a held partition, of one read again, and the offsets above the commit: nothing is repeated but what
+// was not finished, and nothing is skipped.
+func TestNextOwnerGetsWhatIsNotFinished(t *testing.T) {
+	inGroupWorld(t, func(t *testing.T, w *groupWorld) {
+		w.send(5)
+		leave := w.join(handler{records: func(p *kafka.Partition, rs []*kafka.Record) {
+			for _, r := range rs {
+				if r.Offset != 1 && r.Offset != 3 {
+					p.Finish(r.Offset)
+				}
+			}
+			p.Hold(kafka.HoldBacklog)
+		}})
+		time.Sleep(5 * time.Second)
+		require.NoError(t, leave())
+		require.EqualValues(t, 1, w.committed())
+		w.send(1)
+		var got []int64
+		leave = w.join(handler{records: func(p *kafka.Partition, rs []*kafka.Record) {
+			for _, r := range rs {
+				got = append(got, r.Offset)
+				p.Finish(r.Offset)
+			}
+		}})
+		time.Sleep(5 * time.Second)
+		require.NoError(t, leave())
+		require.Equal(t, []int64{1, 3, 5}, got)
+		require.EqualValues(t, 6, w.committed())
+	})
+}
