@@ -32,13 +32,17 @@ func loadConfig(cmd *cobra.Command) (*config.Config, error) {
 	return config.Load(path, cmd.Flags(), os.Environ())
 }
 
-// loadReachable is loadConfig for commands that need Kafka: it fails with one clear line if no broker answers.
-func loadReachable(cmd *cobra.Command) (*config.Config, error) {
+// loadReachable is loadConfig for commands that need Kafka and topics of Postrider's own, named without the prefix: it
+// fails with one clear line if no broker answers or a topic is missing.
+func loadReachable(cmd *cobra.Command, own ...string) (*config.Config, error) {
 	cfg, err := loadConfig(cmd)
 	if err != nil {
 		return nil, err
 	}
-	if err := kafka.Reach(cmd.Context(), cfg.Kafka); err != nil {
+	for i, name := range own {
+		own[i] = cfg.Kafka.Prefix + name
+	}
+	if err := kafka.Reach(cmd.Context(), cfg.Kafka, own...); err != nil {
 		return nil, err
 	}
 	return cfg, nil

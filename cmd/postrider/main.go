@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,8 @@ func newRootCmd() *cobra.Command {
 circuit breaker per endpoint, and with a record of every attempt. "postrider dev" shows all of it in one process.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          subcommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.PersistentFlags().String("config", "", "configuration file, YAML (POSTRIDER_CONFIG)")
 	config.AddFlags(root.PersistentFlags())
@@ -58,6 +61,19 @@ circuit breaker per endpoint, and with a record of every attempt. "postrider dev
 	add(groupManage, newTopicsCmd(), newApplyCmd(), newGetCmd())
 	add(groupEvents, newSendCmd(), newMatchCmd(), newOutcomesCmd(), newRedriveCmd(), newResendCmd())
 	return root
+}
+
+// subcommand are the arguments of a command that only holds others: none. What was meant is told in the same line.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	hint := "see --help"
+	if meant := cmd.SuggestionsFor(args[0]); len(meant) > 0 {
+		hint = "did you mean " + strings.Join(meant, " or ") + "?"
+	}
+	return fmt.Errorf("%q is no command of %s: %s", args[0], cmd.CommandPath(), hint)
 }
 
 // Groups of commands in the help.

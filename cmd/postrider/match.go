@@ -74,8 +74,6 @@ func runMatch(cmd *cobra.Command, file string, opts matchOptions) error {
 	if err != nil {
 		return err
 	}
-	out := cmd.OutOrStdout()
-	fmt.Fprintf(out, "source        %s\n", source.Name)
 	ev, err := decoder.Decode(record)
 	if err != nil {
 		return fmt.Errorf("the event would be rejected: %w", err)
@@ -85,7 +83,7 @@ func runMatch(cmd *cobra.Command, file string, opts matchOptions) error {
 		return err
 	}
 	defer closeRegistry()
-	return printMatch(out, ev, view.Snapshot())
+	return printMatch(cmd.OutOrStdout(), source.Name, ev, view.Snapshot())
 }
 
 // sourceOf returns the source of the name or, without one, the only one that the form of the event leaves.
@@ -136,7 +134,8 @@ func headerSeq(names, values []string) iter.Seq2[string, []byte] {
 }
 
 // printMatch prints how ev was read, the deliveries it would become, and why the tenant's other subscriptions get none.
-func printMatch(out io.Writer, ev *event.Event, s *registry.Snapshot) error {
+func printMatch(out io.Writer, source string, ev *event.Event, s *registry.Snapshot) error {
+	fmt.Fprintf(out, "source        %s\n", source)
 	t, known := s.ResolveTenant(ev.Tenant)
 	if known {
 		fmt.Fprintf(out, "tenant        %s (%s, %s)\n", ev.Tenant, t.Name, t.ID.Base62(subscription.TenantPrefix))

@@ -56,7 +56,7 @@ comes. With -o json every line is the record as it stands in the topic.`,
 		if err := checkOutput(*output); err != nil {
 			return err
 		}
-		cfg, err := loadReachable(cmd)
+		cfg, err := loadReachable(cmd, topics.Outcomes)
 		if err != nil {
 			return err
 		}
@@ -165,7 +165,7 @@ func tailOutcomes(ctx context.Context, cfg kafka.Config, from time.Time, follow 
 	defer client.Close()
 	starts, ends, err := stretch(ctx, kadm.NewClient(client), topic, from)
 	if err != nil {
-		return fmt.Errorf("looking up %s (run \"postrider topics apply\" if it is missing): %w", topic, err)
+		return fmt.Errorf("looking up %s: %w", topic, err)
 	}
 	left := make(map[int32]bool)
 	assign := make(map[int32]kgo.Offset)

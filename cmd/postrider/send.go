@@ -13,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/tidwall/gjson"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/postrider/postrider/pkg/config"
@@ -46,7 +45,7 @@ whole before anything is sent. With --repeat every round gets event ids of its o
   jq -c . order.json | postrider send --topic orders.events`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := loadReachable(cmd)
+			cfg, err := loadConfig(cmd)
 			if err != nil {
 				return err
 			}
@@ -75,6 +74,7 @@ type sender struct {
 	opts     sendOptions
 	source   config.Source
 	decoder  *event.Decoder
+	conf     kafka.Config
 	client   *kgo.Client
 	progress *sendProgress
 	sent     int // handed to the client
@@ -111,7 +111,8 @@ func newSender(cmd *cobra.Command, cfg *config.Config, opts sendOptions) (*sende
 		return nil, err
 	}
 	return &sender{
-		opts: opts, source: source, decoder: decoder, client: client, progress: newSendProgress(cmd.ErrOrStderr()), start: time.Now(),
+		opts: opts, source: source, decoder: decoder, conf: cfg.Kafka, client: client,
+		progress: newSendProgress(cmd.ErrOrStderr()), start: time.Now(),
 	}, nil
 }
 
@@ -120,12 +121,15 @@ func (s *sender) file(ctx context.Context, path string) error {
 	total := 0
 	count := func(*kgo.Record, int) error { total++; return nil }
 	if err := s.readFile(path, 1, count); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
+		return err
+	}
+	if err := s.reach(ctx); err != nil {
+		return err
 	}
 	s.progress.begin(total * s.opts.repeat)
 	for round := range s.opts.repeat {
 		if err := s.readFile(path, round+1, func(r *kgo.Record, _ int) error { return s.send(ctx, r) }); err != nil {
-			return s.finish(ctx, fmt.Errorf("%s: %w", path, err))
+			return s.finish(ctx, err)
 		}
 	}
 	return s.finish(ctx, nil)
@@ -136,9 +140,15 @@ func (s *sender) stream(ctx context.Context, r io.Reader) error {
 	if s.opts.repeat > 1 {
 		return errors.New("--repeat: want a file: standard input can be read only once")
 	}
+	if err := s.reach(ctx); err != nil {
+		return err
+	}
 	s.progress.begin(-1)
 	return s.finish(ctx, s.read(r, 1, func(r *kgo.Record, _ int) error { return s.send(ctx, r) }))
 }
+
+// reach says in one line that there is no Kafka, or no topic.
+func (s *sender) reach(ctx context.Context) error { return kafka.Reach(ctx, s.conf, s.opts.topic) }
 
 func (s *sender) readFile(path string, round int, each func(*kgo.Record, int) error) error {
 	f, err := os.Open(path) //nolint:gosec // who runs the command names the file
@@ -146,7 +156,10 @@ func (s *sender) readFile(path string, round int, each func(*kgo.Record, int) er
 		return err
 	}
 	defer func() { _ = f.Close() }() // it was only read
-	return s.read(f, round, each)
+	if err := s.read(f, round, each); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
 }
 
 // read calls each for the record of every event, and its line.
@@ -238,9 +251,6 @@ func (s *sender) send(ctx context.Context, r *kgo.Record) error {
 	s.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
 		if err != nil {
 			err = fmt.Errorf("producing to %s: %w", s.opts.topic, err)
-			if errors.Is(err, kerr.UnknownTopicOrPartition) {
-				err = fmt.Errorf("%w: create the topic, or run \"postrider topics apply\" for those of Postrider's own", err)
-			}
 			s.failed.CompareAndSwap(nil, &err)
 			return
 		}

@@ -22,6 +22,8 @@ func newTopicsCmd() *cobra.Command {
 		Short: "Check, create and alter Postrider's topics",
 		Long: `Every topic is declared in the program. "topics plan" shows what a cluster lacks, "topics apply" creates and alters what is
 needed. Settings that are not declared are left alone; the partitions of keyed topics never change in place.`,
+		Args: subcommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newTopicsPlanCmd(), newTopicsApplyCmd())
 	return cmd

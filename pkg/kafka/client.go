@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/plugin/kprom"
+
+	"github.com/postrider/postrider/topics"
 )
 
 // DialFunc opens a connection to a broker.
@@ -49,9 +52,9 @@ func NewClient(c Config, extra ...kgo.Opt) (*kgo.Client, error) {
 	return client, nil
 }
 
-// Reach returns nil once a broker answered and all the given topics exist, or one error that says what is missing,
-// after 10 s at most.
-func Reach(ctx context.Context, c Config, topics ...string) error {
+// Reach returns nil once a broker answered and all the wanted topics exist, or one error, a line, that says what is
+// missing, after 10 s at most.
+func Reach(ctx context.Context, c Config, wanted ...string) error {
 	client, err := NewClient(c)
 	if err != nil {
 		return err
@@ -62,20 +65,32 @@ func Reach(ctx context.Context, c Config, topics ...string) error {
 	if err := client.Ping(ctx); err != nil {
 		return fmt.Errorf("kafka.brokers: %v cannot be reached: %w", c.Brokers, err)
 	}
-	details, err := kadm.NewClient(client).ListTopics(ctx, topics...)
+	details, err := kadm.NewClient(client).ListTopics(ctx, wanted...)
 	if err != nil {
 		return fmt.Errorf("listing topics at %v: %w", c.Brokers, err)
 	}
-	var missing []string
-	for _, topic := range topics {
-		if !details.Has(topic) {
-			missing = append(missing, topic)
+	var own, others []string
+	for _, topic := range slices.Compact(slices.Sorted(slices.Values(wanted))) {
+		switch {
+		case details.Has(topic):
+		case declared(c.Prefix, topic):
+			own = append(own, topic)
+		default:
+			others = append(others, topic)
 		}
 	}
-	if len(missing) > 0 {
-		return fmt.Errorf("topics %v do not exist: run 'postrider topics apply' first", missing)
+	switch {
+	case len(own) > 0:
+		return fmt.Errorf("topics %v do not exist: run 'postrider topics apply' first", append(own, others...))
+	case len(others) > 0:
+		return fmt.Errorf("topics %v do not exist: create them, since Postrider only creates its own", others)
 	}
 	return nil
+}
+
+// declared tells whether a topic is one of Postrider's own.
+func declared(prefix, topic string) bool {
+	return slices.ContainsFunc(topics.All(), func(t topics.Topic) bool { return prefix+t.Name == topic })
 }
 
 // Partitions returns how many partitions a topic has.
