@@ -63,17 +63,25 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 	return nil
 }
 
-// Profiles loads the built-in profiles and those of the configured directory, which win.
+// Profiles loads the built-in profiles and those of the configured directory, which win. Those that name no user agent
+// send the configured one.
 func Profiles(conf *config.Config) (profile.Set, error) {
 	set, err := profile.Load(configs.Profiles)
-	if err != nil || conf.ProfilesDir == "" {
+	if err != nil {
 		return set, err
 	}
-	own, err := profile.Load(os.DirFS(conf.ProfilesDir))
-	if err != nil {
-		return set, fmt.Errorf("profiles_dir: %w", err)
+	if conf.ProfilesDir != "" {
+		// The file system of a directory calls it ".", so that it would not be named.
+		if _, err := os.ReadDir(conf.ProfilesDir); err != nil {
+			return set, fmt.Errorf("profiles_dir: %w", err)
+		}
+		own, err := profile.Load(os.DirFS(conf.ProfilesDir))
+		if err != nil {
+			return set, fmt.Errorf("profiles_dir: %w", err)
+		}
+		set = set.With(own)
 	}
-	return set.With(own), nil
+	return set.WithUserAgent(conf.Egress.UserAgent), nil
 }
 
 // EgressConfig is what endpoints may be, for the transport and for checking URLs at write.

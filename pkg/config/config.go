@@ -10,8 +10,10 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -21,19 +23,16 @@ type Config struct {
 	Redis     Redis        `koanf:"redis"`
 	HTTP      HTTP         `koanf:"http"`
 	Log       Log          `koanf:"log"`
-	API       API          `koanf:"api"`
-	Registry  Registry     `koanf:"registry"`
 	Sources   []Source     `koanf:"sources"`
 	Router    Router       `koanf:"router"`
 	Deliverer Deliverer    `koanf:"deliverer"`
 	Retrier   Retrier      `koanf:"retrier"`
-	Recorder  Recorder     `koanf:"recorder"`
 	Egress    Egress       `koanf:"egress"`
 	// ProfilesDir holds profiles besides the built-in ones; a file there replaces the built-in profile of its name.
 	ProfilesDir string `koanf:"profiles_dir"`
 }
 
-// Redis is how to reach the views. More than one address is a Redis Cluster.
+// Redis is where roles report that they are live. More than one address is a Redis Cluster.
 type Redis struct {
 	Addresses    []string `koanf:"addresses"`
 	Username     string   `koanf:"username"`
@@ -60,19 +59,6 @@ type HTTP struct {
 type Log struct {
 	Level  string `koanf:"level"`  // debug, info, warn or error
 	Format string `koanf:"format"` // text or json
-}
-
-// API is the management API and portal.
-type API struct {
-	Listen string `koanf:"listen"`
-	// PublicURL is the base URL of links into the portal; empty derives it from the request.
-	PublicURL string `koanf:"public_url"`
-}
-
-// Registry is how secrets in the registry are kept.
-type Registry struct {
-	// KeysetFile is the Tink keyset that encrypts signing secrets and endpoint credentials, JSON.
-	KeysetFile string `koanf:"keyset_file"`
 }
 
 // Source is a set of topics and how to read events from them.
@@ -125,21 +111,15 @@ type Retrier struct {
 	Buffer int `koanf:"buffer"`
 }
 
-// Recorder is the role that turns outcomes into views.
-type Recorder struct {
-	// Keep is how long attempts can be listed; not longer than the outcomes topic keeps them.
-	Keep time.Duration `koanf:"keep"`
-}
-
 // Egress is what endpoints may be, and the connections to them.
 type Egress struct {
 	// AllowHTTP permits http:// endpoints, for development.
 	AllowHTTP bool `koanf:"allow_http"`
-	// AllowNetworks are reachable although they are private or special.
+	// AllowNetworks are reachable although they are private, special or denied, and by internal names.
 	AllowNetworks []netip.Prefix `koanf:"allow_networks"`
-	// DenyNetworks are never reachable, whatever else says so.
+	// DenyNetworks are not reachable although they are public.
 	DenyNetworks []netip.Prefix `koanf:"deny_networks"`
-	// Ports that endpoints may have; AnyPort lifts the limit.
+	// Ports that endpoints may have besides 443 (and 80 with AllowHTTP); AnyPort lifts the limit.
 	Ports   []int `koanf:"ports"`
 	AnyPort bool  `koanf:"any_port"`
 	// UserAgent is sent unless the profile has its own.
@@ -148,8 +128,8 @@ type Egress struct {
 	MaxIdleConns int `koanf:"max_idle_conns"`
 }
 
-// EventsTopic is the source topic of Postrider's own, without the prefix: HTTP publishing and `postrider send` write to it
-// and the router always reads it, as CloudEvents.
+// EventsTopic is the source topic of Postrider's own, without the prefix: `postrider send` writes to it and the router
+// always reads it, as CloudEvents.
 const EventsTopic = topics.Events
 
 // AllSources returns the configured sources and, first, the one of Postrider's own topic.
@@ -171,14 +151,12 @@ func Default() Config {
 			OnOutOfRange:   kafka.OutOfRangeStop,
 			FetchMaxWait:   250 * time.Millisecond,
 		},
-		Redis:    Redis{Addresses: []string{"localhost:6379"}},
-		HTTP:     HTTP{Listen: ":9464"}, // the port of OpenTelemetry's Prometheus exporter
-		Log:      Log{Level: "info", Format: "text"},
-		API:      API{Listen: ":8071"}, // the port of the Svix server, so its clients' examples work
-		Sources:  []Source{},
-		Router:   Router{MaxExpansions: 5000},
-		Retrier:  Retrier{Buffer: 10_000},
-		Recorder: Recorder{Keep: 7 * 24 * time.Hour},
+		Redis:   Redis{Addresses: []string{"localhost:6379"}},
+		HTTP:    HTTP{Listen: ":9464"}, // the port of OpenTelemetry's Prometheus exporter
+		Log:     Log{Level: "info", Format: "text"},
+		Sources: []Source{},
+		Router:  Router{MaxExpansions: 5000},
+		Retrier: Retrier{Buffer: 10_000},
 		Deliverer: Deliverer{
 			Workers:          512,
 			MaxInFlightBytes: 256 << 20,
@@ -197,9 +175,9 @@ func Default() Config {
 		Egress: Egress{
 			AllowNetworks: []netip.Prefix{},
 			DenyNetworks:  []netip.Prefix{},
-			Ports:         []int{443, 8443},
-			UserAgent:     "Postrider/1",
-			MaxIdleConns:  10_000, // 330 MB over TLS
+			Ports:         []int{8443},
+			UserAgent:     profile.DefaultUserAgent,
+			MaxIdleConns:  egress.DefaultMaxIdleConns,
 		},
 	}
 }

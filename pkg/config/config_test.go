@@ -106,7 +106,7 @@ kafka:
 redis: {addresses: ["r:1"], db: 3}
 egress:
   allow_networks: [10.0.0.0/8, fd00::/8]
-  ports: [8443]
+  ports: [9443]
 deliverer:
   max_in_flight_bytes: 64MiB
   workers: 1
@@ -117,7 +117,7 @@ deliverer:
 	require.NoError(t, flags.Parse([]string{"--log-level=debug", "--set", "deliverer.drain=7s", "--set=deliverer.workers=9"}))
 	c, err := Load(path, flags, []string{
 		"POSTRIDER_KAFKA_BROKERS=a:1, b:2", "POSTRIDER_LOG_LEVEL=warn", "POSTRIDER_DELIVERER_WORKERS=5",
-		"POSTRIDER_API_SERVICE_HOST=10.0.0.1", "POSTRIDER_API_PORT_8071_TCP_ADDR=10.0.0.1", "POSTRIDER_TOKEN=x", "PATH=/bin",
+		"POSTRIDER_REDIS_SERVICE_HOST=10.0.0.1", "POSTRIDER_REDIS_PORT_6379_TCP_ADDR=10.0.0.1", "POSTRIDER_TOKEN=x", "PATH=/bin",
 		"POSTRIDER_SOURCES=[{name: s, topics: [t], format: json, tenant: acme, mapping: {type: kind}}]",
 		"POSTRIDER_REDIS_TLS_ENABLED=true",
 	})
@@ -131,7 +131,7 @@ deliverer:
 	want.Deliverer.Drain = 7 * time.Second
 	want.Deliverer.MaxInFlightBytes = 64 << 20
 	want.Egress.AllowNetworks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
-	want.Egress.Ports = []int{8443}
+	want.Egress.Ports = []int{9443}
 	want.Sources = []Source{{
 		Source: event.Source{Name: "s", Format: event.FormatJSON, Tenant: "acme", Mapping: event.Mapping{Type: "kind"}},
 		Topics: []string{"t"},
@@ -165,8 +165,8 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "network", file: "egress: {allow_networks: [10.0.0.1/8]}\n", want: []string{"egress networks: 10.0.0.1/8: want 10.0.0.0/8"}},
 		{name: "variable", environ: []string{"POSTRIDER_KAFKA_BROKER=a:1"}, want: []string{"POSTRIDER_KAFKA_BROKER: no such setting: did you mean POSTRIDER_KAFKA_BROKERS?"}},
 		{name: "flag", args: []string{"--set", "log.lvl=debug"}, want: []string{"--set log.lvl: want key=value", "did you mean log.level?"}},
-		{name: "no YAML", file: "kafka: [", want: []string{"postrider.yaml: "}},
-		{name: "the same key twice", file: "log: {level: info}\nlog: {level: warn}\n", want: []string{"postrider.yaml: "}},
+		{name: "no YAML", file: "kafka: [", want: []string{"postrider.yaml:1:8: sequence end token ']' not found"}},
+		{name: "the same key twice", file: "log: {level: info}\nlog: {level: warn}\n", want: []string{`postrider.yaml:2:1: mapping key "log" already defined`}},
 		{name: "source without topics", file: "sources: [{name: s}]", want: []string{"sources[0]: want topics or pattern"}},
 		{name: "two sources of a topic", file: "sources: [{name: a, topics: [t]}, {name: a, topics: [t]}]", want: []string{
 			`sources[1].name: "a": want a name that no other source has`, `sources[1].topics: "t": is read by another source already`,

@@ -22,7 +22,7 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 
 	"kafka.fetch_max_wait": "How long a broker holds a fetch that finds nothing: what a record in a quiet retry tier may be late by. At most 5s.",
 
-	"redis":               "How to reach Redis, 7 or later. It holds views that can be rebuilt; deliveries go on without it.",
+	"redis":               "How to reach Redis, 7 or later. Roles report there which version of the registry they have, for \"apply --wait\";\ndeliveries go on without it.",
 	"redis.addresses":     "host:port. More than one address is a Redis Cluster.",
 	"redis.username":      "ACL user. Empty: the default user.",
 	"redis.password":      "Better given as environment variable or through password_file. One of the two.",
@@ -38,14 +38,7 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"log.level":  "debug, info, warn or error.",
 	"log.format": "text or json.",
 
-	"api":            "The management API and the portal.",
-	"api.listen":     "host:port or :port.",
-	"api.public_url": "Base URL of links into the portal, as browsers see it. Empty: taken from the request.",
-
-	"registry":             "Subscriptions, tenants, event types and keys, kept in a compacted topic.",
-	"registry.keyset_file": "Tink keyset (JSON) that encrypts signing secrets and endpoint credentials. All roles need the same one.",
-
-	"sources":                    "Where events come from, besides the topic `events` of Postrider's own (CloudEvents), which HTTP publishing\nwrites to and the router always reads. As environment variable: YAML.",
+	"sources":                    "Where events come from, besides the topic `events` of Postrider's own (CloudEvents), which the router always\nreads and `postrider send` writes to. As environment variable: YAML.",
 	"sources[].name":             "Source of mapped events, part of their identity: renaming it gives the same events new identities.",
 	"sources[].topics":           "Topics to read, by name. Or pattern.",
 	"sources[].pattern":          "Regular expression that matches whole topic names. Or topics.",
@@ -78,14 +71,11 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"retrier":        "Moves records from the retry tiers back to deliveries when they are due.",
 	"retrier.buffer": "Records due within a second that wait in memory.",
 
-	"recorder":      "Turns outcomes into the views in Redis.",
-	"recorder.keep": "How long attempts can be listed. About 10 GB of Redis per week at 1,000 attempts/s. At most 216h, as outcomes.",
-
 	"egress":                "What endpoints may be, and the connections to them.",
 	"egress.allow_http":     "Permit http:// endpoints. For development.",
-	"egress.allow_networks": "Networks that may be reached although they are private or special: [10.0.0.0/8].",
-	"egress.deny_networks":  "Networks that may never be reached.",
-	"egress.ports":          "Ports that endpoints may have.",
+	"egress.allow_networks": "Networks that may be reached although they are private, special or denied: [10.0.0.0/8]. With one, internal names\n(localhost, names without a dot) may be endpoints too.",
+	"egress.deny_networks":  "Networks that may not be reached although they are public, such as the cluster's own.",
+	"egress.ports":          "Ports that endpoints may have besides 443, and 80 with allow_http.",
 	"egress.any_port":       "Permit every port.",
 	"egress.user_agent":     "User-Agent of requests, unless the profile has its own.",
 	"egress.max_idle_conns": "Idle connections kept, least recently used closed first; about 33 KB each over TLS.",

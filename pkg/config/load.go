@@ -82,6 +82,11 @@ func loadFile(k *koanf.Koanf, path string) error {
 		return err
 	}
 	if err := k.Load(rawbytes.Provider(text), yamlParser{}); err != nil {
+		// The error itself is several lines, with the text around it.
+		if bad, ok := errors.AsType[yaml.Error](err); ok && bad.GetToken() != nil {
+			at := bad.GetToken().Position
+			return fmt.Errorf("%s:%d:%d: %s", path, at.Line, at.Column, bad.GetMessage())
+		}
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return checkFile(path, text, k.Raw())

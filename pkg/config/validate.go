@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -22,8 +21,6 @@ func (c *Config) Validate() error {
 		c.Kafka.Validate(),
 		c.Redis.validate(),
 		listen("http.listen", c.HTTP.Listen),
-		listen("api.listen", c.API.Listen),
-		baseURL("api.public_url", c.API.PublicURL),
 		oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		oneOf("log.format", c.Log.Format, "text", "json"),
 		c.validateSources(),
@@ -40,7 +37,6 @@ func (c *Config) Validate() error {
 		within("deliverer.breaker.probes", b.Probes, 1, 100),
 		within("deliverer.breaker.ramp_rate", b.RampRate, 1, 100_000),
 		within("retrier.buffer", c.Retrier.Buffer, 1, 1_000_000),
-		within("recorder.keep", c.Recorder.Keep, time.Hour, 9*24*time.Hour),
 		c.Egress.validate(),
 	)
 }
@@ -112,9 +108,6 @@ func (c *Config) ownTopics(field string, s Source) error {
 
 func (e Egress) validate() error {
 	var errs []error
-	if !e.AnyPort && len(e.Ports) == 0 {
-		errs = append(errs, errors.New("egress.ports: missing: want at least one port, or any_port: true"))
-	}
 	for _, p := range e.Ports {
 		errs = append(errs, within("egress.ports", p, 1, 65_535))
 	}
@@ -147,16 +140,6 @@ func oneOf(field, got string, allowed ...string) error {
 func listen(field, addr string) error {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return fmt.Errorf("%s: %q: want host:port or :port", field, addr)
-	}
-	return nil
-}
-
-func baseURL(field, s string) error {
-	if s == "" {
-		return nil
-	}
-	if u, err := url.Parse(s); err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
-		return fmt.Errorf("%s: %q: want https://host", field, s)
 	}
 	return nil
 }

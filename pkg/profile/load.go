@@ -2,6 +2,7 @@ package profile
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -32,9 +33,9 @@ func Load(fsys fs.FS) (Set, error) {
 		if err != nil {
 			return err
 		}
-		p, err := parse(raw)
+		p, err := parse(name, raw)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 		if want := strings.TrimSuffix(path.Base(name), ".yaml"); p.Name != want {
 			return fmt.Errorf("%s: name: %q, want %q as the file's", name, p.Name, want)
@@ -51,14 +52,19 @@ func Load(fsys fs.FS) (Set, error) {
 	return s, nil
 }
 
-func parse(raw []byte) (*Profile, error) {
+func parse(name string, raw []byte) (*Profile, error) {
 	p := new(Profile)
 	decoder := yaml.NewDecoder(bytes.NewReader(raw), yaml.Strict(), yaml.CustomUnmarshaler(unmarshalDuration))
 	if err := decoder.Decode(p); err != nil {
-		return nil, err
+		// The error itself is several lines, with the text around it.
+		if bad, ok := errors.AsType[yaml.Error](err); ok && bad.GetToken() != nil {
+			at := bad.GetToken().Position
+			return nil, fmt.Errorf("%s:%d:%d: %s", name, at.Line, at.Column, bad.GetMessage())
+		}
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	if err := p.resolve(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return p, nil
 }

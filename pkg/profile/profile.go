@@ -4,7 +4,7 @@
 //	name: dixa                      # the file's name
 //	envelope: dixa                  # see envelope.Names
 //	signature: dixa                 # see sign.Names
-//	userAgent: Postrider/1          # optional
+//	userAgent: Acme/2               # optional, wins over the installation's
 //	headers:                        # optional, sent as written; ${subscription_id} is replaced
 //	  X-DIXA-SUBSCRIPTION-ID: ${subscription_id}
 //	reserved: [x-amz-*]             # optional, further names subscriptions may not set; * ends a prefix
@@ -12,7 +12,7 @@
 //	notRetried: [client_error]      # outcome results that end a delivery; all other failures are retried
 //	throttle: [429, 502, 504]       # optional, statuses that also slow the lane down
 //	disableOnGone: true             # optional, 410 disables the subscription
-//	timeout: 15s                    # of a whole attempt
+//	timeout: 15s                    # of a whole attempt, 1s to 60s
 //	retry: {kind: fixed, interval: 1m, maxTries: 4}
 //
 // A field that is none of these is an error, so a typing mistake cannot pass as a default.
@@ -29,14 +29,8 @@ import (
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
-// DefaultUserAgent is sent by profiles that name no user agent.
+// DefaultUserAgent is sent where neither the profile nor the installation names a user agent.
 const DefaultUserAgent = "Postrider/1"
-
-// Bounds of the timeout of an attempt. Above five minutes a worker would hold a partition's window for too long.
-const (
-	MinTimeout = 100 * time.Millisecond
-	MaxTimeout = 5 * time.Minute
-)
 
 // Profile is one system's way of delivering. It is read-only after [Load] and safe for concurrent use.
 type Profile struct {
@@ -76,14 +70,6 @@ func (p *Profile) RetryFor(sub *subscription.Subscription) subscription.RetryPol
 	return p.Retry
 }
 
-// CheckTimeout says what a subscription's own timeout may be; 0 takes the profile's.
-func CheckTimeout(d time.Duration) error {
-	if d != 0 && (d < MinTimeout || d > MaxTimeout) {
-		return fmt.Errorf("timeout: %s, want %s to %s", d, MinTimeout, MaxTimeout)
-	}
-	return nil
-}
-
 // resolve checks p and looks its building blocks up.
 func (p *Profile) resolve() error {
 	var ok bool
@@ -92,9 +78,6 @@ func (p *Profile) resolve() error {
 	}
 	if p.scheme, ok = sign.Lookup(p.Signature); !ok {
 		return fmt.Errorf("signature: %q, want one of %v", p.Signature, sign.Names())
-	}
-	if p.UserAgent == "" {
-		p.UserAgent = DefaultUserAgent
 	}
 	if len(p.Success) == 0 {
 		return fmt.Errorf("success: missing, want at least one range of statuses, such as \"200-299\"")
@@ -109,11 +92,8 @@ func (p *Profile) resolve() error {
 			return fmt.Errorf("throttle[%d]: %d, want %d to %d", i, s, minStatus, maxStatus)
 		}
 	}
-	if p.Timeout == 0 {
-		return fmt.Errorf("timeout: missing, want %s to %s", MinTimeout, MaxTimeout)
-	}
-	if err := CheckTimeout(p.Timeout.Std()); err != nil {
-		return err
+	if d := p.Timeout.Std(); d < subscription.MinTimeout || d > subscription.MaxTimeout {
+		return fmt.Errorf("timeout: %s, want %s to %s", d, subscription.MinTimeout, subscription.MaxTimeout)
 	}
 	if err := p.Retry.Validate(); err != nil {
 		return fmt.Errorf("retry: %w", err)

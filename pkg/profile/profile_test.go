@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postrider/postrider/configs"
+	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -60,13 +61,13 @@ func TestProfilesThatDoNotLoad(t *testing.T) {
 	_, err := profile.Load(fstest.MapFS{"deep/x.yaml": {Data: []byte(minimal)}, "README.md": {Data: []byte("no")}})
 	require.NoError(t, err)
 	for _, tc := range []struct{ file, want string }{
-		{minimal + "colour: red\n", `[7:1] unknown field "colour"`},
-		{minimal + "name: x\n", `[7:1]`},
-		{replace("maxTries", "maxtries"), `[6:36] unknown field "maxtries"`},
+		{minimal + "colour: red\n", `x.yaml:7:1: unknown field "colour"`},
+		{minimal + "name: x\n", `x.yaml:7:1: mapping key "name" already defined`},
+		{replace("maxTries", "maxtries"), `x.yaml:6:36: unknown field "maxtries"`},
 		{replace("15s", "15"), `"15" is no duration`},
 		{replace("15s", "\"15 parsecs\""), `"15 parsecs" is no duration`},
-		{replace("timeout: 15s\n", ""), "timeout: missing, want 100ms to 5m0s"},
-		{replace("15s", "1h"), "timeout: 1h0m0s, want 100ms to 5m0s"},
+		{replace("timeout: 15s\n", ""), "timeout: 0s, want 1s to 1m0s"},
+		{replace("15s", "1h"), "timeout: 1h0m0s, want 1s to 1m0s"},
 		{replace("raw", "soap"), `envelope: "soap", want one of [dixa raw standard]`},
 		{replace("signature: standard", "signature: pgp"), `signature: "pgp", want one of [dixa standard svix]`},
 		{replace(`["200-299"]`, "[]"), "success: missing"},
@@ -89,7 +90,7 @@ func TestProfilesThatDoNotLoad(t *testing.T) {
 	} {
 		_, err := profile.Load(fstest.MapFS{"x.yaml": {Data: []byte(tc.file)}})
 		require.Error(t, err, tc.file)
-		require.ErrorContains(t, err, "loading profiles: x.yaml: ", tc.file)
+		require.ErrorContains(t, err, "loading profiles: x.yaml:", tc.file)
 		require.ErrorContains(t, err, tc.want, tc.file)
 	}
 	_, err = profile.Load(fstest.MapFS{"a/x.yaml": {Data: []byte(minimal)}, "b/x.yaml": {Data: []byte(minimal)}})
@@ -163,11 +164,28 @@ func TestSubscriptionsOwnSettingsWin(t *testing.T) {
 	sub.Retry = &subscription.RetryPolicy{Kind: subscription.RetryFixed, Interval: sub.Timeout, MaxTries: 2}
 	require.Equal(t, 3*time.Second, p.TimeoutFor(sub))
 	require.Equal(t, *sub.Retry, p.RetryFor(sub))
+}
 
-	for d, ok := range map[time.Duration]bool{
-		0: true, profile.MinTimeout: true, profile.MaxTimeout: true,
-		-1: false, profile.MinTimeout - 1: false, profile.MaxTimeout + 1: false,
-	} {
-		require.Equal(t, ok, profile.CheckTimeout(d) == nil, "%s", d)
+func TestUserAgent(t *testing.T) {
+	own := strings.Replace(minimal, "name: x", "name: own\nuserAgent: Own/2", 1)
+	set, err := profile.Load(fstest.MapFS{"x.yaml": {Data: []byte(minimal)}, "own.yaml": {Data: []byte(own)}})
+	require.NoError(t, err)
+	sent := func(set profile.Set, name string) string {
+		p, ok := set.Get(name)
+		require.True(t, ok)
+		secret, err := p.Scheme().NewSecret()
+		require.NoError(t, err)
+		sender, err := p.Sender(&subscription.Subscription{Secrets: []string{secret}})
+		require.NoError(t, err)
+		for _, h := range sender.AppendHeaders(nil, &delivery.Delivery{}, time.Unix(0, 0), nil) {
+			if h.Name == "User-Agent" {
+				return h.Value
+			}
+		}
+		return ""
 	}
+	acme := set.WithUserAgent("Acme/1")
+	require.Equal(t, "Acme/1", sent(acme, "x"))
+	require.Equal(t, "Own/2", sent(acme, "own"))
+	require.Equal(t, profile.DefaultUserAgent, sent(set, "x"), "a set is read-only")
 }

@@ -1,6 +1,7 @@
 package profile
 
 import (
+	"cmp"
 	"maps"
 	"net/textproto"
 	"slices"
@@ -42,7 +43,7 @@ func (p *Profile) Sender(sub *subscription.Subscription) (*Sender, error) {
 		return nil, err
 	}
 	s := &Sender{envelope: p.envelope, raw: p.Envelope == "raw", signer: signer}
-	s.static = append(s.static, sign.Header{Name: "User-Agent", Value: p.UserAgent})
+	s.static = append(s.static, sign.Header{Name: "User-Agent", Value: cmp.Or(p.UserAgent, DefaultUserAgent)})
 	for _, name := range slices.Sorted(maps.Keys(p.Headers)) {
 		value := strings.ReplaceAll(p.Headers[name], subscriptionVar, sub.ID.UUID())
 		s.static = append(s.static, sign.Header{Name: name, Value: value})
