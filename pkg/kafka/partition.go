@@ -35,7 +35,7 @@ type Partition struct {
 	start   kgo.Offset                     // where reading starts; set with the tracker
 	// preparing ends when the handler's Assign is not running and will not be called again.
 	preparing sync.WaitGroup
-	halted  atomic.Pointer[string]
+	halted    atomic.Pointer[string]
 
 	holdMu sync.Mutex
 	holds  Hold
