@@ -109,14 +109,7 @@ func All() []Topic {
 	return all
 }
 
-// Tiers returns the retry tiers, the delays a record can wait in one go, shortest first.
-func Tiers() []time.Duration {
-	return []time.Duration{
-		time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute, time.Hour, 6 * time.Hour, 24 * time.Hour,
-	}
-}
-
-// Retry returns the name of the topic of a tier: retry.30s, retry.2m, retry.24h.
+// Retry returns the name of the topic of a retry tier, by how long records wait in it: retry.30s, retry.2m, retry.24h.
 func Retry(tier time.Duration) string {
 	n, unit := tier/time.Second, "s"
 	switch {

@@ -15,6 +15,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
+	"github.com/postrider/postrider/pkg/backoff"
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/ident"
@@ -63,7 +64,7 @@ func TestDeclarations(t *testing.T) {
 		topics.Events, topics.Rejected, topics.Routed, topics.Registry, topics.Deliveries, topics.DeadLetters, topics.Outcomes,
 		topics.EndpointStates, topics.Statuses, topics.Operational, topics.Audit, topics.Tasks,
 	}
-	for _, tier := range topics.Tiers() {
+	for _, tier := range backoff.Tiers() {
 		names = append(names, topics.Retry(tier))
 	}
 	for _, name := range names {
@@ -75,12 +76,23 @@ func TestDeclarations(t *testing.T) {
 	}
 }
 
-func TestRetryOutlivesItsTier(t *testing.T) {
-	var got []string
-	for _, tier := range topics.Tiers() {
-		got = append(got, topics.Retry(tier))
+func TestRetryTiersAreThoseOfBackoff(t *testing.T) {
+	declared := map[string]topics.Topic{}
+	var want []string
+	for _, topic := range topics.All() {
+		if strings.HasPrefix(topic.Name, "retry.") {
+			declared[topic.Name] = topic
+			want = append(want, topic.Name)
+		}
 	}
-	require.Equal(t, strings.Fields("retry.1s retry.5s retry.30s retry.2m retry.10m retry.1h retry.6h retry.24h"), got)
+	var got []string
+	for _, tier := range backoff.Tiers() {
+		name := topics.Retry(tier)
+		got = append(got, name)
+		require.Equal(t, "retry."+backoff.TierName(tier), name)
+		require.Greater(t, declared[name].Retention, tier, "%s outlives its tier", name)
+	}
+	require.Equal(t, want, got, "in the order of the flow")
 }
 
 func TestConfigs(t *testing.T) {

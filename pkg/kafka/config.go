@@ -1,5 +1,19 @@
 // Package kafka is the only place that speaks to Kafka: clients, consumer groups with exact accounting, the registry's
 // log, and administration. Everything else sees the small interfaces of its own package, or [Record].
+//
+// # Metrics
+//
+// Of consumer groups, by group or topic:
+//
+//   - postrider_group_partitions: partitions this member owns.
+//   - postrider_group_commits_total: offset commits sent.
+//   - postrider_group_commit_errors_total: offset commits refused or unanswered.
+//   - postrider_group_metadata_overflows_total: commits whose metadata could not hold every finished offset.
+//   - postrider_group_lost_total: times the brokers threw this member out.
+//   - postrider_partitions_halted_total: partitions halted, their committed offset being out of range.
+//   - postrider_partitions_out_of_range_total: partitions started at the start of the log for the same reason.
+//
+// The client library's own, postrider_kafka_…, are labelled with the client's name; see [Config.For].
 package kafka
 
 import (
@@ -8,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -130,10 +145,8 @@ func (c Config) Validate() error {
 }
 
 func oneOf(field, got string, allowed ...string) error {
-	for _, a := range allowed {
-		if got == a {
-			return nil
-		}
+	if slices.Contains(allowed, got) {
+		return nil
 	}
 	return fmt.Errorf("%s: %q: want %s", field, got, strings.Join(allowed[1:], ", "))
 }
