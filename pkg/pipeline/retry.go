@@ -49,6 +49,7 @@ type Retrier struct {
 type head struct {
 	p       *kafka.Partition
 	records []*waiter
+	bytes   int  // of their data
 	armed   bool // a timer is set
 	// moving counts records that were written and are not acknowledged; a revoke waits for them.
 	moving sync.WaitGroup
@@ -68,8 +69,11 @@ const early = 20 * time.Millisecond
 // its way without it, and some.
 const ahead = time.Second
 
-// maxHead is how many fetched records of a partition wait before it is held.
-const maxHead = 2000
+// Bounds of the fetched records of a partition that wait before it is held. There are hundreds of partitions.
+const (
+	maxHead      = 2000
+	maxHeadBytes = 1 << 20
+)
 
 // NewRetrier returns a retrier that works once [Retrier.Start] was called. fail is called with the first error that it
 // cannot go on with.
@@ -106,11 +110,18 @@ func (r *Retrier) Assign(p *kafka.Partition) error {
 
 // Records appends to the partition's head and holds the partition until the head is ready.
 func (r *Retrier) Records(p *kafka.Partition, records []*kafka.Record) {
+	for _, m := range r.take(p, records) {
+		r.produce(m)
+	}
+}
+
+// take appends to the head and returns what cannot wait in it.
+func (r *Retrier) take(p *kafka.Partition, records []*kafka.Record) (moves []move) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h := r.heads[p]
 	if h == nil {
-		return
+		return nil
 	}
 	for _, rec := range records {
 		d, err := decode(rec)
@@ -119,12 +130,14 @@ func (r *Retrier) Records(p *kafka.Partition, records []*kafka.Record) {
 			r.opts.Log.Error("record in a retry tier is no delivery", "topic", p.Topic, "partition", p.ID, "error", err)
 			back := &kafka.Record{Topic: r.opts.Topics.Name(topics.Deliveries), Key: rec.Key, Value: rec.Value, Headers: rec.Headers}
 			h.moving.Add(1)
-			r.produce(move{h: h, record: back, at: rec.Offset})
+			moves = append(moves, move{h: h, record: back, at: rec.Offset})
 			continue
 		}
 		h.records = append(h.records, &waiter{d: d, at: rec.Offset})
+		h.bytes += len(d.Data)
 	}
 	r.arm(h, time.Now())
+	return moves
 }
 
 // arm sets the timer of a head. While its first record is far from ready, or much was fetched already, the partition is
@@ -140,7 +153,7 @@ func (r *Retrier) arm(h *head, now time.Time) {
 		h.p.Hold(kafka.HoldUntil)
 		r.armAt(h, ready.Add(-ahead))
 		return
-	case len(h.records) > maxHead:
+	case len(h.records) > maxHead || h.bytes > maxHeadBytes:
 		h.p.Hold(kafka.HoldUntil)
 	default:
 		h.p.Release(kafka.HoldUntil)
@@ -209,12 +222,13 @@ func (r *Retrier) forget(ps []*kafka.Partition) []*head {
 	clear(r.timers[len(kept):])
 	r.timers = kept
 	heap.Init(&r.timers)
+	r.opts.Metrics.waiting.Set(float64(r.waiting))
 	return heads
 }
 
 func (r *Retrier) run() {
 	defer close(r.done)
-	t := time.NewTimer(time.Hour)
+	t := time.NewTimer(maxSleep)
 	defer t.Stop()
 	for {
 		next := r.fire(time.Now())
@@ -228,17 +242,21 @@ func (r *Retrier) run() {
 	}
 }
 
+// maxSleep bounds the wait for a timer. The process sleeps by a clock that nobody sets, records are due by one that may be
+// set forward meanwhile.
+const maxSleep = 10 * time.Second
+
 // fire handles every timer that has come and returns how long until the next one.
 func (r *Retrier) fire(now time.Time) time.Duration {
 	for {
 		r.mu.Lock()
 		if len(r.timers) == 0 {
 			r.mu.Unlock()
-			return time.Hour
+			return maxSleep
 		}
 		if left := r.timers[0].at.Sub(now); left > 0 {
 			r.mu.Unlock()
-			return left
+			return min(left, maxSleep)
 		}
 		t, _ := heap.Pop(&r.timers).(*timer)
 		moves := r.pop(t, now)
@@ -275,6 +293,7 @@ func (r *Retrier) pop(t *timer, now time.Time) []move {
 		}
 		h.records[0] = nil
 		h.records = h.records[1:]
+		h.bytes -= len(w.d.Data)
 		switch left := w.d.Due.Sub(now); {
 		case left <= 0:
 			moves = append(moves, r.back(h, w, now))
