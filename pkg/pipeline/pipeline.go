@@ -25,11 +25,14 @@ package pipeline
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/postrider/postrider/pkg/backoff"
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/topics"
@@ -135,8 +138,47 @@ func ceilMilli(t time.Time) time.Time {
 
 // safeText makes s fit for a header or JSON text of bounded length.
 func safeText(s string, limit int) string {
-	if len(s) > limit {
-		s = s[:limit]
+	// A piece more than the limit, so that a rune is not cut in two; what is no text grows to three bytes.
+	s = strings.ToValidUTF8(s[:min(len(s), limit+utf8.UTFMax)], "�")
+	if len(s) <= limit {
+		return s
 	}
-	return strings.ToValidUTF8(s, "�")
+	for limit > 0 && !utf8.RuneStart(s[limit]) {
+		limit--
+	}
+	return s[:limit]
 }
+
+// carried makes the record that carries one that could not be read to where people look for it: its bytes as they came,
+// but for what would make it larger than the topic allows. A record that Kafka refused would end its owner, and the next
+// one too.
+func carried(topic string, key []byte, rec *kafka.Record) *kafka.Record {
+	out := &kafka.Record{Topic: topic, Key: key, Value: rec.Value}
+	if headerBytes(rec) <= maxCarriedHeaders {
+		out.Headers = append(out.Headers, rec.Headers...)
+	}
+	if len(rec.Value) > maxCarriedValue {
+		out.Value = rec.Value[:maxCarriedValue]
+		out.Headers = append(out.Headers, kafka.Header{Key: HeaderTruncated, Value: []byte(strconv.Itoa(len(rec.Value)))})
+	}
+	return out
+}
+
+// Bounds of what a carried record takes from the original, in bytes. With a key of [maxCarriedKey] and what is added, four
+// texts of [maxDetail], it stays below the record limit of 1 MiB + 128 KiB.
+const (
+	maxCarriedValue   = event.MaxBytes + 64<<10
+	maxCarriedHeaders = 32 << 10
+	maxCarriedKey     = 4 << 10
+)
+
+// headerBytes is about what a record's headers take; 16 bytes a header beside its texts.
+func headerBytes(rec *kafka.Record) (size int) {
+	for _, h := range rec.Headers {
+		size += len(h.Key) + len(h.Value) + 16
+	}
+	return size
+}
+
+// HeaderTruncated is the full length in bytes of the value of a rejected or undecodable record, if it had to be cut.
+const HeaderTruncated = "pr-reject-truncated"

@@ -30,16 +30,19 @@ type RouterOptions struct {
 	Metrics       *Metrics
 }
 
-// maxBacklog is how many source records of a partition wait in memory before it is held.
-const maxBacklog = 20_000
+// Bounds of the source records of a partition that wait in memory before it is held. What a worker has taken and the fetch
+// that is on its way come on top.
+const (
+	maxBacklog      = 20_000
+	maxBacklogBytes = 16 << 20
+)
 
 // Header names that only rejected records have, beside the record's own headers.
 const (
 	HeaderRejectReason = "pr-reject-reason"
 	HeaderRejectField  = "pr-reject-field"
 	HeaderRejectDetail = "pr-reject-detail"
-	HeaderRejectSource = "pr-reject-source"    // topic/partition/offset
-	HeaderTruncated    = "pr-reject-truncated" // the full length in bytes, if the value had to be cut
+	HeaderRejectSource = "pr-reject-source" // topic/partition/offset
 )
 
 // Router is the stage that expands events into deliveries, one per matching subscription. It implements
@@ -58,6 +61,7 @@ type Router struct {
 type backlog struct {
 	mu      sync.Mutex
 	records []*kafka.Record
+	bytes   int // of their values
 	wake    chan struct{}
 	stop    chan struct{}
 	done    chan struct{}
@@ -95,7 +99,10 @@ func (r *Router) Records(p *kafka.Partition, records []*kafka.Record) {
 	}
 	b.mu.Lock()
 	b.records = append(b.records, records...)
-	if len(b.records) > maxBacklog {
+	for _, rec := range records {
+		b.bytes += len(rec.Value)
+	}
+	if len(b.records) > maxBacklog || b.bytes > maxBacklogBytes {
 		p.Hold(kafka.HoldBacklog)
 	}
 	b.mu.Unlock()
@@ -170,7 +177,7 @@ func (b *backlog) take(p *kafka.Partition) []*kafka.Record {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	records := b.records
-	b.records = nil
+	b.records, b.bytes = nil, 0
 	p.Release(kafka.HoldBacklog)
 	return records
 }
@@ -275,20 +282,10 @@ func Expand(
 	}
 }
 
-// Bounds of what a rejected record takes from the original, in bytes. Together with the reason they stay below the
-// record limit of the topic.
-const (
-	maxRejectedValue   = event.MaxBytes + 64<<10
-	maxRejectedHeaders = 32 << 10
-)
-
 // rejected makes the record for one that could not be read: the bytes as they came, and why.
 func (r *Router) rejected(rec *kafka.Record, cause error) *kafka.Record {
 	at := position(rec).String()
-	out := &kafka.Record{Topic: r.opts.Topics.Name(topics.Rejected), Key: []byte(at), Value: rec.Value}
-	if size := headerBytes(rec); size <= maxRejectedHeaders {
-		out.Headers = append(out.Headers, rec.Headers...)
-	}
+	out := carried(r.opts.Topics.Name(topics.Rejected), []byte(at), rec)
 	add := func(name, value string) {
 		if value != "" {
 			out.Headers = append(out.Headers, kafka.Header{Key: name, Value: []byte(safeText(value, maxDetail))})
@@ -303,18 +300,7 @@ func (r *Router) rejected(rec *kafka.Record, cause error) *kafka.Record {
 	add(HeaderRejectField, field)
 	add(HeaderRejectDetail, detail)
 	add(HeaderRejectSource, at)
-	if len(rec.Value) > maxRejectedValue {
-		add(HeaderTruncated, strconv.Itoa(len(rec.Value)))
-		out.Value = rec.Value[:maxRejectedValue]
-	}
 	return out
-}
-
-func headerBytes(rec *kafka.Record) (size int) {
-	for _, h := range rec.Headers {
-		size += len(h.Key) + len(h.Value)
-	}
-	return size
 }
 
 func (r *Router) writeRouted(ctx context.Context, routed RoutedRecord) error {
