@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"math/rand/v2"
@@ -72,6 +73,8 @@ type Deliverer struct {
 	sched   *scheduler
 	senders senders
 	bytes   atomic.Int64
+	// full: partitions are held for the bytes in memory, and whoever gives some back looks whether they may go on.
+	full    atomic.Bool
 	workers sync.WaitGroup
 
 	mu    sync.Mutex
@@ -184,8 +187,15 @@ func (d *Deliverer) Records(p *kafka.Partition, records []*kafka.Record) {
 	}
 	d.watchWindow(o)
 	if d.bytes.Load() > d.opts.MaxBytes {
-		d.holdAll(kafka.HoldBytes)
+		d.holdAll()
 	}
+	// What the holds wait for may have happened before they were set, and then nothing else would release them.
+	d.eased(o)
+	d.easeBytes()
+	d.measure()
+}
+
+func (d *Deliverer) measure() {
 	d.opts.Metrics.queued.Set(float64(d.sched.load()))
 	d.opts.Metrics.bytes.Set(float64(d.bytes.Load()))
 }
@@ -204,6 +214,8 @@ func (d *Deliverer) queue(o *owned, r *kafka.Record, now time.Time) {
 		o.p.Finish(r.Offset)
 		return
 	}
+	// The record's value is a piece of the fetch it came in: one delivery that waits would keep a megabyte in memory.
+	dl.Data = bytes.Clone(dl.Data)
 	it := &item{d: dl, at: position(r), arrived: now, lane: d.lane(o, dl.Subscription)}
 	d.bytes.Add(it.size())
 	if d.sched.push(it.lane, it) >= d.opts.LaneQueue {
@@ -225,61 +237,67 @@ func (d *Deliverer) lane(o *owned, sub ident.ID) *lane {
 }
 
 // watchWindow keeps the distance between the oldest unfinished offset and the newest within what commit metadata can
-// always describe. A wide window that is mostly unfinished is backlog: the partition waits. One that is mostly finished
-// hangs on a few old deliveries: those that are queued are diverted, and the partition waits for what is in flight.
+// always describe. Beyond it the partition waits. A wide window that is mostly unfinished is backlog, and shrinks by
+// itself. One that is mostly finished hangs on a few old deliveries: those that are queued are diverted, so that nothing
+// but what is in flight is waited for.
 func (d *Deliverer) watchWindow(o *owned) {
 	tracker := o.p.Tracker()
-	for span := tracker.Span(); span > windowSpan; span = tracker.Span() {
-		lowest, ok := tracker.Lowest()
-		if !ok {
-			return
-		}
-		if 2*int64(tracker.InFlight()) > span || !d.sched.divertOldest(o, lowest) {
-			o.p.Hold(kafka.HoldWindow)
-			return
-		}
+	span := tracker.Span()
+	if span <= windowSpan {
+		return
+	}
+	o.p.Hold(kafka.HoldWindow)
+	if 2*int64(tracker.InFlight()) > span {
+		return
+	}
+	if lowest, ok := tracker.Lowest(); ok {
+		d.sched.divertBelow(o, lowest+span-windowSpan/2)
 	}
 }
 
 // windowSpan leaves room for one more poll before the metadata's bound.
 const windowSpan = offset.SafeSpan - 12_000
 
-func (d *Deliverer) holdAll(why kafka.Hold) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for _, o := range d.owned {
-		o.p.Hold(why)
-	}
-}
-
-// eased releases what a finished delivery makes room for.
+// eased releases what a finished delivery makes room for in its partition.
 func (d *Deliverer) eased(o *owned) {
 	if o.p.Held(kafka.HoldBacklog) && !d.sched.crowded(o) {
 		o.p.Release(kafka.HoldBacklog)
 	}
-	if o.p.Held(kafka.HoldWindow) {
-		if o.p.Tracker().Span() < windowSpan/2 {
-			o.p.Release(kafka.HoldWindow)
-		} else {
-			d.watchWindow(o)
-		}
+	if !o.p.Held(kafka.HoldWindow) {
+		return
 	}
-	if o.p.Held(kafka.HoldBytes) && d.roomy() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.releaseAll(kafka.HoldBytes)
+	d.watchWindow(o)
+	if o.p.Tracker().Span() < windowSpan/2 {
+		o.p.Release(kafka.HoldWindow)
 	}
 }
 
-// roomy reports whether the bytes in flight are well below their bound.
-func (d *Deliverer) roomy() bool { return d.bytes.Load() < d.opts.MaxBytes/5*4 }
-
-// releaseAll lets every partition go on. The lock is held.
-func (d *Deliverer) releaseAll(why kafka.Hold) {
+// holdAll holds every partition for the bytes in memory.
+func (d *Deliverer) holdAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.full.Store(true)
 	for _, o := range d.owned {
-		o.p.Release(why)
+		o.p.Hold(kafka.HoldBytes)
 	}
 }
+
+// easeBytes lets every partition go on once the bytes in memory are well below their bound, whoever gave them back: a
+// partition that is held may have nothing of its own left that could end.
+func (d *Deliverer) easeBytes() {
+	if !d.full.Load() || !d.roomy() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.full.Store(false)
+	for _, o := range d.owned {
+		o.p.Release(kafka.HoldBytes)
+	}
+}
+
+// roomy reports whether the bytes in memory are well below their bound.
+func (d *Deliverer) roomy() bool { return d.bytes.Load() < d.opts.MaxBytes/5*4 }
 
 // Revoke stops dispatching, lets what is in flight end within the drain time, then cuts it off.
 func (d *Deliverer) Revoke(ps []*kafka.Partition) {
@@ -323,6 +341,7 @@ func (d *Deliverer) Lost(ps []*kafka.Partition) {
 
 // take forgets the partitions and what waits for them.
 func (d *Deliverer) take(ps []*kafka.Partition) []*owned {
+	defer d.easeBytes() // others may be held for the bytes of those that go
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var out []*owned
@@ -337,9 +356,6 @@ func (d *Deliverer) take(ps []*kafka.Partition) []*owned {
 		d.bytes.Add(-d.sched.drop(o))
 		d.forgetBreakers(o)
 		out = append(out, o)
-	}
-	if d.roomy() {
-		d.releaseAll(kafka.HoldBytes) // what was held for the bytes of those that are gone
 	}
 	return out
 }

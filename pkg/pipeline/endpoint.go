@@ -21,6 +21,7 @@ type endpoint struct {
 	sub     ident.ID
 	breaker *gate.Breaker
 	state   outcome.State // guarded by the owner's lock
+	counted bool          // in the number of open breakers; guarded likewise
 	// disabled is the highest generation of the subscription that was disabled here; 0 for none.
 	disabled atomic.Int64
 }
@@ -79,10 +80,8 @@ func (d *Deliverer) endpointLocked(o *owned, sub ident.ID, b gate.State, s outco
 	ep := o.endpoints[sub]
 	if ep == nil {
 		ep = &endpoint{sub: sub, state: s, breaker: gate.New(d.opts.Breaker, b, s.Unhealthy, time.Now())}
-		if ep.breaker.State().Open() {
-			d.opts.Metrics.breakers.Inc()
-		}
 		o.endpoints[sub] = ep
+		d.countBreaker(o, ep)
 	}
 	return ep
 }
@@ -106,24 +105,31 @@ func (d *Deliverer) fold(o *owned, row *outcome.Outcome, offset int64) {
 // breakerChanged publishes a breaker that opened or closed without waiting for the next snapshot.
 func (d *Deliverer) breakerChanged(c *candidate) {
 	o := c.lane.owner
-	if c.ep.breaker.State().Trips == 1 {
-		d.opts.Metrics.breakers.Inc()
-	} else if !c.ep.breaker.State().Open() {
-		d.opts.Metrics.breakers.Dec()
-	}
 	o.mu.Lock()
+	d.countBreaker(o, c.ep)
 	record := o.snapshotOf(c.ep)
 	o.mu.Unlock()
 	d.produceState(o, c.ep.sub.UUID(), record)
+}
+
+// countBreaker makes the number of open breakers right for one endpoint; those of partitions that are given up do not
+// count, though the drain may still change them. The owner's lock is held.
+func (d *Deliverer) countBreaker(o *owned, ep *endpoint) {
+	open := ep.breaker.State().Open() && !o.draining.Load()
+	switch {
+	case open && !ep.counted:
+		d.opts.Metrics.breakers.Inc()
+	case !open && ep.counted:
+		d.opts.Metrics.breakers.Dec()
+	}
+	ep.counted = open
 }
 
 func (d *Deliverer) forgetBreakers(o *owned) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, ep := range o.endpoints {
-		if ep.breaker.State().Open() {
-			d.opts.Metrics.breakers.Dec()
-		}
+		d.countBreaker(o, ep)
 	}
 }
 
@@ -139,6 +145,8 @@ func (d *Deliverer) disable(c *candidate) error {
 	if err := produceSync(o.p.Context(), d.out, r); err != nil {
 		return err
 	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	c.ep.disabled.Store(max(c.ep.disabled.Load(), c.sub.Generation))
 	return nil
 }
@@ -172,6 +180,7 @@ func (d *Deliverer) snapshots() {
 		for _, o := range all {
 			d.snapshot(o)
 		}
+		d.measure()
 	}
 }
 
@@ -309,7 +318,7 @@ func (d *Deliverer) refold(o *owned, r *restored, folded map[ident.ID]outcome.St
 	}
 	o.folded = max(o.folded, rec.Offset)
 	key, ok := rowKey(&row)
-	if !ok || o.window.has(windowKey{key.Delivery, key.Trigger, key.Pass}) {
+	if !ok || o.window.has(windowKey{key.Delivery, key.Trigger, key.Pass}) || o.window.has(windowKey{key.Delivery, key.Trigger, anyPass}) {
 		return
 	}
 	o.window.settled(key, row.Verdict)

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -119,6 +120,7 @@ func (s *scheduler) next() *item {
 func (s *scheduler) take() *item {
 	if len(s.diverts) > 0 {
 		it := s.diverts[0]
+		s.diverts[0] = nil
 		s.diverts = s.diverts[1:]
 		s.dispatch(it)
 		return it
@@ -157,7 +159,7 @@ func (s *scheduler) release(l *lane) {
 	s.offer(l)
 }
 
-// putBack returns an item to the head of its lane, which stays blocked until [scheduler.unblock]. It reports false if
+// putBack returns an item to its place in its lane, which stays blocked until [scheduler.unblock]. It reports false if
 // the owner is draining: then the item has no lane to go back to.
 func (s *scheduler) putBack(it *item) bool {
 	s.mu.Lock()
@@ -165,7 +167,11 @@ func (s *scheduler) putBack(it *item) bool {
 	if it.lane.owner.draining.Load() {
 		return false
 	}
-	s.set(it.lane, append([]*item{it}, it.lane.queue...))
+	at := 0 // others that were put back may be older
+	for at < len(it.lane.queue) && it.lane.queue[at].at.Offset < it.at.Offset {
+		at++
+	}
+	s.set(it.lane, slices.Insert(it.lane.queue, at, it))
 	it.lane.blocked = true
 	it.lane.inFlight--
 	it.lane.owner.settling.Done()
@@ -198,24 +204,21 @@ func (s *scheduler) rampUp(l *lane) {
 	}
 }
 
-// divertOldest takes the oldest queued item at the given offset of an owner, wherever it waits, out of its lane and to
-// the front of the work. It reports false if that offset is not queued: then it is in flight.
-func (s *scheduler) divertOldest(o *owned, offset int64) bool {
+// divertBelow takes what is queued of an owner below the given offset out of its lanes and to the front of the work: it is
+// to be parked. A lane's queue is in offset order.
+func (s *scheduler) divertBelow(o *owned, offset int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range o.lanes {
-		// A lane's queue is in offset order but for an item that was put back to its head.
-		if len(l.queue) == 0 || l.queue[0].at.Offset != offset {
-			continue
+		n := 0
+		for n < len(l.queue) && l.queue[n].at.Offset < offset {
+			l.queue[n].divert = true
+			s.diverts = append(s.diverts, l.queue[n])
+			s.wake.Signal()
+			n++
 		}
-		it := l.queue[0]
-		s.set(l, l.queue[1:])
-		it.divert = true
-		s.diverts = append(s.diverts, it)
-		s.wake.Signal()
-		return true
+		s.set(l, l.queue[n:])
 	}
-	return false
 }
 
 // drop forgets everything that waits for an owner and returns its size in bytes: it is read again by the next one.
@@ -238,6 +241,7 @@ func (s *scheduler) drop(o *owned) (size int64) {
 		size += it.size()
 		s.queued--
 	}
+	clear(s.diverts[len(kept):])
 	s.diverts = kept
 	return size
 }

@@ -38,6 +38,9 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 	d.opts.Metrics.attempts.WithLabelValues(string(j.Result)).Inc()
 	d.opts.Metrics.attemptTime.Observe(resp.Duration.Seconds())
 	d.logAttempt(row)
+	if v.Verdict == outcome.Delivered {
+		d.remember(c.item) // before the lane hands out another record of this delivery
+	}
 	d.sched.release(c.lane)
 
 	if v.reason == outcome.ReasonGone && !d.written(c.item, d.disable(c)) {
@@ -178,13 +181,18 @@ func (d *Deliverer) drop(it *item) {
 	o := it.lane.owner
 	d.bytes.Add(-it.size())
 	o.settling.Done()
+	d.easeBytes()
 	if !o.draining.Load() {
 		d.eased(o)
 	}
 }
 
-// abandon drops a delivery that was dispatched and not attempted, or whose attempt was cut off.
+// abandon drops a delivery that was dispatched and not attempted, or whose attempt was cut off. Its partition is on its
+// way to another owner, who repeats it; if it is not, nobody would.
 func (d *Deliverer) abandon(it *item) {
+	if o := it.lane.owner; !o.draining.Load() && o.ctx.Err() == nil {
+		d.fail(fmt.Errorf("attempt of deliveries/%d, offset %d: given up without an end", o.p.ID, it.at.Offset))
+	}
 	d.opts.Metrics.aborted.Inc()
 	d.sched.release(it.lane)
 	d.drop(it)
@@ -192,8 +200,7 @@ func (d *Deliverer) abandon(it *item) {
 
 // buryUndecodable writes a record that is no delivery to the dead letters, as it is.
 func (d *Deliverer) buryUndecodable(o *owned, r *kafka.Record, cause error) {
-	dead := &kafka.Record{Topic: d.opts.Topics.Name(topics.DeadLetters), Key: r.Key, Value: r.Value}
-	dead.Headers = append(dead.Headers, r.Headers...)
+	dead := carried(d.opts.Topics.Name(topics.DeadLetters), r.Key[:min(len(r.Key), maxCarriedKey)], r)
 	dead.Headers = append(dead.Headers,
 		kafka.Header{Key: delivery.HeaderReason, Value: []byte(outcome.ReasonUndecodable)},
 		kafka.Header{Key: delivery.HeaderDetail, Value: []byte(safeText(cause.Error(), maxDetail))})
@@ -207,6 +214,9 @@ func (d *Deliverer) buryUndecodable(o *owned, r *kafka.Record, cause error) {
 			return
 		}
 		o.p.Finish(r.Offset)
+		if !o.draining.Load() {
+			d.eased(o)
+		}
 	})
 }
 
