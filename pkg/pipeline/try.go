@@ -42,6 +42,9 @@ func (d *Deliverer) try(it *item) {
 	o := it.lane.owner
 	d.opts.Metrics.inFlight.Inc()
 	defer d.opts.Metrics.inFlight.Dec()
+	if d.overtaken(it) {
+		return
+	}
 	if it.divert {
 		d.park(it, outcome.ReasonWindowFull, time.Now().Add(divertDelay))
 		return
@@ -62,6 +65,31 @@ func (d *Deliverer) try(it *item) {
 		return
 	}
 	d.attempt(c, permit)
+}
+
+// overtaken drops a delivery of which another record was delivered while this one waited in its lane. A kill after a park
+// and before its commit leaves two that are read together: the parked one, and the one that it was made of.
+func (d *Deliverer) overtaken(it *item) bool {
+	o := it.lane.owner
+	o.mu.Lock()
+	delivered := o.window.delivered(it.d.Key())
+	o.mu.Unlock()
+	if !delivered {
+		return false
+	}
+	d.opts.Metrics.repeats.Inc()
+	d.sched.release(it.lane)
+	d.finish(it)
+	return true
+}
+
+// remember notes that a delivery reached its endpoint. It does not wait for the outcome's acknowledgement: until that, the
+// record's own offset is not finished, and whoever reads it again makes the attempt that is owed.
+func (d *Deliverer) remember(it *item) {
+	o := it.lane.owner
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.window.settled(it.d.Key(), outcome.Delivered)
 }
 
 // divertDelay is how long a delivery stays away that was diverted because its partition's window is full.

@@ -33,11 +33,16 @@ func newWindow(limit int) *window {
 // repeated reports whether k is a repeat, and remembers it if not.
 func (w *window) repeated(k delivery.Key) bool {
 	key := windowKey{k.Delivery, k.Trigger, k.Pass}
-	if w.has(key) || w.has(windowKey{k.Delivery, k.Trigger, anyPass}) {
+	if w.has(key) || w.delivered(k) {
 		return true
 	}
 	w.add(key)
 	return false
+}
+
+// delivered reports whether any record of k's delivery and trigger reached its endpoint.
+func (w *window) delivered(k delivery.Key) bool {
+	return w.has(windowKey{k.Delivery, k.Trigger, anyPass})
 }
 
 // settled remembers an outcome.
