@@ -32,7 +32,7 @@ func byHand(ctx context.Context, in *installation) error {
 	if _, err := in.startReady(ctx, "router", "deliver", "retry"); err != nil {
 		return err
 	}
-	if err := in.produce(ctx, 1, all, ""); err != nil {
+	if err := in.produce(ctx, 1, all); err != nil {
 		return err
 	}
 	if err := in.expect(ctx, p, "requests until it is dead", tries); err != nil {

@@ -18,7 +18,7 @@ func faultFree(ctx context.Context, in *installation) error {
 		return err
 	}
 	begin := time.Now()
-	if err := in.produce(ctx, in.scale(100_000), all, ""); err != nil {
+	if err := in.produce(ctx, in.scale(100_000), all); err != nil {
 		return err
 	}
 	produced := time.Since(begin)

@@ -27,7 +27,7 @@ func idle(ctx context.Context, in *installation) error {
 		return err
 	}
 	n := in.scale(idleRecords)
-	if err := in.produce(ctx, n, all, ""); err != nil {
+	if err := in.produce(ctx, n, all); err != nil {
 		return err
 	}
 	if err := await(ctx, 2*time.Minute, func() (bool, error) { return in.endpoints.total() >= n, nil }); err != nil {

@@ -47,7 +47,7 @@ func newInstallation(ctx context.Context, b *bench, name string, report *report)
 		prefix: fmt.Sprintf("verify-%s-%d.", name, time.Now().UnixMilli()), dir: filepath.Join(b.dir, name),
 	}
 	in.history.Resends, in.history.Redrives = map[history.Pair]int{}, map[history.Pair]int{}
-	defer func() {
+	defer func() { //nolint:contextcheck // what was made has to go, also when ctx has ended
 		if err != nil {
 			err = errors.Join(err, in.close())
 		}
@@ -170,7 +170,7 @@ func freePort(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("finding a free port: %w", err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }()
 	_, port, err := net.SplitHostPort(l.Addr().String())
 	return port, err
 }

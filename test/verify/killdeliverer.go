@@ -35,7 +35,7 @@ func killDeliverer(ctx context.Context, in *installation) error {
 	if err != nil {
 		return err
 	}
-	if err := in.balanced(ctx, 2); err != nil {
+	if err := in.balanced(ctx); err != nil {
 		return err
 	}
 	end, commits := in.steady(ctx, 300, all), in.watchCommits(ctx)
@@ -163,8 +163,8 @@ func (in *installation) owners(ctx context.Context) (map[string][]int32, error) 
 	return out, nil
 }
 
-// balanced waits until n deliverers share the partitions.
-func (in *installation) balanced(ctx context.Context, n int) error {
+// balanced waits until two deliverers share the partitions.
+func (in *installation) balanced(ctx context.Context) error {
 	var owners map[string][]int32
 	err := await(ctx, 30*time.Second, func() (bool, error) {
 		var err error
@@ -175,10 +175,10 @@ func (in *installation) balanced(ctx context.Context, n int) error {
 		for _, ps := range owners {
 			total += len(ps)
 		}
-		return len(owners) == n && total == partitions, nil
+		return len(owners) == 2 && total == partitions, nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for %d deliverers to share the partitions, now %v: %w", n, owners, err)
+		return fmt.Errorf("waiting for two deliverers to share the partitions, now %v: %w", owners, err)
 	}
 	return nil
 }
@@ -210,7 +210,7 @@ func (in *installation) ages(kills []kill) {
 		r := &in.history.Receipts[i]
 		if first, again := accepted[r.Pair]; again && !told[r.Pair] {
 			told[r.Pair] = true
-			if k, ok := killBetween(kills, first.Add(-lastSecond), r.At); ok && k.at.After(first.Add(-afterKill)) {
+			if k, ok := killBetween(kills, first.Add(-commitEach), r.At); ok && k.at.After(first.Add(-afterKill)) {
 				ages = append(ages, k.at.Sub(first))
 			} else {
 				later++
@@ -225,13 +225,13 @@ func (in *installation) ages(kills []kill) {
 	if len(ages) > 0 {
 		oldest = ages[len(ages)-1]
 	}
-	in.want(oldest <= lastSecond+afterKill, "accepted before the kill, of what was sent again", "≤ "+(lastSecond+afterKill).String(),
+	in.want(oldest <= commitEach+afterKill, "accepted before the kill, of what was sent again", "≤ "+(commitEach+afterKill).String(),
 		"at most %s, %d deliveries", round(oldest), len(ages))
 	in.tell("deliveries sent again that were accepted after the failover", "%d", later)
 }
 
-// lastSecond is the time between two commits.
-const lastSecond = time.Second
+// commitEach is the time between two commits.
+const commitEach = time.Second
 
 // killBetween returns the first kill between two times.
 func killBetween(kills []kill, from, to time.Time) (kill, bool) {

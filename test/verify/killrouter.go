@@ -29,7 +29,7 @@ func killRouter(ctx context.Context, in *installation) error {
 	if err != nil {
 		return err
 	}
-	if err := in.balanced(ctx, 2); err != nil {
+	if err := in.balanced(ctx); err != nil {
 		return err
 	}
 	// Slow enough that the deliverer that dies has something in hand.

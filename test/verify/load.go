@@ -17,10 +17,8 @@ const eventType = "contact.updated"
 
 // load produces events as an upstream service does: CloudEvents in binary mode, without a look at what becomes of them.
 type load struct {
-	in *installation
-	// kind is put into the data, for the endpoints' script; pad bytes are added.
-	kind string
-	pad  string
+	in  *installation
+	pad string // makes the data longer
 
 	mu    sync.Mutex
 	first error
@@ -36,7 +34,7 @@ func (l *load) event(ctx context.Context, tenant string) history.Event {
 	l.mu.Unlock()
 	r := &kgo.Record{
 		Topic: l.in.topic("events"), Key: []byte(e.ID),
-		Value: fmt.Appendf(nil, `{"id":%q,"kind":%q,"pad":%q}`, e.ID, l.kind, l.pad),
+		Value: fmt.Appendf(nil, `{"id":%q,"pad":%q}`, e.ID, l.pad),
 	}
 	for name, v := range map[string]string{
 		"ce_specversion": "1.0", "ce_id": e.ID, "ce_source": "verify", "ce_type": e.Type, "ce_tenant": tenant,
@@ -69,8 +67,8 @@ func (l *load) end() error {
 }
 
 // produce sends n events, to the tenants in turn, and waits until they are acknowledged.
-func (in *installation) produce(ctx context.Context, n int, all []tenant, kind string) error {
-	l := &load{in: in, kind: kind, pad: strings.Repeat("x", 256)}
+func (in *installation) produce(ctx context.Context, n int, all []tenant) error {
+	l := &load{in: in, pad: strings.Repeat("x", 256)}
 	for i := range n {
 		l.event(ctx, all[i%len(all)].uid)
 	}

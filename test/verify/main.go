@@ -170,7 +170,7 @@ func (b *bench) check(ctx context.Context, c check, report *report) (err error) 
 	if err != nil {
 		return err
 	}
-	defer func() {
+	defer func() { //nolint:contextcheck // what was started has to end, also when ctx has ended
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "verify: %s: %v\n%s", c.name, err, in.logs())
 		}

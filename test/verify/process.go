@@ -61,7 +61,7 @@ func (in *installation) start(ctx context.Context, role string) (*process, error
 		// The kernel ends the child with the thread that made it, so the thread has to stay.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		defer out.Close()
+		defer func() { _ = out.Close() }()
 		err := p.cmd.Start()
 		started <- err
 		if err == nil {

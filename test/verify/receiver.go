@@ -29,8 +29,6 @@ type hit struct {
 	history.Pair
 	// N counts the requests of the pair, from 1.
 	N int
-	// Kind is the member "kind" of the event's data.
-	Kind string
 }
 
 // answer is what an endpoint does with a request. Status 0 is 200.
@@ -98,15 +96,12 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err != nil {
 		return // the sender went away; nothing was received
 	}
-	data := gjson.GetBytes(body, "data")
 	receipt := &history.Receipt{
-		Pair:    history.Pair{Event: data.Get("id").String(), Subscription: strings.TrimPrefix(req.URL.Path, "/")},
+		Pair:    history.Pair{Event: gjson.GetBytes(body, "data.id").String(), Subscription: strings.TrimPrefix(req.URL.Path, "/")},
 		Message: req.Header.Get("webhook-id"), At: at, Body: maphash.Bytes(r.seed, body),
 		Signed: r.webhook.Verify(body, req.Header) == nil,
 	}
-	h := r.note(receipt)
-	h.Kind = data.Get("kind").String()
-	a := (*r.script.Load())(h)
+	a := (*r.script.Load())(r.note(receipt))
 	if a.Status == 0 {
 		a.Status = http.StatusOK
 	}

@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-
 	"github.com/postrider/postrider/test/verify/history"
 )
 
@@ -37,7 +35,7 @@ func retryLatency(ctx context.Context, in *installation) error {
 	if err != nil {
 		return err
 	}
-	if err := in.produce(ctx, in.scale(10_000)/delays+1, all, ""); err != nil {
+	if err := in.produce(ctx, in.scale(10_000)/delays+1, all); err != nil {
 		return err
 	}
 	if err := in.drained(ctx, 2*time.Minute); err != nil {
@@ -101,33 +99,35 @@ func (in *installation) onePartitionATier(ctx context.Context) error {
 	if _, err := in.admin.DeleteTopics(ctx, tiers...); err != nil {
 		return fmt.Errorf("deleting retry topics: %w", err)
 	}
+	if err := in.topicsAre(ctx, tiers, 0); err != nil {
+		return fmt.Errorf("waiting for retry topics to go: %w", err)
+	}
 	size := fmt.Sprint(1<<20 + 128<<10)
-	err = await(ctx, 20*time.Second, func() (bool, error) {
-		made, err := in.admin.CreateTopics(ctx, 1, -1, map[string]*string{"max.message.bytes": &size}, tiers...)
-		if err != nil {
-			return false, err
-		}
-		for _, t := range made.Sorted() {
-			if t.Err != nil {
-				return false, nil // it is there still
-			}
-		}
-		return true, nil
-	})
+	made, err := in.admin.CreateTopics(ctx, 1, -1, map[string]*string{"max.message.bytes": &size}, tiers...)
+	if err == nil {
+		err = made.Error()
+	}
 	if err != nil {
 		return fmt.Errorf("making retry topics of one partition: %w", err)
 	}
-	return await(ctx, 20*time.Second, func() (bool, error) {
-		now, err := in.admin.ListTopics(ctx, tiers...)
-		return err == nil && ready(now, len(tiers)), nil
-	})
+	return in.topicsAre(ctx, tiers, len(tiers))
 }
 
-func ready(topics kadm.TopicDetails, n int) bool {
-	for _, t := range topics {
-		if t.Err != nil || len(t.Partitions) != 1 {
-			return false
+// topicsAre waits until n of the topics are there, with one partition each.
+func (in *installation) topicsAre(ctx context.Context, names []string, n int) error {
+	return await(ctx, 20*time.Second, func() (bool, error) {
+		topics, err := in.admin.ListTopics(ctx)
+		if err != nil {
+			return false, err
 		}
-	}
-	return len(topics) == n
+		there := 0
+		for _, name := range names {
+			if topics.Has(name) && len(topics[name].Partitions) == 1 {
+				there++
+			} else if topics.Has(name) {
+				return false, nil
+			}
+		}
+		return there == n, nil
+	})
 }

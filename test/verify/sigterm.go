@@ -30,7 +30,7 @@ func sigterm(ctx context.Context, in *installation) error {
 
 // sigtermSlow: requests take 30 s, which no drain waits for. They are cut off and repeated; nothing is lost.
 func sigtermSlow(ctx context.Context, in *installation) error {
-	r, err := in.terminate(ctx, in.scale(600), func(h hit) answer { return answer{After: 30 * time.Second} })
+	r, err := in.terminate(ctx, in.scale(600), func(hit) answer { return answer{After: 30 * time.Second} })
 	if err != nil {
 		return err
 	}
@@ -51,10 +51,10 @@ func (in *installation) terminate(ctx context.Context, events int, script func(h
 	if err != nil {
 		return nil, err
 	}
-	if err := in.balanced(ctx, 2); err != nil {
+	if err := in.balanced(ctx); err != nil {
 		return nil, err
 	}
-	if err := in.produce(ctx, events, all, ""); err != nil {
+	if err := in.produce(ctx, events, all); err != nil {
 		return nil, err
 	}
 	// Full load: every lane of the one that ends has all the requests in flight that it may have.

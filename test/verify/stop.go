@@ -24,10 +24,10 @@ func stop(ctx context.Context, in *installation) error {
 	if _, err := in.startReady(ctx, "router", "retry", "deliver", "deliver"); err != nil {
 		return err
 	}
-	if err := in.balanced(ctx, 2); err != nil {
+	if err := in.balanced(ctx); err != nil {
 		return err
 	}
-	if err := in.produce(ctx, in.scale(12_000)+2000, all, ""); err != nil {
+	if err := in.produce(ctx, in.scale(12_000)+2000, all); err != nil {
 		return err
 	}
 	if err := pause(ctx, 2*time.Second); err != nil {
