@@ -114,7 +114,7 @@ unchanged subscription acme/off (ep_ID)
 	t.Run("get", func(t *testing.T) { testGet(t, secret) })
 	t.Run("match", testMatch)
 
-	less := acme[:strings.Index(acme, "      - uid: contacts")]
+	less, _, _ := strings.Cut(acme, "      - uid: contacts")
 	out, err = command(t, newApplyCmd(), "-f", file(t, "less.yaml", less), "--prune")
 	require.NoError(t, err)
 	require.Contains(t, out, "deleted   subscription acme/contacts")
@@ -145,8 +145,12 @@ func testGet(t *testing.T, secret string) {
 	require.Contains(t, out, "Bearer canary")
 
 	for _, args := range [][]string{
-		{"tenants", "nobody"}, {"subscriptions", "orders"}, {"subscriptions", "x", "--tenant", "acme"},
-		{"subscriptions", "--tenant", "nobody"}, {"events"}, {"tenants", "-o", "xml"},
+		{"tenants", "nobody"},
+		{"subscriptions", "orders"},
+		{"subscriptions", "x", "--tenant", "acme"},
+		{"subscriptions", "--tenant", "nobody"},
+		{"events"},
+		{"tenants", "-o", "xml"},
 	} {
 		_, err = command(t, newGetCmd(), args...)
 		require.Error(t, err, args)

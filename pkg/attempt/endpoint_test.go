@@ -64,7 +64,7 @@ func tlsServer(t testing.TB, http2 bool, h http.HandlerFunc) *httptest.Server {
 // with the test: its connection is closed then.
 func rawEndpoint(t testing.TB, serve func(conn *net.TCPConn)) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var (
 		wg    sync.WaitGroup

@@ -80,6 +80,7 @@ func trickling(start, slow string) func(*net.TCPConn) {
 
 // TestEndpointsThatBreakOff covers every way to end a connection early or to talk nonsense on it.
 func TestEndpointsThatBreakOff(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		serve  func(*net.TCPConn)
 		result outcome.Result
@@ -118,6 +119,7 @@ func TestEndpointsThatBreakOff(t *testing.T) {
 
 // TestEndpointsThatHang: whatever they wait for, the slot is free at the deadline.
 func TestEndpointsThatHang(t *testing.T) {
+	t.Parallel()
 	body := "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
 	for name, tc := range map[string]struct {
 		scheme string
@@ -154,9 +156,8 @@ func waitClosed(conn *net.TCPConn) {
 }
 
 func TestTenGigabytes(t *testing.T) {
-	var sent atomic.Int64
 	for _, http2 := range []bool{false, true} {
-		sent.Store(0)
+		var sent atomic.Int64 // of this server: the one before may still be writing
 		srv := tlsServer(t, http2, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", fmt.Sprint(int64(10)<<30))
 			chunk := make([]byte, 32<<10)
@@ -181,7 +182,7 @@ func TestTenGigabytes(t *testing.T) {
 }
 
 func TestTLSFailures(t *testing.T) {
-	ok := func(w http.ResponseWriter, _ *http.Request) {}
+	ok := func(http.ResponseWriter, *http.Request) {}
 	plain := httptest.NewServer(http.HandlerFunc(ok))
 	t.Cleanup(plain.Close)
 	selfSigned := tlsServer(t, false, ok)
@@ -223,7 +224,7 @@ func TestTLSFailures(t *testing.T) {
 }
 
 func TestNoConnection(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
+	free, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	refused := free.Addr().String()
 	require.NoError(t, free.Close())

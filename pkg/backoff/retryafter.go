@@ -9,7 +9,7 @@ import (
 
 // httpDates are the three forms of an HTTP-date that a recipient has to accept (RFC 9110, section 5.6.7): IMF-fixdate,
 // RFC 850 and asctime. All of them are in GMT.
-var httpDates = [...]string{
+var httpDates = [...]string{ //nolint:gochecknoglobals // a table
 	"Mon, 02 Jan 2006 15:04:05 GMT",
 	"Monday, 02-Jan-06 15:04:05 GMT",
 	time.ANSIC,

@@ -14,7 +14,7 @@ type tier struct {
 }
 
 // tiers grow by factors of 3 to 6, so that a hop is rare and exact: few topics, and at most five hops in each.
-var tiers = [...]tier{
+var tiers = [...]tier{ //nolint:gochecknoglobals // a table
 	{time.Second, "1s"},
 	{5 * time.Second, "5s"},
 	{30 * time.Second, "30s"},

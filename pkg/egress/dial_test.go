@@ -115,7 +115,7 @@ func TestMixedAnswers(t *testing.T) {
 	z := &zone{addrs: map[string][]netip.Addr{"mixed.example.com.": {
 		netip.MustParseAddr("127.0.0.2"), netip.MustParseAddr("::1"), netip.MustParseAddr("127.0.0.1"),
 	}}}
-	other, err := net.Listen("tcp", fmt.Sprintf("127.0.0.2:%d", l.port()))
+	other, err := new(net.ListenConfig).Listen(t.Context(), "tcp", fmt.Sprintf("127.0.0.2:%d", l.port()))
 	require.NoError(t, err)
 	inside := count(t, other)
 	config := egress.Config{

@@ -27,7 +27,7 @@ func (e *BlockedError) Error() string {
 }
 
 // deniedAddrs are public by IANA's registries and internal by what answers there.
-var deniedAddrs = []netip.Prefix{
+var deniedAddrs = []netip.Prefix{ //nolint:gochecknoglobals // a table
 	netip.MustParsePrefix("168.63.129.16/32"),   // Azure's platform endpoint: DHCP, DNS, metadata of the host
 	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba Cloud's metadata, in 100.64.0.0/10 today
 }
@@ -103,8 +103,7 @@ func (g *Guard) Control(network, address string, _ syscall.RawConn) error {
 		return &BlockedError{Addr: to, Reason: err.Error()}
 	}
 	if err := g.CheckAddr(to.Addr()); err != nil {
-		var blocked *BlockedError
-		if errors.As(err, &blocked) {
+		if blocked, ok := errors.AsType[*BlockedError](err); ok {
 			blocked.Addr = to
 		}
 		return err

@@ -18,7 +18,7 @@ const MaxHost = 253
 
 // internalSuffixes are names that never belong to a public endpoint: special use (RFC 6761, RFC 6762, RFC 8375, ICANN's
 // .internal) and what cloud and cluster resolvers answer for themselves.
-var internalSuffixes = []string{
+var internalSuffixes = []string{ //nolint:gochecknoglobals // a table
 	"localhost", "local", "internal", "intranet", "lan", "home", "corp", "home.arpa", "localdomain", "test", "invalid",
 	"example", "onion", "arpa", "cluster.local",
 }

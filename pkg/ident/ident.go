@@ -47,8 +47,7 @@ func Derive(domain string, parts ...string) ID {
 }
 
 func appendPart(buf []byte, part string) []byte {
-	n := len(part)
-	buf = append(buf, byte(n>>24), byte(n>>16), byte(n>>8), byte(n))
+	buf = binary.BigEndian.AppendUint32(buf, uint32(len(part))) //nolint:gosec // no part of an identity is 4 GiB
 	return append(buf, part...)
 }
 

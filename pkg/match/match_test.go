@@ -2,6 +2,7 @@ package match
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -81,9 +82,7 @@ func TestAgainstNaive(t *testing.T) {
 		history := []moment{now}
 		for range rapid.IntRange(1, 30).Draw(t, "moments") {
 			subs, batch := map[ident.ID]*subscription.Subscription{}, now.ix.Batch()
-			for id, s := range now.subs {
-				subs[id] = s
-			}
+			maps.Copy(subs, now.subs)
 			for range rapid.IntRange(1, 5).Draw(t, "changes") {
 				n := byte(rapid.IntRange(1, 20).Draw(t, "id"))
 				id, owner := ident.ID{15: n}, ident.ID{0: n%3 + 1}
@@ -132,7 +131,7 @@ func TestAppendKeepsWhatIsThereAndAsksKeep(t *testing.T) {
 
 // fill returns an index of n subscriptions over tenants, each with three types of twenty and one in ten a wildcard.
 func fill(n, tenants int) (Index, []ident.ID) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a repeatable load
+	random := rand.New(rand.NewPCG(1, 2)) // a repeatable load
 	owners := make([]ident.ID, tenants)
 	for i := range owners {
 		owners[i] = ident.New()

@@ -22,7 +22,7 @@ const (
 // reserved are the names that no subscription may set under any profile: what frames a request and its connection
 // (RFC 9110, section 7.6.1, and RFC 9113, section 8.2.2), what Postrider says about itself and its body, and the two
 // names that make Go's transport send a request again on its own.
-var reserved = []string{
+var reserved = []string{ //nolint:gochecknoglobals // a table
 	"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
 	"trailers", "transfer-encoding", "upgrade", "http2-settings", "host", "content-length", "expect",
 	"content-type", "content-encoding", "user-agent", "idempotency-key", "x-idempotency-key",

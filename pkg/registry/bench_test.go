@@ -10,8 +10,9 @@ import (
 )
 
 // load returns the records of n subscriptions over tenants.
-func load(b *testing.B, n, tenants int) (records []entry, owners []ident.ID) {
+func load(b *testing.B, n, tenants int) (records []entry) {
 	b.Helper()
+	var owners []ident.ID
 	for i := range tenants {
 		t := subscription.Tenant{ID: ident.New(), UID: fmt.Sprint("tenant-", i), Name: "a tenant"}
 		value, err := encodeTenant(&t)
@@ -33,14 +34,14 @@ func load(b *testing.B, n, tenants int) (records []entry, owners []ident.ID) {
 		}
 		records = append(records, entry{key: Key{KindSubscription, s.ID}.String(), value: value})
 	}
-	return records, owners
+	return records
 }
 
 // BenchmarkReplay measures what a role does at its start, decoding included.
 func BenchmarkReplay(b *testing.B) {
 	for _, n := range []int{10_000, 100_000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			records, _ := load(b, n, n/100)
+			records := load(b, n, n/100)
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
@@ -66,7 +67,7 @@ func BenchmarkReplay(b *testing.B) {
 
 // BenchmarkChange measures one changed subscription, published as a snapshot of its own.
 func BenchmarkChange(b *testing.B) {
-	records, _ := load(b, 100_000, 1000)
+	records := load(b, 100_000, 1000)
 	work := Empty().builder()
 	for i, r := range records {
 		if err := work.apply(int64(i), []byte(r.key), r.value); err != nil {

@@ -82,7 +82,7 @@ func decodeSubscription(id ident.ID, value []byte, version int64) (*subscription
 	if err := json.Unmarshal(value, &r); err != nil {
 		return nil, fmt.Errorf("reading subscription %s: %w", id, err)
 	}
-	if r.ID != id || r.Subscription.Tenant.IsZero() {
+	if r.ID != id || r.Tenant.IsZero() {
 		return nil, fmt.Errorf("reading subscription %s: %w", id, errIdentity)
 	}
 	r.Version = version

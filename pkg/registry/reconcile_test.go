@@ -93,7 +93,7 @@ tenants:
 
 // TestReconcileFindsByUID applies a file to what the API created with ids of its own.
 func TestReconcileFindsByUID(t *testing.T) {
-	writing(t, func(t *testing.T, m *memory, v *View, w *Writer) {
+	writing(t, func(t *testing.T, _ *memory, v *View, w *Writer) {
 		tenant := subscription.Tenant{ID: [16]byte{1}, UID: "acme", Name: "acme"}
 		sub := subscription.Subscription{ID: [16]byte{2}, Tenant: tenant.ID, UID: "a", URL: "https://a"}
 		_, err := w.Apply(t.Context(), PutTenant(&tenant), PutSubscription(&sub))

@@ -53,7 +53,9 @@ func (s *Snapshot) ResolveTenant(name string) (*subscription.Tenant, bool) {
 }
 
 // Subscription returns the subscription with that id, enabled or not.
-func (s *Snapshot) Subscription(id ident.ID) (*subscription.Subscription, bool) { return s.subscriptions.Get(id) }
+func (s *Snapshot) Subscription(id ident.ID) (*subscription.Subscription, bool) {
+	return s.subscriptions.Get(id)
+}
 
 // ResolveSubscription returns the tenant's subscription that name names: by uid, UUID or ep_ form, in this order.
 func (s *Snapshot) ResolveSubscription(tenant ident.ID, name string) (*subscription.Subscription, bool) {
@@ -100,7 +102,9 @@ func (s *Snapshot) TenantsFrom(from ident.ID) iter.Seq[*subscription.Tenant] {
 }
 
 // Subscriptions yields all subscriptions, ordered by id.
-func (s *Snapshot) Subscriptions() iter.Seq[*subscription.Subscription] { return values(s.subscriptions.All()) }
+func (s *Snapshot) Subscriptions() iter.Seq[*subscription.Subscription] {
+	return values(s.subscriptions.All())
+}
 
 // SubscriptionsOf yields the tenant's subscriptions whose id is not below from, ordered by id. The zero ID starts at
 // the first.
@@ -109,7 +113,9 @@ func (s *Snapshot) SubscriptionsOf(tenant, from ident.ID) iter.Seq[*subscription
 }
 
 // Count returns the number of tenants and of subscriptions, disabled ones included.
-func (s *Snapshot) Count() (tenants, subscriptions int) { return s.tenants.Len(), s.subscriptions.Len() }
+func (s *Snapshot) Count() (tenants, subscriptions int) {
+	return s.tenants.Len(), s.subscriptions.Len()
+}
 
 // CountOf returns how many subscriptions the tenant has, disabled ones included.
 func (s *Snapshot) CountOf(tenant ident.ID) int { return s.index.Count(tenant) }

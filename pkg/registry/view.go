@@ -58,7 +58,7 @@ func Open(ctx context.Context, log Log, opts Options) (*View, error) {
 		opts.MaxGap = defaultMaxGap
 	}
 	if opts.Now == nil {
-		opts.Now = time.Now //nolint:forbidigo // the default of an injected clock
+		opts.Now = time.Now
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)

@@ -198,7 +198,7 @@ func TestBrokenTransactionEndsTheWriter(t *testing.T) {
 // TestUnreadCommitHoldsTheNextChange commits while the view is stuck: the next change must not be compared with a
 // snapshot that misses the last.
 func TestUnreadCommitHoldsTheNextChange(t *testing.T) {
-	writing(t, func(t *testing.T, m *memory, v *View, w *Writer) {
+	writing(t, func(t *testing.T, m *memory, _ *View, w *Writer) {
 		m.set(func() { m.stuck = true })
 		id := ident.New()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)

@@ -17,7 +17,7 @@ func newMAC(key []byte) *mac {
 
 // sum appends the MAC of the parts, one after the other, to dst.
 func (m *mac) sum(dst []byte, head, body []byte) []byte {
-	h := m.pool.Get().(hash.Hash) //nolint:errcheck,forcetypeassert // the pool holds nothing else
+	h := m.pool.Get().(hash.Hash) //nolint:forcetypeassert // the pool holds nothing else
 	defer m.pool.Put(h)
 	h.Reset()
 	h.Write(head)

@@ -181,7 +181,8 @@ func TestSecretsAreNamedByPlace(t *testing.T) {
 		require.ErrorContains(t, err, "want 1 to 11")
 		_, err = s.Signer(make([]string, sign.MaxSecrets+1))
 		require.ErrorContains(t, err, "want 1 to 11")
-		require.NotEqual(t, secret(t, s), secret(t, s))
+		one, other := secret(t, s), secret(t, s)
+		require.NotEqual(t, one, other)
 		for _, own := range s.HeaderNames() {
 			require.True(t, sign.HasHeader(s, strings.ToUpper(own)))
 		}

@@ -218,8 +218,7 @@ func (p *fileParser) report(path string, err error) {
 		return
 	}
 	for _, e := range joined.Unwrap() {
-		var field *FieldError
-		if errors.As(e, &field) {
+		if field, ok := errors.AsType[*FieldError](e); ok {
 			p.place(path, field)
 		}
 	}

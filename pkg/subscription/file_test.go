@@ -113,8 +113,10 @@ func TestParseFileTellsEverythingAtItsPlace(t *testing.T) {
 		"bad id": {"tenants:\n- id: app_1\n  name: a\n", []string{
 			`f.yaml:2:3: tenants[0].id: "app_1": want a UUID, or app_ and 27 base62 digits`,
 		}},
-		"both": {"tenants:\n- uid: a\n  subscriptions:\n  - uid: b\n    url: https://a\n    secret: standard-1\n    secrets: [standard-2]\n",
-			[]string{`f.yaml:6:5: tenants[0].subscriptions[0].secret: is there, and so is secrets: want one of them`}},
+		"both": {
+			"tenants:\n- uid: a\n  subscriptions:\n  - uid: b\n    url: https://a\n    secret: standard-1\n    secrets: [standard-2]\n",
+			[]string{`f.yaml:6:5: tenants[0].subscriptions[0].secret: is there, and so is secrets: want one of them`},
+		},
 		"no anchor": {"tenants: *a\n", []string{`f.yaml:1:10: tenants: *a: there is no anchor &a above`}},
 		"anchor in self": {"tenants: &a [*a]\n", []string{
 			`f.yaml:1:14: tenants[0]: *a: there is no anchor &a above`, `f.yaml:1:14: tenants[0].uid: missing: want uid or id`,

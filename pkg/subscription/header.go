@@ -9,7 +9,7 @@ import (
 
 // forbiddenHeaders are the names that no subscription may set, lower case: what Svix forbids, and besides what frames a
 // request and its connection (RFC 9110, section 7.6.1).
-var forbiddenHeaders = []string{
+var forbiddenHeaders = []string{ //nolint:gochecknoglobals // a table
 	"age", "cache-control", "clear-site-data", "connection", "content-encoding", "content-language", "content-length",
 	"content-location", "content-type", "expect", "expires", "host", "keep-alive", "pragma", "proxy-authenticate",
 	"proxy-authorization", "proxy-connection", "te", "trailer", "trailers", "transfer-encoding", "upgrade", "user-agent",
@@ -17,7 +17,7 @@ var forbiddenHeaders = []string{
 }
 
 // forbiddenPrefixes are prefixes of such names: of cloud providers' own headers, and of signatures.
-var forbiddenPrefixes = []string{
+var forbiddenPrefixes = []string{ //nolint:gochecknoglobals // a table
 	"x-amz-", "x-amzn-", "x-google", "x-goog-", "x-gfe", "x-azure-", "x-fd-", "x-svix-", "svix-", "webhook-",
 }
 

@@ -113,7 +113,7 @@ func (r *yamlReader) value(n ast.Node, to reflect.Value, path string) {
 	case *ast.NullNode:
 		return
 	}
-	if text, ok := to.Addr().Interface().(encoding.TextUnmarshaler); ok {
+	if text, ok := reflect.TypeAssert[encoding.TextUnmarshaler](to.Addr()); ok {
 		if s, ok := r.scalar(n, path); ok {
 			if err := text.UnmarshalText([]byte(s)); err != nil {
 				r.fail(at, path, "%s", err)
@@ -246,6 +246,8 @@ func (r *yamlReader) plain(n ast.Node, to reflect.Value, path string) {
 		if v, err = strconv.ParseFloat(text, 64); err == nil {
 			to.SetFloat(v)
 		}
+	default:
+		panic("subscription: no rule for a field of type " + to.Type().String())
 	}
 	if err != nil {
 		r.fail(position(n), path, "%q: want a number", text)

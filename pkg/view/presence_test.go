@@ -142,7 +142,7 @@ func TestRedisAway(t *testing.T) {
 	defer view.LogTo(slog.New(slog.DiscardHandler))
 	r := open(t, conf)
 	require.NoError(t, r.Report(t.Context(), "router", "a", 1))
-	require.Equal(t, 1.0, metric(t, metrics, "postrider_redis_up"))
+	require.Equal(t, 1, metric(t, metrics, "postrider_redis_up"))
 
 	c.Close()
 	err := r.Report(t.Context(), "router", "a", 1)
@@ -151,14 +151,14 @@ func TestRedisAway(t *testing.T) {
 	require.Zero(t, metric(t, metrics, "postrider_redis_up"))
 	_, err = r.WaitApplied(t.Context(), 1)
 	require.ErrorContains(t, err, "cannot be reached")
-	require.Equal(t, 2.0, metric(t, metrics, "postrider_redis_errors_total"))
+	require.Equal(t, 2, metric(t, metrics, "postrider_redis_errors_total"))
 
 	require.Contains(t, said.String(), "level=DEBUG msg=\"redis client\"", "the library speaks to us alone")
 
 	require.NoError(t, c.Restart())
 	require.Eventually(t, func() bool { return r.Report(t.Context(), "router", "a", 1) == nil }, 10*time.Second, 50*time.Millisecond,
 		"it comes back by itself: the library dials once a second while nobody answers")
-	require.Equal(t, 1.0, metric(t, metrics, "postrider_redis_up"))
+	require.Equal(t, 1, metric(t, metrics, "postrider_redis_up"))
 
 	c.RequireAuth("secret")
 	wrong := open(t, view.Config{Addresses: []string{c.Addr()}, Password: "other"})
@@ -212,14 +212,14 @@ func TestHungRedis(t *testing.T) {
 }
 
 // metric is the value of a metric without labels.
-func metric(t *testing.T, g prometheus.Gatherer, name string) float64 {
+func metric(t *testing.T, g prometheus.Gatherer, name string) int {
 	t.Helper()
 	families, err := g.Gather()
 	require.NoError(t, err)
 	for _, f := range families {
 		if f.GetName() == name {
 			m := f.GetMetric()[0]
-			return m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			return int(m.GetGauge().GetValue() + m.GetCounter().GetValue())
 		}
 	}
 	t.Fatalf("no metric %s", name)

@@ -137,7 +137,7 @@ func startCluster(t *testing.T) []string {
 		defer c.Close()
 		eventually(t, func() error {
 			info, err := c.ClusterInfo(t.Context()).Result()
-			if err == nil && !(strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_size:3")) {
+			if err == nil && (!strings.Contains(info, "cluster_state:ok") || !strings.Contains(info, "cluster_size:3")) {
 				err = errors.New(info)
 			}
 			return err

@@ -35,7 +35,7 @@ func newRegistryTopic(t *testing.T, configs map[string]string) registryTopic {
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
 	r.admin = kadm.NewClient(client)
-	all := map[string]*string{"cleanup.policy": kadm.StringPtr("compact")}
+	all := map[string]*string{"cleanup.policy": new("compact")}
 	for k, v := range configs {
 		all[k] = &v
 	}
