@@ -29,6 +29,9 @@ func (in *installation) harvest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := in.harvestRouted(ctx); err != nil {
+		return err
+	}
 	for topic, list := range map[string]*[]history.Record{"deliveries": &h.Deliveries, "deadletters": &h.DeadLetters} {
 		err := in.read(ctx, topic, func(r *kgo.Record) error {
 			*list = append(*list, record(r))
@@ -43,6 +46,26 @@ func (in *installation) harvest(ctx context.Context) error {
 
 // stopWithin is how long after the acknowledgement of a change a disabled subscription may still be called.
 const stopWithin = 2 * time.Second
+
+// harvestRouted reads the router's accounts.
+func (in *installation) harvestRouted(ctx context.Context) error {
+	ends, err := in.admin.ListEndOffsets(ctx, in.topic("events"))
+	if err != nil {
+		return fmt.Errorf("listing ends of events: %w", err)
+	}
+	in.history.Routed, in.history.SourceEnds = nil, map[int32]int64{}
+	for p, end := range ends[in.topic("events")] {
+		in.history.SourceEnds[p] = end.Offset
+	}
+	return in.read(ctx, "routed", func(r *kgo.Record) error {
+		var account history.Range
+		if err := json.Unmarshal(r.Value, &account); err != nil {
+			return fmt.Errorf("reading routed record %d/%d: %w", r.Partition, r.Offset, err)
+		}
+		in.history.Routed = append(in.history.Routed, account)
+		return nil
+	})
+}
 
 func record(r *kgo.Record) history.Record {
 	out := history.Record{Position: history.Position{Partition: r.Partition, Offset: r.Offset}}

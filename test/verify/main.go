@@ -69,6 +69,7 @@ func main() {
 	flag.BoolVar(&o.keep, "keep", false, "keep topics, logs and configuration of the checks")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	go orphaned(ctx, cancel)
 	ok, err := run(ctx, o)
 	cancel()
 	if err != nil {
@@ -77,6 +78,14 @@ func main() {
 	if err != nil || !ok {
 		os.Exit(1)
 	}
+}
+
+// orphaned ends the run when its parent is gone: "go run" does not pass signals on.
+func orphaned(ctx context.Context, cancel func()) {
+	parent := os.Getppid()
+	for os.Getppid() == parent && pause(ctx, time.Second) == nil {
+	}
+	cancel()
 }
 
 func run(ctx context.Context, o options) (ok bool, err error) {

@@ -13,6 +13,10 @@ import (
 // delays of retries, in seconds: as many subscriptions.
 const delays = 30
 
+// latencyRate is how many deliveries are made a second, for 10 s. In one burst the first tries would take the deliverer
+// seconds, and retries that come due meanwhile would wait for it: that is not the retry path.
+const latencyRate = 1020
+
 // retryLatency: 10,000 deliveries wait between 1 and 30 s in retry tiers of one partition each; each comes back on time.
 func retryLatency(ctx context.Context, in *installation) error {
 	if err := in.onePartitionATier(ctx); err != nil {
@@ -35,7 +39,8 @@ func retryLatency(ctx context.Context, in *installation) error {
 	if err != nil {
 		return err
 	}
-	if err := in.produce(ctx, in.scale(10_000)/delays+1, all); err != nil {
+	end := in.steady(ctx, latencyRate/delays, all)
+	if err := errorsOf(pause(ctx, time.Duration(in.scale(10))*time.Second), end()); err != nil {
 		return err
 	}
 	if err := in.drained(ctx, 2*time.Minute); err != nil {

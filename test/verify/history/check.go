@@ -26,6 +26,7 @@ const (
 	RowTwice     Kind = "row-twice"     // two outcomes with one key
 	NoDeadLetter Kind = "no-dead-letter"
 	BadCommit    Kind = "commit" // a commit that went backwards
+	Gap          Kind = "gap"    // source records that the router's accounts leave out
 )
 
 // Rules are what a run may do.
@@ -108,6 +109,7 @@ func Check(h *History, rules Rules) *Report {
 		c.report.broken(Repeated, "%d requests after a 2xx, allowed are %d", c.report.Repeats, rules.Repeats)
 	}
 	c.commits()
+	c.gaps()
 	slices.Sort(c.report.Examples)
 	return c.report
 }

@@ -28,6 +28,8 @@ func world() *History {
 	h.Subscriptions = append(h.Subscriptions, Subscription{
 		ID: typed, Tenant: "acme", Types: []string{"a.b"}, Lives: []Life{{start, at(10 * time.Second)}}, MaxTries: 2,
 	})
+	h.Routed = []Range{{0, 0, 3}, {1, 0, 2}, {0, 4, 6}, {0, 4, 6}}
+	h.SourceEnds = map[int32]int64{0: 7, 1: 3}
 	for i := range 10 {
 		e := Event{ID: fmt.Sprintf("e-%d", i), Tenant: "acme", Type: "a.b", At: at(time.Duration(i) * time.Second)}
 		h.Events = append(h.Events, e)
@@ -168,6 +170,8 @@ var bugs = []struct {
 	}},
 	{"an outcome is written twice", RowTwice, func(h *History) { h.Outcomes = append(h.Outcomes, h.Outcomes[0]) }},
 	{"a dead letter is missing", NoDeadLetter, func(h *History) { h.DeadLetters = h.DeadLetters[1:] }},
+	{"the router leaves out a batch", Gap, func(h *History) { h.Routed[2].First = 7 }},
+	{"the router does not come to the end", Gap, func(h *History) { h.SourceEnds[1] = 4 }},
 	{"a zombie commits", BadCommit, func(h *History) {
 		h.Commits = []Commit{{0, 10}, {1, 3}, {0, 20}, {0, 12}, {1, 4}}
 	}},

@@ -15,6 +15,9 @@ type History struct {
 	Deliveries    []Record
 	DeadLetters   []Record
 	Commits       []Commit
+	// Routed are the router's accounts of the source topic in the order they were written, SourceEnds its end offsets.
+	Routed     []Range
+	SourceEnds map[int32]int64
 	// Resends is how often each pair was sent again by hand, and Redrives how often its dead letter was put back.
 	Resends, Redrives map[Pair]int
 }
@@ -90,6 +93,13 @@ type Record struct {
 	Delivery, Message, Trigger, Reason string
 	Pass                               int
 	Position
+}
+
+// Range is a stretch of a source partition that was routed.
+type Range struct {
+	Partition int32 `json:"partition"`
+	First     int64 `json:"first"`
+	Last      int64 `json:"last"` // included
 }
 
 // Commit is what a group had committed for a partition when it was looked at.

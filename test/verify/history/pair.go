@@ -191,14 +191,3 @@ func (c *checker) tries(p Pair, st *state) {
 		c.report.broken(TooManyTries, "%s: %d requests of %d", p, len(st.receipts), limit)
 	}
 }
-
-// commits checks that no commit went backwards.
-func (c *checker) commits() {
-	last := map[int32]int64{}
-	for _, commit := range c.h.Commits {
-		if commit.Offset < last[commit.Partition] {
-			c.report.broken(BadCommit, "partition %d: from %d to %d", commit.Partition, last[commit.Partition], commit.Offset)
-		}
-		last[commit.Partition] = commit.Offset
-	}
-}
