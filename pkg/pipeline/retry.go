@@ -49,7 +49,7 @@ type Retrier struct {
 type head struct {
 	p       *kafka.Partition
 	records []*waiter
-	bytes   int  // of their data
+	bytes   int  // of their data and metadata
 	armed   bool // a timer is set
 	// moving counts records that were written and are not acknowledged; a revoke waits for them.
 	moving sync.WaitGroup
@@ -65,15 +65,13 @@ type waiter struct {
 // one go. It never makes a delivery early: what is left is waited out in the next tier or in memory.
 const early = 20 * time.Millisecond
 
-// ahead is how long before its head is ready a held partition is read again: the longest wait of a fetch that was on
-// its way without it, and some.
+// ahead is how far ahead of readiness a partition is read: the longest wait of a fetch that was on its way without it,
+// and some.
 const ahead = time.Second
 
-// Bounds of the fetched records of a partition that wait before it is held. There are hundreds of partitions.
-const (
-	maxHead      = 2000
-	maxHeadBytes = 1 << 20
-)
+// maxHeadBytes bounds the fetched records of a partition that wait: about 3,000 small ones, more than a tier's partition
+// has to move in a second. Only a partition that is about to move so many holds them; a waiting one holds a fetch.
+const maxHeadBytes = 4 << 20
 
 // NewRetrier returns a retrier that works once [Retrier.Start] was called. fail is called with the first error that it
 // cannot go on with.
@@ -134,31 +132,34 @@ func (r *Retrier) take(p *kafka.Partition, records []*kafka.Record) (moves []mov
 			continue
 		}
 		h.records = append(h.records, &waiter{d: d, at: rec.Offset})
-		h.bytes += len(d.Data)
+		h.bytes += len(d.Data) + itemOverhead
 	}
 	r.arm(h, time.Now())
 	return moves
 }
 
-// arm sets the timer of a head. While its first record is far from ready, or much was fetched already, the partition is
-// held; it is read on a little before, so that what comes behind is there in time.
+// arm holds or releases the partition of a head and sets the head's timer. What becomes ready within the next second has
+// to be there: the partition is held when its last fetched record is not ready for longer than that, or when much was
+// fetched already, and read on when that is not so any more.
 func (r *Retrier) arm(h *head, now time.Time) {
 	if len(h.records) == 0 {
 		h.p.Release(kafka.HoldUntil)
 		return
 	}
-	ready := h.records[0].d.Ready
-	switch {
-	case ready.Sub(now) > ahead:
+	at := h.records[0].d.Ready.Add(-early)
+	readOn := h.records[len(h.records)-1].d.Ready.Add(-ahead)
+	switch full := h.p.Held(kafka.HoldUntil) && h.bytes > maxHeadBytes/2 || h.bytes > maxHeadBytes; {
+	case full:
 		h.p.Hold(kafka.HoldUntil)
-		r.armAt(h, ready.Add(-ahead))
-		return
-	case len(h.records) > maxHead || h.bytes > maxHeadBytes:
+	case readOn.After(now):
 		h.p.Hold(kafka.HoldUntil)
+		if readOn.Before(at) {
+			at = readOn
+		}
 	default:
 		h.p.Release(kafka.HoldUntil)
 	}
-	r.armAt(h, ready.Add(-early))
+	r.armAt(h, at)
 }
 
 func (r *Retrier) armAt(h *head, at time.Time) {
@@ -231,8 +232,7 @@ func (r *Retrier) run() {
 	t := time.NewTimer(maxSleep)
 	defer t.Stop()
 	for {
-		next := r.fire(time.Now())
-		t.Reset(next)
+		t.Reset(r.fire())
 		select {
 		case <-t.C:
 		case <-r.wake:
@@ -247,9 +247,10 @@ func (r *Retrier) run() {
 const maxSleep = 10 * time.Second
 
 // fire handles every timer that has come and returns how long until the next one.
-func (r *Retrier) fire(now time.Time) time.Duration {
+func (r *Retrier) fire() time.Duration {
 	for {
 		r.mu.Lock()
+		now := time.Now() // again each time: writing takes time
 		if len(r.timers) == 0 {
 			r.mu.Unlock()
 			return maxSleep
@@ -293,7 +294,7 @@ func (r *Retrier) pop(t *timer, now time.Time) []move {
 		}
 		h.records[0] = nil
 		h.records = h.records[1:]
-		h.bytes -= len(w.d.Data)
+		h.bytes -= len(w.d.Data) + itemOverhead
 		switch left := w.d.Due.Sub(now); {
 		case left <= 0:
 			moves = append(moves, r.back(h, w, now))
