@@ -33,14 +33,14 @@ type stage struct {
 	lose   context.CancelFunc
 	next   int64
 	sent   []*kafka.Record // the log of the partition
-	failed atomic.Pointer[error]
+	failed failure
 }
 
 // newStage starts a deliverer and assigns it partition 0. It is stopped at the end, and must have given everything back.
 func newStage(t testing.TB, opts DelivererOptions, client Attempter, subs ...*subscription.Subscription) *stage {
 	s := &stage{t: t, b: newBroker(t), reg: &registered{snap: snapshotOf(t, subs...), confirmed: time.Now}}
 	opts.Metrics = NewMetrics(nil)
-	s.d = NewDeliverer(opts, s.reg, profilesForTest(t), client, s.b, s.b, func(err error) { s.failed.Store(&err) })
+	s.d = NewDeliverer(opts, s.reg, profilesForTest(t), client, s.b, s.b, s.failed.set)
 	s.d.Start()
 	s.p, s.lose = s.assign(0)
 	t.Cleanup(func() {
@@ -93,9 +93,7 @@ func (s *stage) inFlight() int { return s.p.Tracker().InFlight() }
 
 func (s *stage) requireNoFailure() {
 	s.t.Helper()
-	if err := s.failed.Load(); err != nil {
-		require.NoError(s.t, *err)
-	}
+	require.NoError(s.t, s.failed.get())
 }
 
 // endings are all the ways a delivery ends, each with the records that this takes, in order.
@@ -176,8 +174,7 @@ func TestRefusedRecordNeverFinishes(t *testing.T) {
 					time.Sleep(time.Second)
 					require.Equal(t, c.topics[:i], append([]string{}, s.b.order()...))
 					require.Equal(t, 1, s.inFlight())
-					require.NotNil(t, s.failed.Load())
-					require.ErrorIs(t, *s.failed.Load(), broken)
+					require.ErrorIs(t, s.failed.get(), broken)
 				})
 			})
 		}

@@ -326,3 +326,21 @@ func figure(t testing.TB, m prometheus.Metric) float64 {
 	require.NoError(t, m.Write(&out))
 	return out.GetGauge().GetValue() + out.GetCounter().GetValue()
 }
+
+// failure is what a stage could not go on with.
+type failure struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (f *failure) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+func (f *failure) get() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}

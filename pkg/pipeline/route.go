@@ -263,9 +263,18 @@ func (r *Router) read(rec *kafka.Record) (*event.Event, error) {
 	if decoder == nil {
 		return nil, fmt.Errorf("no source reads topic %s", rec.Topic)
 	}
-	return decoder.Decode(event.Record{
+	ev, err := decoder.Decode(event.Record{
 		Key: rec.Key, Value: rec.Value, Headers: headers(rec), Timestamp: rec.Timestamp, Position: position(rec),
 	})
+	// An event without a time of its own has the record's, and a producer that writes microseconds for milliseconds is in
+	// the year 50000: a delivery with it could not be read again.
+	if err == nil && (ev.Time.Year() < 0 || ev.Time.Year() > 9999) {
+		return nil, &event.Error{
+			Reason: event.ReasonBadTime, Field: "timestamp",
+			Detail: "of the record: want milliseconds since 1970, up to the year 9999",
+		}
+	}
+	return ev, err
 }
 
 // Expand makes the delivery of an event for a subscription. The identities depend on nothing but the event's own and
