@@ -202,7 +202,7 @@ func (g *Group) Run(ctx context.Context) error {
 	if cause := context.Cause(polling); err == nil && cause != nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}
-	g.leave()
+	g.leave(context.WithoutCancel(ctx)) // its end is what leaving is for
 	return err
 }
 
@@ -212,8 +212,8 @@ const leaveTimeout = 20 * time.Second
 // leave drains and commits as a member that heartbeats, and then leaves. The client's own way, to revoke while it leaves,
 // heartbeats no more: a drain of 5 s behind a heartbeat of 2 s ago ends after a session of 6 s, the partitions have a new
 // owner by then, and what the drain finished is sent twice.
-func (g *Group) leave() {
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+func (g *Group) leave(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
 	ended, end := context.WithCancel(ctx)
 	end()

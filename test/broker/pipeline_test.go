@@ -164,9 +164,12 @@ func (i *installed) send(t *testing.T, from, n int) {
 			Topic: i.conf.Kafka.Prefix + topics.Events, Key: fmt.Appendf(nil, "%d", id),
 			Value: fmt.Appendf(nil, `{"n":%d}`, id),
 			Headers: []kgo.RecordHeader{
-				{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: fmt.Appendf(nil, "%d", id)},
-				{Key: "ce_source", Value: []byte("test")}, {Key: "ce_type", Value: []byte("contact.updated")},
-				{Key: "ce_tenant", Value: []byte("acme")}, {Key: "content-type", Value: []byte("application/json")},
+				{Key: "ce_specversion", Value: []byte("1.0")},
+				{Key: "ce_id", Value: fmt.Appendf(nil, "%d", id)},
+				{Key: "ce_source", Value: []byte("test")},
+				{Key: "ce_type", Value: []byte("contact.updated")},
+				{Key: "ce_tenant", Value: []byte("acme")},
+				{Key: "content-type", Value: []byte("application/json")},
 			},
 		}
 		i.client.Produce(t.Context(), r, func(_ *kgo.Record, err error) {

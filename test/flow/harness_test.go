@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -102,8 +103,8 @@ func (w *world) openRegistry(ctx context.Context) {
 }
 
 func (w *world) close() {
-	for i := len(w.end) - 1; i >= 0; i-- {
-		w.end[i]()
+	for _, end := range slices.Backward(w.end) {
+		end()
 	}
 	w.client.Close()
 	w.cluster.Close()

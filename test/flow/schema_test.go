@@ -127,7 +127,7 @@ func TestRejectedAndRouted(t *testing.T) {
 				}
 			}
 		})
-		require.Equal(t, len(bad), len(reasons))
+		require.Len(t, reasons, len(bad))
 		for reason, value := range bad {
 			require.True(t, bytes.Equal(value, reasons[reason]), "%s: not the bytes as they came", reason)
 		}
