@@ -83,9 +83,11 @@ func main() {
 // orphaned ends the run when its parent is gone: "go run" does not pass signals on.
 func orphaned(ctx context.Context, cancel func()) {
 	parent := os.Getppid()
-	for os.Getppid() == parent && pause(ctx, time.Second) == nil {
+	for pause(ctx, time.Second) == nil {
+		if os.Getppid() != parent {
+			cancel()
+		}
 	}
-	cancel()
 }
 
 func run(ctx context.Context, o options) (ok bool, err error) {
