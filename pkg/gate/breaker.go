@@ -17,7 +17,7 @@ import (
 type Config struct {
 	// Failures in a row open the breaker; 5 by default. What counts as a failure is the caller's to say.
 	Failures int
-	// OpenFor is how long it stays open the first time; 10 s by default. It doubles with every failed probe.
+	// OpenFor is how long it stays open the first time; 5 s by default. It doubles with every failed probe.
 	OpenFor time.Duration
 	// MaxOpenFor bounds the doubling; 15 min by default.
 	MaxOpenFor time.Duration
@@ -29,7 +29,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.Failures, 5)
-	setDefault(&c.OpenFor, 10*time.Second)
+	setDefault(&c.OpenFor, 5*time.Second)
 	setDefault(&c.MaxOpenFor, 15*time.Minute)
 	setDefault(&c.Probes, 3)
 	setDefault(&c.RampRate, 50)

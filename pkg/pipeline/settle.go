@@ -24,8 +24,8 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 	row := d.row(c.item, v)
 	row.Attempt = c.d.Attempts + 1
 	row.Result, row.Status, row.Detail = j.Result, resp.Status, safeText(resp.Detail, maxDetail)
-	row.At = c.started
-	row.DurationMS, row.QueueMS = millis(resp.Duration), millis(c.started.Sub(c.arrived))
+	row.At = resp.Started
+	row.DurationMS, row.QueueMS = millis(resp.Duration), millis(resp.Started.Sub(c.arrived))
 	first := c.first()
 	row.First = &first
 	row.URL, row.Generation = redactedURL(c.sub.URL), c.sub.Generation
