@@ -69,7 +69,7 @@ func TestDefaults(t *testing.T) {
 			require.False(t, attempt(t, b, true))
 		}
 		require.True(t, attempt(t, b, true))
-		until := time.Now().Add(10 * time.Second)
+		until := time.Now().Add(5 * time.Second)
 		require.Equal(t, until, b.State().Until)
 		for range 3 {
 			require.Equal(t, until, refuse(t, b).Due)
