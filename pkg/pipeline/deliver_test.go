@@ -215,13 +215,16 @@ func TestBacklogHoldsItsPartition(t *testing.T) {
 
 // A partition that is held for the bytes of another one is released when those are given back, by an end or by a revoke.
 func TestBytesHoldEveryPartitionUntilThereIsRoom(t *testing.T) {
-	for _, how := range []string{"finished", "revoked", "lost"} {
+	for _, how := range []string{"finished", "revoked", "lost", "revoked while it waited"} {
 		t.Run(how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sub, client := subscriptionNamed("one"), make(hanging)
 				s := newStage(t, DelivererOptions{Workers: 4, MaxBytes: 64 << 10}, client, sub)
 				idle, cancel := s.assign(1)
 				defer cancel()
+				if how == "revoked while it waited" {
+					s.d.lane(s.d.owned[0], sub.ID).blocked = true
+				}
 				d := deliveryOf(sub, 1)
 				d.Data = bytes.Repeat([]byte("1"), 65<<10)
 				s.sendDelivery(d)
@@ -233,7 +236,7 @@ func TestBytesHoldEveryPartitionUntilThereIsRoom(t *testing.T) {
 				switch how {
 				case "finished":
 					client <- struct{}{}
-				case "revoked":
+				case "revoked", "revoked while it waited":
 					s.revoke(s.p)
 				case "lost":
 					s.lose()
@@ -305,6 +308,41 @@ func TestMostlyUnfinishedWindowHolds(t *testing.T) {
 		synctest.Wait()
 		require.False(t, s.p.Held(kafka.HoldWindow))
 		require.Zero(t, s.inFlight())
+	})
+}
+
+// A hold that is set just after the last delivery ended has nobody else to release it.
+func TestHoldThatComesLateIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, DelivererOptions{Workers: 1}, status(200))
+		s.p.Hold(kafka.HoldBacklog)
+		s.p.Hold(kafka.HoldWindow)
+		s.d.holdAll()
+		s.d.Records(s.p, nil)
+		for _, why := range []kafka.Hold{kafka.HoldBacklog, kafka.HoldWindow, kafka.HoldBytes} {
+			require.False(t, s.p.Held(why), "%d", why)
+		}
+	})
+}
+
+// A probe may end between its refusal of others and their return to the lane; they go on all the same.
+func TestProbeThatEndsBeforeTheOthersAreBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscriptionNamed("one")
+		s := newStage(t, DelivererOptions{Workers: 1}, status(200), sub)
+		o := s.d.owned[0]
+		l := s.d.lane(o, sub.ID)
+		require.True(t, s.p.Tracker().Begin(0))
+		it := &item{d: deliveryOf(sub, 1), lane: l}
+		s.d.bytes.Add(it.size())
+		s.d.sched.mu.Lock()
+		s.d.sched.queued++
+		s.d.sched.dispatch(it)
+		s.d.sched.mu.Unlock()
+		s.d.refused(&candidate{item: it, sub: sub, ep: s.d.endpoint(o, sub.ID)}, gate.Refusal{Probing: true})
+		synctest.Wait()
+		require.Zero(t, s.inFlight())
+		require.Len(t, s.b.outcomes(t), 1)
 	})
 }
 
