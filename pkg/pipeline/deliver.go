@@ -13,9 +13,7 @@ import (
 	"github.com/postrider/postrider/pkg/gate"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
-	"github.com/postrider/postrider/pkg/offset"
 	"github.com/postrider/postrider/pkg/profile"
-	"github.com/postrider/postrider/pkg/subscription"
 )
 
 // Attempter makes one HTTP request. [attempt.Client] is one. An error means that nobody knows how it went: ctx ended.
@@ -236,69 +234,6 @@ func (d *Deliverer) lane(o *owned, sub ident.ID) *lane {
 	return l
 }
 
-// watchWindow keeps the distance between the oldest unfinished offset and the newest within what commit metadata can
-// always describe. Beyond it the partition waits. A wide window that is mostly unfinished is backlog, and shrinks by
-// itself. One that is mostly finished hangs on a few old deliveries: those that are queued are diverted, so that nothing
-// but what is in flight is waited for.
-func (d *Deliverer) watchWindow(o *owned) {
-	tracker := o.p.Tracker()
-	span := tracker.Span()
-	if span <= windowSpan {
-		return
-	}
-	o.p.Hold(kafka.HoldWindow)
-	if 2*int64(tracker.InFlight()) > span {
-		return
-	}
-	if lowest, ok := tracker.Lowest(); ok {
-		d.sched.divertBelow(o, lowest+span-windowSpan/2)
-	}
-}
-
-// windowSpan leaves room for one more poll before the metadata's bound.
-const windowSpan = offset.SafeSpan - 12_000
-
-// eased releases what a finished delivery makes room for in its partition.
-func (d *Deliverer) eased(o *owned) {
-	if o.p.Held(kafka.HoldBacklog) && !d.sched.crowded(o) {
-		o.p.Release(kafka.HoldBacklog)
-	}
-	if !o.p.Held(kafka.HoldWindow) {
-		return
-	}
-	d.watchWindow(o)
-	if o.p.Tracker().Span() < windowSpan/2 {
-		o.p.Release(kafka.HoldWindow)
-	}
-}
-
-// holdAll holds every partition for the bytes in memory.
-func (d *Deliverer) holdAll() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.full.Store(true)
-	for _, o := range d.owned {
-		o.p.Hold(kafka.HoldBytes)
-	}
-}
-
-// easeBytes lets every partition go on once the bytes in memory are well below their bound, whoever gave them back: a
-// partition that is held may have nothing of its own left that could end.
-func (d *Deliverer) easeBytes() {
-	if !d.full.Load() || !d.roomy() {
-		return
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.full.Store(false)
-	for _, o := range d.owned {
-		o.p.Release(kafka.HoldBytes)
-	}
-}
-
-// roomy reports whether the bytes in memory are well below their bound.
-func (d *Deliverer) roomy() bool { return d.bytes.Load() < d.opts.MaxBytes/5*4 }
-
 // Revoke stops dispatching, lets what is in flight end within the drain time, then cuts it off.
 func (d *Deliverer) Revoke(ps []*kafka.Partition) {
 	gone := d.take(ps)
@@ -358,40 +293,6 @@ func (d *Deliverer) take(ps []*kafka.Partition) []*owned {
 		out = append(out, o)
 	}
 	return out
-}
-
-// senders keeps the prepared profile of each subscription version: decoding secrets costs more than signing.
-type senders struct {
-	mu sync.RWMutex
-	m  map[ident.ID]preparedSender
-}
-
-type preparedSender struct {
-	version int64
-	profile *profile.Profile
-	sender  *profile.Sender
-	err     error
-}
-
-// maxSenders bounds the cache; at the bound it starts anew.
-const maxSenders = 100_000
-
-func (s *senders) get(sub *subscription.Subscription, p *profile.Profile) (*profile.Sender, error) {
-	s.mu.RLock()
-	e, ok := s.m[sub.ID]
-	s.mu.RUnlock()
-	if ok && e.version == sub.Version && e.profile == p {
-		return e.sender, e.err
-	}
-	e = preparedSender{version: sub.Version, profile: p}
-	e.sender, e.err = p.Sender(sub)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.m == nil || len(s.m) >= maxSenders {
-		s.m = map[ident.ID]preparedSender{}
-	}
-	s.m[sub.ID] = e
-	return e.sender, e.err
 }
 
 // jitter is the source of random numbers of retry policies.

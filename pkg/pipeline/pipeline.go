@@ -1,14 +1,21 @@
 // Package pipeline is the path of an event, one stage per file:
 //
 //	route.go       source topics → deliveries, routed, rejected
+//	reject.go          records that could not be read, carried to where people look for them
 //	deliver.go     deliveries → lanes → attempts
+//	hold.go            when a partition waits, and who lets it go on
 //	lane.go            a queue and a concurrency limit per subscription, served by the workers
 //	try.go             one delivery through registry, breaker and attempt to its verdict
+//	sender.go          the prepared profile of each subscription
 //	settle.go          verdict → retry or dead-letter record → outcome → finished
 //	endpoint.go        endpoint state: folded from outcomes, snapshotted to endpoint-states
+//	restore.go         the same, taken up by a partition's next owner
 //	window.go          recent (delivery, trigger, pass), to drop what a crash repeated
 //	retry.go       retry tiers → deliveries when due
+//	timer.go           what happens when
 //	deadletter.go  deadletters → deliveries, by hand; deliveries sent again, by hand
+//
+// DESIGN.md says why the writes are in their order and which accounts must balance.
 //
 // Every stage is a [kafka.Handler]: it is handed records, and finishes each one when everything that the record
 // promises was acknowledged by Kafka. What a crash repeats has the same identities as before.
@@ -25,14 +32,12 @@ package pipeline
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/postrider/postrider/pkg/backoff"
 	"github.com/postrider/postrider/pkg/delivery"
-	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/topics"
@@ -148,37 +153,3 @@ func safeText(s string, limit int) string {
 	}
 	return s[:limit]
 }
-
-// carried makes the record that carries one that could not be read to where people look for it: its bytes as they came,
-// but for what would make it larger than the topic allows. A record that Kafka refused would end its owner, and the next
-// one too.
-func carried(topic string, key []byte, rec *kafka.Record) *kafka.Record {
-	out := &kafka.Record{Topic: topic, Key: key, Value: rec.Value}
-	if headerBytes(rec) <= maxCarriedHeaders {
-		out.Headers = append(out.Headers, rec.Headers...)
-	}
-	if len(rec.Value) > maxCarriedValue {
-		out.Value = rec.Value[:maxCarriedValue]
-		out.Headers = append(out.Headers, kafka.Header{Key: HeaderTruncated, Value: []byte(strconv.Itoa(len(rec.Value)))})
-	}
-	return out
-}
-
-// Bounds of what a carried record takes from the original, in bytes. With a key of [maxCarriedKey] and what is added, four
-// texts of [maxDetail], it stays below the record limit of 1 MiB + 128 KiB.
-const (
-	maxCarriedValue   = event.MaxBytes + 64<<10
-	maxCarriedHeaders = 32 << 10
-	maxCarriedKey     = 4 << 10
-)
-
-// headerBytes is about what a record's headers take; 16 bytes a header beside its texts.
-func headerBytes(rec *kafka.Record) (size int) {
-	for _, h := range rec.Headers {
-		size += len(h.Key) + len(h.Value) + 16
-	}
-	return size
-}
-
-// HeaderTruncated is the full length in bytes of the value of a rejected or undecodable record, if it had to be cut.
-const HeaderTruncated = "pr-reject-truncated"

@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -35,14 +34,6 @@ type RouterOptions struct {
 const (
 	maxBacklog      = 20_000
 	maxBacklogBytes = 16 << 20
-)
-
-// Header names that only rejected records have, beside the record's own headers.
-const (
-	HeaderRejectReason = "pr-reject-reason"
-	HeaderRejectField  = "pr-reject-field"
-	HeaderRejectDetail = "pr-reject-detail"
-	HeaderRejectSource = "pr-reject-source" // topic/partition/offset
 )
 
 // Router is the stage that expands events into deliveries, one per matching subscription. It implements
@@ -289,27 +280,6 @@ func Expand(
 		ContentType: ev.ContentType, TraceParent: ev.TraceParent,
 		Trigger: delivery.Trigger{Kind: delivery.TriggerEvent}, Source: source, Registry: version, Data: ev.Data,
 	}
-}
-
-// rejected makes the record for one that could not be read: the bytes as they came, and why.
-func (r *Router) rejected(rec *kafka.Record, cause error) *kafka.Record {
-	at := position(rec).String()
-	out := carried(r.opts.Topics.Name(topics.Rejected), []byte(at), rec)
-	add := func(name, value string) {
-		if value != "" {
-			out.Headers = append(out.Headers, kafka.Header{Key: name, Value: []byte(safeText(value, maxDetail))})
-		}
-	}
-	reason, field, detail := string(event.ReasonUndecodable), "", cause.Error()
-	var refusal *event.Error
-	if errors.As(cause, &refusal) {
-		reason, field, detail = string(refusal.Reason), refusal.Field, refusal.Detail
-	}
-	add(HeaderRejectReason, reason)
-	add(HeaderRejectField, field)
-	add(HeaderRejectDetail, detail)
-	add(HeaderRejectSource, at)
-	return out
 }
 
 func (r *Router) writeRouted(ctx context.Context, routed RoutedRecord) error {

@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/topics"
+)
+
+// Header names that only rejected records have, beside the record's own headers.
+const (
+	HeaderRejectReason = "pr-reject-reason"
+	HeaderRejectField  = "pr-reject-field"
+	HeaderRejectDetail = "pr-reject-detail"
+	HeaderRejectSource = "pr-reject-source" // topic/partition/offset
+)
+
+// rejected makes the record for one that could not be read: the bytes as they came, and why.
+func (r *Router) rejected(rec *kafka.Record, cause error) *kafka.Record {
+	at := position(rec).String()
+	out := carried(r.opts.Topics.Name(topics.Rejected), []byte(at), rec)
+	add := func(name, value string) {
+		if value != "" {
+			out.Headers = append(out.Headers, kafka.Header{Key: name, Value: []byte(safeText(value, maxDetail))})
+		}
+	}
+	reason, field, detail := string(event.ReasonUndecodable), "", cause.Error()
+	var refusal *event.Error
+	if errors.As(cause, &refusal) {
+		reason, field, detail = string(refusal.Reason), refusal.Field, refusal.Detail
+	}
+	add(HeaderRejectReason, reason)
+	add(HeaderRejectField, field)
+	add(HeaderRejectDetail, detail)
+	add(HeaderRejectSource, at)
+	return out
+}
+
+// carried makes the record that carries one that could not be read to where people look for it: its bytes as they came,
+// but for what would make it larger than the topic allows. A record that Kafka refused would end its owner, and the next
+// one too.
+func carried(topic string, key []byte, rec *kafka.Record) *kafka.Record {
+	out := &kafka.Record{Topic: topic, Key: key, Value: rec.Value}
+	if headerBytes(rec) <= maxCarriedHeaders {
+		out.Headers = append(out.Headers, rec.Headers...)
+	}
+	if len(rec.Value) > maxCarriedValue {
+		out.Value = rec.Value[:maxCarriedValue]
+		out.Headers = append(out.Headers, kafka.Header{Key: HeaderTruncated, Value: []byte(strconv.Itoa(len(rec.Value)))})
+	}
+	return out
+}
+
+// Bounds of what a carried record takes from the original, in bytes. With a key of [maxCarriedKey] and what is added, four
+// texts of [maxDetail], it stays below the record limit of 1 MiB + 128 KiB.
+const (
+	maxCarriedValue   = event.MaxBytes + 64<<10
+	maxCarriedHeaders = 32 << 10
+	maxCarriedKey     = 4 << 10
+)
+
+// headerBytes is about what a record's headers take; 16 bytes a header beside its texts.
+func headerBytes(rec *kafka.Record) (size int) {
+	for _, h := range rec.Headers {
+		size += len(h.Key) + len(h.Value) + 16
+	}
+	return size
+}
+
+// HeaderTruncated is the full length in bytes of the value of a rejected or undecodable record, if it had to be cut.
+const HeaderTruncated = "pr-reject-truncated"

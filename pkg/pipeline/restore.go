@@ -1,0 +1,150 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/gate"
+	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/topics"
+)
+
+// restore takes up the endpoint states of a partition: the snapshots, then the outcomes after the checkpoint. The fold
+// starts a window's length earlier, which refills the window of recent deliveries.
+func (d *Deliverer) restore(o *owned) error {
+	started := time.Now()
+	r := restored{states: map[ident.ID]stateRecord{}, disabled: map[ident.ID]int64{}, checkpoint: -1}
+	states := d.opts.Topics.Name(topics.EndpointStates)
+	if _, err := d.reader.Range(o.ctx, states, o.p.ID, 0, r.read); err != nil {
+		return fmt.Errorf("restoring endpoint states: %w", err)
+	}
+	o.folded = r.checkpoint
+	from := max(0, r.checkpoint+1-int64(d.opts.Window))
+	if r.checkpoint < 0 {
+		from = 0
+	}
+	folded := map[ident.ID]outcome.State{}
+	_, err := d.reader.Range(o.ctx, d.opts.Topics.Name(topics.Outcomes), o.p.ID, from, func(rec *kafka.Record) error {
+		d.refold(o, &r, folded, rec)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("folding outcomes: %w", err)
+	}
+	d.adopt(o, &r, folded)
+	d.opts.Metrics.restore.Observe(time.Since(started).Seconds())
+	return nil
+}
+
+type restored struct {
+	states     map[ident.ID]stateRecord
+	disabled   map[ident.ID]int64
+	checkpoint int64
+	order      [2]int64 // generation and sequence of the checkpoint
+	undecoded  int
+}
+
+// read takes one record of endpoint-states. A snapshot of a lower (generation, sequence) than one already read is a
+// zombie's.
+func (r *restored) read(rec *kafka.Record) error {
+	key := string(rec.Key)
+	if number, ok := strings.CutPrefix(key, checkpointPrefix); ok && number != "" {
+		var c checkpointRecord
+		if json.Unmarshal(rec.Value, &c) == nil && !older(c.Generation, c.Sequence, r.order) {
+			r.checkpoint, r.order = c.Folded, [2]int64{int64(c.Generation), c.Sequence}
+		}
+		return nil
+	}
+	text, isDisabled := strings.CutSuffix(key, disabledSuffix)
+	sub, err := ident.ParseUUID(text)
+	if err != nil {
+		r.undecoded++
+		return nil //nolint:nilerr // a foreign record is no reason to stand still
+	}
+	switch {
+	case rec.Value == nil && isDisabled:
+		delete(r.disabled, sub)
+	case rec.Value == nil:
+		delete(r.states, sub)
+	case isDisabled:
+		var v disabledRecord
+		if json.Unmarshal(rec.Value, &v) == nil {
+			r.disabled[sub] = max(r.disabled[sub], v.Generation)
+		}
+	default:
+		var v stateRecord
+		prev := r.states[sub]
+		if json.Unmarshal(rec.Value, &v) == nil && !older(v.Generation, v.Sequence, [2]int64{int64(prev.Generation), prev.Sequence}) {
+			r.states[sub] = v
+		}
+	}
+	return nil
+}
+
+func older(generation int32, sequence int64, than [2]int64) bool {
+	if int64(generation) != than[0] {
+		return int64(generation) < than[0]
+	}
+	return sequence < than[1]
+}
+
+// refold folds one outcome of the log, unless it repeats one.
+func (d *Deliverer) refold(o *owned, r *restored, folded map[ident.ID]outcome.State, rec *kafka.Record) {
+	var row outcome.Outcome
+	if err := json.Unmarshal(rec.Value, &row); err != nil {
+		d.opts.Log.Error("reading outcome", "partition", rec.Partition, "offset", rec.Offset, "error", err)
+		return
+	}
+	o.folded = max(o.folded, rec.Offset)
+	key, ok := rowKey(&row)
+	if !ok || o.window.has(windowKey{key.Delivery, key.Trigger, key.Pass}) || o.window.has(windowKey{key.Delivery, key.Trigger, anyPass}) {
+		return
+	}
+	o.window.settled(key, row.Verdict)
+	s, ok := folded[row.Subscription]
+	if !ok {
+		s = outcome.NewState()
+		if snap, ok := r.states[row.Subscription]; ok {
+			s = snap.State
+		}
+	}
+	folded[row.Subscription] = s.Fold(&row, rec.Offset)
+}
+
+// adopt makes the endpoints of what was restored.
+func (d *Deliverer) adopt(o *owned, r *restored, folded map[ident.ID]outcome.State) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for sub, snap := range r.states {
+		state := snap.State
+		breaker := snap.Breaker
+		if s, ok := folded[sub]; ok {
+			if s.LastSuccess.After(state.LastSuccess) {
+				breaker = gate.State{} // it recovered after the snapshot
+			}
+			state = s
+			delete(folded, sub)
+		}
+		d.endpointLocked(o, sub, breaker, state)
+	}
+	for sub, state := range folded {
+		d.endpointLocked(o, sub, gate.State{}, state)
+	}
+	for sub, generation := range r.disabled {
+		d.endpointLocked(o, sub, gate.State{}, outcome.NewState()).disabled.Store(generation)
+	}
+}
+
+// rowKey is the key of the record that an outcome tells about.
+func rowKey(row *outcome.Outcome) (delivery.Key, bool) {
+	id, err := ident.ParseBase62(delivery.IDPrefix, row.Delivery)
+	if err != nil {
+		return delivery.Key{}, false
+	}
+	return delivery.Key{Delivery: id, Trigger: delivery.Trigger{Kind: row.Trigger, ID: row.TriggerID}, Pass: row.Pass}, true
+}
