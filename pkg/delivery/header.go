@@ -182,7 +182,11 @@ func millis(v string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return time.UnixMilli(n).UTC(), nil
+	t := time.UnixMilli(n).UTC()
+	if year := t.Year(); year < 0 || year > 9999 {
+		return time.Time{}, fmt.Errorf("%q is no instant of the years 0 to 9999", v) // RFC 3339 and JSON end there
+	}
+	return t, nil
 }
 
 // String writes the trigger as kind or kind/id.

@@ -23,6 +23,7 @@ type sink struct {
 }
 
 func newSink(b *testing.B) *sink {
+	b.Helper()
 	s := &sink{ch: make(chan *produced, 10_000), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)

@@ -38,6 +38,7 @@ type stage struct {
 
 // newStage starts a deliverer and assigns it partition 0. It is stopped at the end, and must have given everything back.
 func newStage(t testing.TB, opts DelivererOptions, client Attempter, subs ...*subscription.Subscription) *stage {
+	t.Helper()
 	s := &stage{t: t, b: newBroker(t), reg: &registered{snap: snapshotOf(t, subs...), confirmed: time.Now}}
 	opts.Metrics = NewMetrics(nil)
 	s.d = NewDeliverer(opts, s.reg, profilesForTest(t), client, s.b, s.b, s.failed.set)

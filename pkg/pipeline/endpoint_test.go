@@ -45,10 +45,10 @@ func TestRestore(t *testing.T) {
 	sub := subscriptionNamed("one")
 	id, checkpoint := sub.ID.UUID(), checkpointPrefix+"0"
 	failed := func(b *broker, n int, at time.Time) {
-		b.add("outcomes", 0, id, rowOf(sub, n, 0, outcome.Retry, outcome.ResultServerError, at))
+		b.add("outcomes", id, rowOf(sub, n, 0, outcome.Retry, outcome.ResultServerError, at))
 	}
 	delivered := func(b *broker, n int, at time.Time) {
-		b.add("outcomes", 0, id, rowOf(sub, n, 0, outcome.Delivered, outcome.ResultSuccess, at))
+		b.add("outcomes", id, rowOf(sub, n, 0, outcome.Delivered, outcome.ResultSuccess, at))
 	}
 	state := func(generation int32, sequence, folded int64, failures int, b gate.State) stateRecord {
 		return stateRecord{
@@ -72,44 +72,44 @@ func TestRestore(t *testing.T) {
 		{"snapshot and the rest", func(b *broker, now time.Time) {
 			failed(b, 0, now)
 			failed(b, 1, now)
-			b.add("endpoint-states", 0, id, state(1, 1, 0, 1, gate.State{}))
-			b.add("endpoint-states", 0, checkpoint, checkpointRecord{Version: stateVersion, Generation: 1, Sequence: 2, Folded: 0})
+			b.add("endpoint-states", id, state(1, 1, 0, 1, gate.State{}))
+			b.add("endpoint-states", checkpoint, checkpointRecord{Version: stateVersion, Generation: 1, Sequence: 2, Folded: 0})
 		}, 2, false, 0, 1},
 		{"what is before the checkpoint is not folded twice", func(b *broker, now time.Time) {
 			failed(b, 0, now)
 			failed(b, 1, now)
-			b.add("endpoint-states", 0, id, state(1, 1, 1, 2, gate.State{}))
-			b.add("endpoint-states", 0, checkpoint, checkpointRecord{Version: stateVersion, Generation: 1, Sequence: 2, Folded: 1})
+			b.add("endpoint-states", id, state(1, 1, 1, 2, gate.State{}))
+			b.add("endpoint-states", checkpoint, checkpointRecord{Version: stateVersion, Generation: 1, Sequence: 2, Folded: 1})
 		}, 2, false, 0, 1},
 		{"a zombie's snapshot that comes later", func(b *broker, now time.Time) {
 			failed(b, 0, now)
-			b.add("endpoint-states", 0, id, state(2, 1, 0, 1, gate.State{}))
-			b.add("endpoint-states", 0, checkpoint, checkpointRecord{Version: stateVersion, Generation: 2, Sequence: 2, Folded: 0})
-			b.add("endpoint-states", 0, id, state(1, 99, 0, 7, open))
-			b.add("endpoint-states", 0, checkpoint, checkpointRecord{Version: stateVersion, Generation: 1, Sequence: 100, Folded: 50})
+			b.add("endpoint-states", id, state(2, 1, 0, 1, gate.State{}))
+			b.add("endpoint-states", checkpoint, checkpointRecord{Version: stateVersion, Generation: 2, Sequence: 2, Folded: 0})
+			b.add("endpoint-states", id, state(1, 99, 0, 7, open))
+			b.add("endpoint-states", checkpoint, checkpointRecord{Version: stateVersion, Generation: 1, Sequence: 100, Folded: 50})
 		}, 1, false, 0, 0},
 		{"of one generation the higher sequence", func(b *broker, _ time.Time) {
-			b.add("endpoint-states", 0, id, state(1, 5, 0, 1, gate.State{}))
-			b.add("endpoint-states", 0, id, state(1, 4, 0, 7, open))
+			b.add("endpoint-states", id, state(1, 5, 0, 1, gate.State{}))
+			b.add("endpoint-states", id, state(1, 4, 0, 7, open))
 		}, 1, false, 0, -1},
 		{"open breaker", func(b *broker, now time.Time) {
 			failed(b, 0, now)
-			b.add("endpoint-states", 0, id, state(1, 1, 0, 1, open))
+			b.add("endpoint-states", id, state(1, 1, 0, 1, open))
 		}, 1, true, 0, 0},
 		{"open breaker, recovered after the snapshot", func(b *broker, now time.Time) {
 			failed(b, 0, now)
-			b.add("endpoint-states", 0, id, state(1, 1, 0, 1, open))
+			b.add("endpoint-states", id, state(1, 1, 0, 1, open))
 			delivered(b, 1, now.Add(time.Second))
 		}, 0, false, 0, 1},
 		{"disabled", func(b *broker, _ time.Time) {
-			b.add("endpoint-states", 0, id+disabledSuffix, disabledRecord{Version: stateVersion, Generation: 4})
-			b.add("endpoint-states", 0, id, state(1, 1, -1, 0, gate.State{})) // its own key: a state does not undo it
+			b.add("endpoint-states", id+disabledSuffix, disabledRecord{Version: stateVersion, Generation: 4})
+			b.add("endpoint-states", id, state(1, 1, -1, 0, gate.State{})) // its own key: a state does not undo it
 		}, 0, false, 4, -1},
 		{"foreign records", func(b *broker, now time.Time) {
-			b.add("endpoint-states", 0, "nonsense", "nonsense")
-			b.add("endpoint-states", 0, id, "nonsense")
-			b.add("outcomes", 0, id, "nonsense")
-			b.add("outcomes", 0, id, outcome.Outcome{Delivery: "dlv_nonsense"})
+			b.add("endpoint-states", "nonsense", "nonsense")
+			b.add("endpoint-states", id, "nonsense")
+			b.add("outcomes", id, "nonsense")
+			b.add("outcomes", id, outcome.Outcome{Delivery: "dlv_nonsense"})
 			failed(b, 0, now)
 		}, 1, false, 0, 2},
 	} {
@@ -130,18 +130,22 @@ func TestRestore(t *testing.T) {
 func TestRestoreRefillsTheWindow(t *testing.T) {
 	sub := subscriptionNamed("one")
 	o, _ := restoredFrom(t, sub, func(b *broker, now time.Time) {
-		b.add("outcomes", 0, sub.ID.UUID(), rowOf(sub, 0, 0, outcome.Delivered, outcome.ResultSuccess, now))
-		b.add("outcomes", 0, sub.ID.UUID(), rowOf(sub, 1, 2, outcome.Retry, outcome.ResultServerError, now))
-		b.add("outcomes", 0, sub.ID.UUID(), rowOf(sub, 2, 1, outcome.Parked, outcome.ResultNone, now))
-		b.add("endpoint-states", 0, checkpointPrefix+"0", checkpointRecord{Version: stateVersion, Generation: 1, Folded: 2})
+		b.add("outcomes", sub.ID.UUID(), rowOf(sub, 0, 0, outcome.Delivered, outcome.ResultSuccess, now))
+		b.add("outcomes", sub.ID.UUID(), rowOf(sub, 1, 2, outcome.Retry, outcome.ResultServerError, now))
+		b.add("outcomes", sub.ID.UUID(), rowOf(sub, 2, 1, outcome.Parked, outcome.ResultNone, now))
+		b.add("endpoint-states", checkpointPrefix+"0", checkpointRecord{Version: stateVersion, Generation: 1, Folded: 2})
 	})
 	for _, c := range []struct {
 		n, pass int
 		repeats bool
 	}{
-		{0, 0, true}, {0, 1, true}, // delivered, in whatever pass
-		{1, 2, true}, {1, 3, false}, {1, 1, false},
-		{2, 1, true}, {2, 2, false},
+		{0, 0, true},
+		{0, 1, true}, // delivered, in whatever pass
+		{1, 2, true},
+		{1, 3, false},
+		{1, 1, false},
+		{2, 1, true},
+		{2, 2, false},
 		{3, 0, false},
 	} {
 		k := deliveryOf(sub, c.n).Key()

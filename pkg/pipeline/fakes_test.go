@@ -45,6 +45,7 @@ type produced struct {
 }
 
 func newBroker(t testing.TB) *broker {
+	t.Helper()
 	b := &broker{next: map[string]int64{}, held: map[string]bool{}, done: make(chan struct{})}
 	b.wake.L = &b.mu
 	go b.run()
@@ -170,15 +171,15 @@ func (b *broker) Range(
 	return kafka.Ends{End: end}, nil
 }
 
-// add puts records into the log as somebody else's.
-func (b *broker) add(topic string, partition int32, key string, value any) {
+// add puts a record into partition 0 of a log as somebody else's.
+func (b *broker) add(topic, key string, value any) {
 	text, err := json.Marshal(value)
 	if err != nil {
 		panic(err)
 	}
 	b.change(func() {
-		place := fmt.Sprintf("%s/%d", topic, partition)
-		b.log = append(b.log, &kafka.Record{Topic: topic, Partition: partition, Key: []byte(key), Value: text, Offset: b.next[place]})
+		place := topic + "/0"
+		b.log = append(b.log, &kafka.Record{Topic: topic, Key: []byte(key), Value: text, Offset: b.next[place]})
 		b.next[place]++
 	})
 }

@@ -107,7 +107,7 @@ func TestPutBackAfterTheOwnerDrains(t *testing.T) {
 	w.push("a", 0, 1)
 	it := w.take()
 	w.o.draining.Store(true)
-	require.EqualValues(t, it.size(), w.s.drop(w.o), "one waits")
+	require.Equal(t, it.size(), w.s.drop(w.o), "one waits")
 	require.False(t, w.s.putBack(it))
 	require.Nil(t, w.take())
 	w.o.settling.Done()
@@ -171,7 +171,7 @@ func TestSchedulerUnderRace(t *testing.T) {
 	for range 8 {
 		workers.Go(func() {
 			for it := w.s.next(); it != nil; it = w.s.next() {
-				switch rand.IntN(8) { //nolint:gosec // any interleaving will do
+				switch rand.IntN(8) {
 				case 0:
 					if w.s.putBack(it) {
 						w.s.unblock(it.lane)

@@ -27,8 +27,7 @@ func (r *Router) rejected(rec *kafka.Record, cause error) *kafka.Record {
 		}
 	}
 	reason, field, detail := string(event.ReasonUndecodable), "", cause.Error()
-	var refusal *event.Error
-	if errors.As(cause, &refusal) {
+	if refusal, ok := errors.AsType[*event.Error](cause); ok {
 		reason, field, detail = string(refusal.Reason), refusal.Field, refusal.Detail
 	}
 	add(HeaderRejectReason, reason)

@@ -102,7 +102,7 @@ func (d *Deliverer) refold(o *owned, r *restored, folded map[ident.ID]outcome.St
 	}
 	o.folded = max(o.folded, rec.Offset)
 	key, ok := rowKey(&row)
-	if !ok || o.window.has(windowKey{key.Delivery, key.Trigger, key.Pass}) || o.window.has(windowKey{key.Delivery, key.Trigger, anyPass}) {
+	if !ok || o.window.seen(key) || o.window.delivered(key) {
 		return
 	}
 	o.window.settled(key, row.Verdict)

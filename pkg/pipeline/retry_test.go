@@ -32,6 +32,7 @@ type tierLog struct {
 }
 
 func newTierWorld(t testing.TB, buffer int) *tierWorld {
+	t.Helper()
 	w := &tierWorld{t: t, b: newBroker(t), logs: map[string]*tierLog{}}
 	w.r = NewRetrier(RetrierOptions{Buffer: buffer}, w.b, w.err.set)
 	for _, topic := range (Topics{}).RetryTopics() {

@@ -34,6 +34,7 @@ type source struct {
 }
 
 func newSource(t testing.TB, opts RouterOptions, subs ...*subscription.Subscription) *source {
+	t.Helper()
 	decoder, err := event.NewDecoder(event.Source{Name: "test"})
 	require.NoError(t, err)
 	opts.Decoder = func(topic string) *event.Decoder {
@@ -198,7 +199,8 @@ func TestIdentitiesAreStable(t *testing.T) {
 			require.Len(t, out, 6)
 			return out
 		}
-		require.Equal(t, expand(), expand())
+		first, again := expand(), expand()
+		require.Equal(t, first, again)
 	})
 }
 
@@ -211,19 +213,31 @@ func TestRejectedRecords(t *testing.T) {
 		size   int
 		others bool // the record's own headers are there
 	}{
-		{"no CloudEvent", &kafka.Record{Value: []byte("\xff\x00"), Headers: []kafka.Header{{Key: "own", Value: []byte("1")}}},
-			map[string]string{HeaderRejectReason: "undecodable", HeaderRejectField: "", HeaderTruncated: ""}, 2, true},
+		{
+			"no CloudEvent", &kafka.Record{Value: []byte("\xff\x00"), Headers: []kafka.Header{{Key: "own", Value: []byte("1")}}},
+			map[string]string{HeaderRejectReason: "undecodable", HeaderRejectField: "", HeaderTruncated: ""},
+			2, true,
+		},
 		{"no tenant", &kafka.Record{
 			Value: []byte(`{}`), Headers: []kafka.Header{
-				{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte("1")}, {Key: "ce_source", Value: []byte("s")},
-				{Key: "ce_type", Value: []byte("t")}, {Key: "own", Value: []byte("1")},
+				{Key: "ce_specversion", Value: []byte("1.0")},
+				{Key: "ce_id", Value: []byte("1")},
+				{Key: "ce_source", Value: []byte("s")},
+				{Key: "ce_type", Value: []byte("t")},
+				{Key: "own", Value: []byte("1")},
 			},
 		}, map[string]string{HeaderRejectReason: "no_tenant", HeaderRejectField: "tenant"}, 2, true},
 		{"too large", &kafka.Record{Value: big}, map[string]string{HeaderRejectReason: "too_large", HeaderTruncated: fmt.Sprint(len(big))}, maxCarriedValue, false},
-		{"large headers", &kafka.Record{Value: []byte("x"), Headers: []kafka.Header{{Key: "own", Value: make([]byte, maxCarriedHeaders)}}},
-			map[string]string{HeaderRejectReason: "undecodable"}, 1, false},
-		{"many headers", &kafka.Record{Value: []byte("x"), Headers: make([]kafka.Header, maxCarriedHeaders)},
-			map[string]string{HeaderRejectReason: "undecodable"}, 1, false},
+		{
+			"large headers", &kafka.Record{Value: []byte("x"), Headers: []kafka.Header{{Key: "own", Value: make([]byte, maxCarriedHeaders)}}},
+			map[string]string{HeaderRejectReason: "undecodable"},
+			1, false,
+		},
+		{
+			"many headers", &kafka.Record{Value: []byte("x"), Headers: make([]kafka.Header, maxCarriedHeaders)},
+			map[string]string{HeaderRejectReason: "undecodable"},
+			1, false,
+		},
 		{"a timestamp in microseconds", func() *kafka.Record {
 			r := sourceEvent(1, "a")
 			r.Timestamp = time.UnixMilli(time.Now().UnixMicro())

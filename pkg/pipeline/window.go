@@ -1,8 +1,9 @@
 package pipeline
 
 import (
+	"hash/maphash"
+
 	"github.com/postrider/postrider/pkg/delivery"
-	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/outcome"
 )
 
@@ -12,27 +13,35 @@ import (
 // It holds between limit and 2 × limit keys, in two generations: when the young one is full it becomes the old one.
 // It is not safe for concurrent use.
 type window struct {
-	limit int
-	young map[windowKey]struct{}
-	old   map[windowKey]struct{}
+	limit  int
+	hashes hashes
+	young  map[windowKey]struct{}
+	old    map[windowKey]struct{}
 }
 
-type windowKey struct {
-	delivery ident.ID
-	trigger  delivery.Trigger
-	pass     int
+// windowKey is a 128-bit hash of a key: a partition remembers up to 131,072 of them, and texts in them would be the
+// garbage collector's to walk. Two keys that share one are as likely as two that share a random UUID.
+type windowKey [2]uint64
+
+// hashes are two independent seeds, drawn anew for each process.
+type hashes [2]maphash.Seed
+
+func newHashes() hashes { return hashes{maphash.MakeSeed(), maphash.MakeSeed()} }
+
+func (h hashes) key(k delivery.Key) windowKey {
+	return windowKey{maphash.Comparable(h[0], k), maphash.Comparable(h[1], k)}
 }
 
 // anyPass in place of a pass stands for a delivery that reached its endpoint.
 const anyPass = -1
 
 func newWindow(limit int) *window {
-	return &window{limit: limit, young: make(map[windowKey]struct{})}
+	return &window{limit: limit, hashes: newHashes(), young: make(map[windowKey]struct{})}
 }
 
 // repeated reports whether k is a repeat, and remembers it if not.
 func (w *window) repeated(k delivery.Key) bool {
-	key := windowKey{k.Delivery, k.Trigger, k.Pass}
+	key := w.hashes.key(k)
 	if w.has(key) || w.delivered(k) {
 		return true
 	}
@@ -42,7 +51,8 @@ func (w *window) repeated(k delivery.Key) bool {
 
 // delivered reports whether any record of k's delivery and trigger reached its endpoint.
 func (w *window) delivered(k delivery.Key) bool {
-	return w.has(windowKey{k.Delivery, k.Trigger, anyPass})
+	k.Pass = anyPass
+	return w.has(w.hashes.key(k))
 }
 
 // settled remembers an outcome.
@@ -50,8 +60,11 @@ func (w *window) settled(k delivery.Key, v outcome.Verdict) {
 	if v == outcome.Delivered {
 		k.Pass = anyPass
 	}
-	w.add(windowKey{k.Delivery, k.Trigger, k.Pass})
+	w.add(w.hashes.key(k))
 }
+
+// seen reports whether k itself is remembered.
+func (w *window) seen(k delivery.Key) bool { return w.has(w.hashes.key(k)) }
 
 func (w *window) has(k windowKey) bool {
 	if _, ok := w.young[k]; ok {
