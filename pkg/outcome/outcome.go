@@ -94,6 +94,7 @@ const (
 	ReasonLaneFull     Reason = "lane_full"     // parked: diverted
 	ReasonTenantShare  Reason = "tenant_share"  // parked: diverted
 	ReasonWindowFull   Reason = "window_full"   // parked: diverted, the commit metadata would overflow
+	ReasonNoProfile    Reason = "no_profile"    // parked: this process does not have the subscription's profile
 	ReasonDeleted      Reason = "deleted"       // cancelled: subscription or tenant is gone
 	ReasonDisabled     Reason = "disabled"      // cancelled: subscription is disabled
 	ReasonRedrive      Reason = "redrive"       // header only: someone put a dead letter back
@@ -104,6 +105,7 @@ func Reasons() []Reason {
 	return []Reason{
 		ReasonDelivered, ReasonFailed, ReasonRetryAfter, ReasonExhausted, ReasonExpired, ReasonNotRetryable, ReasonGone,
 		ReasonAborted, ReasonUndecodable, ReasonBreakerOpen, ReasonRateLimited, ReasonLaneFull, ReasonTenantShare, ReasonWindowFull,
+		ReasonNoProfile,
 		ReasonDeleted, ReasonDisabled, ReasonRedrive,
 	}
 }

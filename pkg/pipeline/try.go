@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -59,6 +57,12 @@ func (d *Deliverer) try(it *item) {
 		d.cancelled(it, reason)
 		return
 	}
+	if c.profile == nil {
+		d.opts.Log.Error("profile does not exist: see profiles_dir", "profile", profileName(c.sub, c.tenant),
+			"subscription", c.sub.ID.UUID())
+		d.park(it, outcome.ReasonNoProfile, time.Now().Add(noProfileDelay))
+		return
+	}
 	permit, refusal := c.ep.breaker.Allow(time.Now())
 	if permit == nil && !d.lastTry(c) {
 		d.refused(c, refusal)
@@ -91,6 +95,10 @@ func (d *Deliverer) remember(it *item) {
 	defer o.mu.Unlock()
 	o.window.settled(it.d.Key(), outcome.Delivered)
 }
+
+// noProfileDelay is how long a delivery stays away whose profile this process does not have. Another process may have it,
+// or this one after its next start.
+const noProfileDelay = time.Minute
 
 // divertDelay is how long a delivery stays away that was diverted because its partition's window is full.
 const divertDelay = 5 * time.Second
@@ -216,10 +224,7 @@ func (d *Deliverer) attempt(c *candidate, permit *gate.Permit) {
 		d.abandon(c.item)
 		return
 	}
-	judged := profile.Judgement{Result: resp.Result}
-	if c.profile != nil {
-		judged = c.profile.Judge(resp.Result, resp.Status)
-	}
+	judged := c.profile.Judge(resp.Result, resp.Status)
 	d.report(c, permit, judged)
 	d.settle(c, resp, judged, d.decide(c, resp, judged), req)
 }
@@ -240,12 +245,7 @@ func (d *Deliverer) report(c *candidate, permit *gate.Permit, j profile.Judgemen
 	d.sched.unblock(c.lane)
 }
 
-var errNoProfile = errors.New("profile does not exist")
-
 func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
-	if c.profile == nil {
-		return nil, fmt.Errorf("profile %q: %w", profileName(c.sub, c.tenant), errNoProfile)
-	}
 	sender, err := d.senders.get(c.sub, c.profile)
 	if err != nil {
 		return nil, err

@@ -1,8 +1,12 @@
 package flow
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postrider/postrider/configs"
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/outcome"
@@ -330,5 +335,30 @@ func TestBreakerTakesNoTryAway(t *testing.T) {
 			require.Equal(t, outcome.ReasonExpired, last[id].Reason)
 			require.WithinDuration(t, last[id].First.Add(3*time.Minute), last[id].At, 100*time.Millisecond, "at the age limit")
 		}
+	})
+}
+
+// A process that lacks a subscription's profile puts its deliveries off; one that has it sends them.
+func TestUnknownProfileIsPutOff(t *testing.T) {
+	run(t, func(t *testing.T, w *world) {
+		e := newEndpoints(always(200))
+		w.subscribe("custom", func(s *subscription.Subscription) { s.Profile = "custom" })
+		w.start(e, "router", "retrier")
+		without := w.start(e, "deliverer")
+		w.send(1, "a")
+		time.Sleep(90 * time.Second)
+		require.Empty(t, e.count())
+		require.Equal(t, map[string]int{"parked/no_profile": 1}, verdicts(w.outcomes()))
+		require.NoError(t, without.stop())
+
+		dir := t.TempDir()
+		text, err := fs.ReadFile(configs.Profiles, "profiles/standard.yaml")
+		require.NoError(t, err)
+		text = bytes.Replace(text, []byte("name: standard"), []byte("name: custom"), 1)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "custom.yaml"), text, 0o600))
+		w.conf.ProfilesDir = dir
+		w.start(e, "deliverer")
+		time.Sleep(90 * time.Second)
+		requireOnce(t, e, 1)
 	})
 }
