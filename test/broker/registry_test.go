@@ -241,12 +241,12 @@ func TestKafkaRegistryIsNotConfirmedWhileTheBrokerIsAway(t *testing.T) {
 	require.NoError(t, err)
 	v := r.view(t)
 	require.NoError(t, cluster.Pause(0))
-	frozen := time.Now()
 	select { // three times what a deliverer tolerates
 	case <-time.After(4500 * time.Millisecond):
 	case <-t.Context().Done():
 	}
-	require.False(t, v.ConfirmedAt().After(frozen))
+	// A question may still be answered while the signal takes its way; then the instant stands still.
+	require.Greater(t, time.Since(v.ConfirmedAt()), 3*time.Second)
 	require.NoError(t, cluster.Resume(0))
 	resumed := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
