@@ -17,9 +17,13 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/postrider/postrider/pkg/seal"
+	"github.com/postrider/postrider/test/suite"
 )
 
 func TestMain(m *testing.M) {
+	suite.Shuffle()
 	testscript.Main(m, map[string]func(){"postrider": main})
 }
 
@@ -29,22 +33,29 @@ func TestMain(m *testing.M) {
 //	redis                    the same for an embedded Redis
 //	fails REGEXP COMMAND…    the program exits with 1 in time, and standard error is one line that matches
 //	events FILE BYTES        write an event of so many bytes
-//	listen                   choose another port for probes
+//	listen                   choose other ports for probes and the management API
+//	capture VAR REGEXP       set VAR to what the group matches in the last standard output
 //	ready                    wait until the role behind that port is ready
 //	metric REGEXP            wait until its metrics match
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:      "testdata/script",
-		Deadline: time.Now().Add(2 * readyIn), // a script takes seconds
+		Deadline: time.Now().Add(3 * readyIn), // a script takes seconds, on a machine that has time
 		Setup: func(e *testscript.Env) error {
 			// Nothing that happens to run on this machine answers.
 			e.Setenv("POSTRIDER_KAFKA_BROKERS", "127.0.0.1:1")
 			e.Setenv("POSTRIDER_REDIS_ADDRESSES", "127.0.0.1:1")
 			e.Setenv("POSTRIDER_HTTP_LISTEN", "127.0.0.1:0")
-			return nil
+			keyset, err := seal.Generate()
+			if err != nil {
+				return err
+			}
+			text, err := keyset.JSON()
+			e.Setenv("POSTRIDER_ENCRYPTION_KEYSET", text)
+			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"kafka": startKafka, "redis": startRedis, "fails": fails, "events": writeEvent, "listen": listen, "ready": ready, "metric": metric,
+			"kafka": startKafka, "redis": startRedis, "fails": fails, "events": writeEvent, "listen": listen, "capture": capture, "ready": ready, "metric": metric,
 		},
 	})
 }
@@ -63,8 +74,8 @@ func startRedis(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("POSTRIDER_REDIS_ADDRESSES", r.Addr())
 }
 
-// inTime bounds a failure: the first contact with Kafka may take ten seconds, and the machine may be busy.
-const inTime = 20 * time.Second
+// inTime bounds a failure: the first contact with Kafka takes ten seconds, and the machine may be busy.
+const inTime = time.Minute
 
 func fails(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
@@ -88,14 +99,34 @@ func fails(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func listen(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Setenv("POSTRIDER_HTTP_LISTEN", freePort(ts))
+	api := freePort(ts)
+	ts.Setenv("POSTRIDER_API_LISTEN", api)
+	ts.Setenv("POSTRIDER_SERVER", "http://"+api)
+}
+
+func freePort(ts *testscript.TestScript) string {
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	ts.Check(err)
-	ts.Setenv("POSTRIDER_HTTP_LISTEN", l.Addr().String())
 	ts.Check(l.Close())
+	return l.Addr().String()
+}
+
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: capture VAR REGEXP")
+	}
+	want, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	got := want.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(got) != 2 {
+		ts.Fatalf("standard output does not match %s, which wants one group", want)
+	}
+	ts.Setenv(args[0], got[1])
 }
 
 // readyIn bounds the start of a role, on a busy machine.
-const readyIn = time.Minute
+const readyIn = 3 * time.Minute
 
 func ready(ts *testscript.TestScript, _ bool, _ []string) {
 	await(ts, "/readyz", regexp.MustCompile(`^ok\n$`))

@@ -3,7 +3,7 @@ package registry
 import (
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/postrider/postrider/test/suite"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { suite.Main(m) }

@@ -133,3 +133,23 @@ func parseSource(t *testing.T, source string) *ast.File {
 	require.NoError(t, err)
 	return parsed
 }
+
+// Tests run in random order and leave no goroutine behind: packages begin theirs with test/suite, or with the Main of
+// the brokers that they share, for which the Makefile asks for the same.
+func TestEveryPackageBeginsItsTestsInOneWay(t *testing.T) {
+	t.Parallel()
+	begun := map[string]bool{}
+	for _, f := range parse(t) {
+		if !f.test {
+			continue
+		}
+		begun[f.dir()] = begun[f.dir()] || f.mentions("suite", "Main") || f.mentions("suite", "Shuffle") ||
+			f.mentions("kafkatest", "Main") || f.mentions("redistest", "Main")
+	}
+	require.NotEmpty(t, begun)
+	for dir, ok := range begun {
+		if !ok {
+			t.Errorf("%s: its tests have no TestMain that calls suite.Main", dir)
+		}
+	}
+}

@@ -16,9 +16,9 @@ var layers = []struct {
 	name     string
 	packages []string
 }{
-	{"values", []string{"ident", "tree", "offset", "event", "subscription", "delivery", "outcome"}},
-	{"policy", []string{"match", "backoff", "sign", "envelope", "profile"}},
-	{"mechanism", []string{"egress", "attempt", "gate", "registry", "kafka", "view"}},
+	{"values", []string{"ident", "tree", "offset", "event", "subscription", "delivery", "outcome", "access", "audit", "operational"}},
+	{"policy", []string{"match", "filter", "backoff", "failure", "sign", "envelope", "encrypt", "transform", "profile", "catalogue", "seal"}},
+	{"mechanism", []string{"egress", "attempt", "gate", "registry", "kafka", "view", "token"}},
 	{"flow", []string{"pipeline"}},
 	{"faces", []string{"api", "portal"}},
 	{"assembly", []string{"config", "app"}},
