@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/postrider/postrider/pkg/subscription"
 )
 
 // Headers of the Kafka protocol binding of CloudEvents 1.0.2, section 3.2, and of the W3C trace context.
@@ -22,8 +24,8 @@ const (
 
 // attributes are the parts of a CloudEvent as they were written.
 type attributes struct {
-	version, id, source, kind, time, contentType, tenant, trace string
-	hasTime                                                     bool
+	version, id, source, kind, time, contentType, tenant, trace, channels string
+	hasTime                                                               bool
 }
 
 // set notes an attribute by its CloudEvents name.
@@ -43,6 +45,8 @@ func (a *attributes) set(name, v, tenantExtension string) {
 		a.contentType = v
 	case "traceparent":
 		a.trace = v
+	case ChannelsExtension:
+		a.channels = v
 	}
 	if name == tenantExtension { // not a case of its own: it may be "source" or "subject"
 		a.tenant = v
@@ -53,6 +57,7 @@ func (a *attributes) set(name, v, tenantExtension string) {
 func (a *attributes) event() (*Event, *Error) {
 	e := &Event{
 		Tenant: a.tenant, Source: a.source, ID: a.id, Type: a.kind, ContentType: a.contentType, TraceParent: traceParent(a.trace),
+		Channels: splitChannels(a.channels),
 	}
 	switch {
 	case a.version != specVersion:
@@ -66,6 +71,19 @@ func (a *attributes) event() (*Event, *Error) {
 		}
 	}
 	return e, nil
+}
+
+// splitChannels reads the extension attribute. Attributes of CloudEvents have no lists.
+func splitChannels(s string) []string {
+	if s = strings.TrimSpace(s); s == "" {
+		return nil
+	}
+	// One more than there may be is enough to be refused.
+	channels := strings.SplitN(s, ",", subscription.MaxChannels+1)
+	for i, c := range channels {
+		channels[i] = strings.TrimSpace(c)
+	}
+	return channels
 }
 
 // maxSource is the longest CloudEvents source, in bytes; the specification has no limit.
@@ -161,6 +179,8 @@ func (d *Decoder) structured(rec Record, contentType string) (*Event, *Error) {
 // notText refuses attributes of the specification that are no text. Extensions may be numbers and truth values.
 func notText(name string, bad *Error) *Error {
 	switch name {
+	case ChannelsExtension:
+		return &Error{ReasonBadChannels, name, "want a text: channels separated by commas"}
 	case "specversion", "id", "source", "type", "time", "datacontenttype":
 		return &Error{ReasonUndecodable, name, "want a text"}
 	}
@@ -198,6 +218,7 @@ func (e *Event) Headers() iter.Seq2[string, string] {
 			yield("ce_time", e.Time.UTC().Format(time.RFC3339Nano)) &&
 			yield(headerPrefix+DefaultTenantExtension, e.Tenant) &&
 			yield(headerContentType, e.ContentType) &&
+			(len(e.Channels) == 0 || yield(headerPrefix+ChannelsExtension, strings.Join(e.Channels, ","))) &&
 			(e.TraceParent == "" || yield(headerTraceParent, e.TraceParent))
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/subscription"
 )
 
 // maxName is the longest id, tenant and event type, in bytes: what the management API allows.
@@ -74,7 +75,7 @@ func (d *Decoder) finish(e *Event, rec Record) *Error {
 	if e.ContentType == "" {
 		e.ContentType = "application/json"
 	}
-	tenant, kind, id := d.fields()
+	tenant, kind, id, channels := d.fields()
 	switch {
 	case e.Tenant == "" || len(e.Tenant) > maxName:
 		return &Error{ReasonNoTenant, tenant, wantName}
@@ -84,6 +85,8 @@ func (d *Decoder) finish(e *Event, rec Record) *Error {
 		return &Error{ReasonBadType, kind, fmt.Sprintf("%.300q: want 1 to 256 of a-z A-Z 0-9 - _ .", e.Type)}
 	case e.ID == "" || len(e.ID) > maxName:
 		return &Error{ReasonNoID, id, wantName}
+	case len(e.Channels) > 0 && subscription.ValidateChannels(e.Channels) != nil:
+		return &Error{ReasonBadChannels, channels, subscription.ValidateChannels(e.Channels).Error()}
 	case !printable(e.ContentType):
 		return &Error{ReasonUndecodable, "content-type", "want a media type"}
 	case isJSON(e.ContentType) && len(e.Data) == 0:
@@ -95,12 +98,12 @@ func (d *Decoder) finish(e *Event, rec Record) *Error {
 
 const wantName = "want a text of 1 to 256 bytes"
 
-// fields returns what tenant, type and id are called in the records of this source.
-func (d *Decoder) fields() (tenant, kind, id string) {
+// fields returns what tenant, type, id and channels are called in the records of this source.
+func (d *Decoder) fields() (tenant, kind, id, channels string) {
 	if m := d.source.Mapping; d.source.Format == FormatJSON {
-		return m.Tenant, m.Type, m.ID
+		return m.Tenant, m.Type, m.ID, m.Channels
 	}
-	return d.extension, "type", "id"
+	return d.extension, "type", "id", ChannelsExtension
 }
 
 func validType(s string) bool {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -188,6 +189,11 @@ func TestDecodeRefuses(t *testing.T) {
 		{"no type", cloud, record(`1`, with("ce_type", "-")...), ReasonNoType, "type"},
 		{"bad type", cloud, record(`1`, with("ce_type", "a/b")...), ReasonBadType, "type"},
 		{"long type", cloud, record(`1`, with("ce_type", strings.Repeat("t", 257))...), ReasonBadType, "type"},
+		{"bad channel", cloud, record(`1`, append(slices.Clone(binaryHeaders), "ce_channels", "a,b c")...), ReasonBadChannels, "channels"},
+		{"empty channel", cloud, record(`1`, append(slices.Clone(binaryHeaders), "ce_channels", "a,,b")...), ReasonBadChannels, "channels"},
+		{"a channel twice", cloud, record(`1`, append(slices.Clone(binaryHeaders), "ce_channels", "a, a")...), ReasonBadChannels, "channels"},
+		{"many channels", cloud, record(`1`, append(slices.Clone(binaryHeaders), "ce_channels", "a,b,c,d,e,f,g,h,i,j,k")...), ReasonBadChannels, "channels"},
+		{"long channel", cloud, record(`1`, append(slices.Clone(binaryHeaders), "ce_channels", strings.Repeat("c", 129))...), ReasonBadChannels, "channels"},
 		{"bad time", cloud, record(`1`, with("ce_time", "yesterday")...), ReasonBadTime, "time"},
 		{"empty time", cloud, record(`1`, with("ce_time", "")...), ReasonBadTime, "time"},
 		{"no tenant", cloud, record(`1`, with("ce_tenant", "-")...), ReasonNoTenant, "tenant"},
@@ -390,5 +396,53 @@ func BenchmarkDecodeBinary(b *testing.B) {
 		if _, err := d.Decode(rec); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestChannels(t *testing.T) {
+	structured := []string{"content-type", "application/cloudevents+json"}
+	const event = `{"specversion":"1.0","id":"1","source":"s","type":"t","tenant":"acme","channels":%s}`
+	mapping := dixa
+	mapping.Mapping = Mapping{ID: "id", Type: "t", Tenant: "org", Channels: "meta.channels"}
+	plain := `{"id":"1","t":"a","org":"acme","meta":{"channels":%s}}`
+	for _, c := range []struct {
+		name   string
+		source Source
+		record Record
+		want   []string
+		bad    string
+	}{
+		{"binary", Source{Name: "s"}, record(`1`, append(slices.Clone(binaryHeaders), "ce_channels", "a, b:1+c")...), []string{"a", "b:1+c"}, ""},
+		{"binary, empty", Source{Name: "s"}, record(`1`, append(slices.Clone(binaryHeaders), "ce_channels", " ")...), nil, ""},
+		{"structured", Source{Name: "s"}, record(fmt.Sprintf(event, `"a,b"`), structured...), []string{"a", "b"}, ""},
+		{"structured, null", Source{Name: "s"}, record(fmt.Sprintf(event, `null`), structured...), nil, ""},
+		{"structured, list", Source{Name: "s"}, record(fmt.Sprintf(event, `["a"]`), structured...), nil, "channels"},
+		{"mapped list", mapping, record(fmt.Sprintf(plain, `["a","b"]`)), []string{"a", "b"}, ""},
+		{"mapped text", mapping, record(fmt.Sprintf(plain, `"a"`)), []string{"a"}, ""},
+		{"mapped null", mapping, record(fmt.Sprintf(plain, `null`)), nil, ""},
+		{"mapped, empty list", mapping, record(fmt.Sprintf(plain, `[]`)), nil, ""},
+		{"mapped, absent", mapping, record(`{"id":"1","t":"a","org":"acme"}`), nil, ""},
+		{"mapped number", mapping, record(fmt.Sprintf(plain, `3`)), nil, "meta.channels"},
+		{"mapped list of numbers", mapping, record(fmt.Sprintf(plain, `["a",3]`)), nil, "meta.channels"},
+		{"mapped, two in a text", mapping, record(fmt.Sprintf(plain, `"a,b"`)), nil, "meta.channels"},
+		{"mapped, many", mapping, record(fmt.Sprintf(plain, `["a","b","c","d","e","f","g","h","i","j","k","l"]`)), nil, "meta.channels"},
+	} {
+		e, err := decode(t, c.source, c.record)
+		if c.bad != "" {
+			bad, ok := errors.AsType[*Error](err)
+			require.True(t, ok, c.name)
+			require.Equal(t, ReasonBadChannels, bad.Reason, c.name)
+			require.Equal(t, c.bad, bad.Field, c.name)
+			continue
+		}
+		require.NoError(t, err, c.name)
+		require.Equal(t, c.want, e.Channels, c.name)
+		again := []string{}
+		for name, v := range e.Headers() {
+			again = append(again, name, v)
+		}
+		back, err := decode(t, Source{Name: "s"}, record(string(e.Data), again...))
+		require.NoError(t, err, c.name)
+		require.Equal(t, c.want, back.Channels, c.name)
 	}
 }

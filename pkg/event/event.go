@@ -23,6 +23,8 @@ type Event struct {
 	Type string
 	// Time is when it happened; the record's timestamp if the event does not say.
 	Time time.Time
+	// Channels narrow down who receives it: a subscription with channels only receives events that share one with it.
+	Channels []string
 	// ContentType is the media type of Data, application/json unless the event says otherwise.
 	ContentType string
 	// TraceParent is the W3C trace context the event came with, or empty.
@@ -30,6 +32,9 @@ type Event struct {
 	// Data is the event's own data, byte for byte as it came.
 	Data []byte
 }
+
+// IsJSON reports whether the content type says that Data is JSON.
+func (e *Event) IsJSON() bool { return isJSON(e.ContentType) }
 
 // Reason says why a record could not be read as an event. It is a closed set: header value of the rejected topic and
 // metric label.
@@ -51,6 +56,9 @@ const (
 	ReasonNoID Reason = "no_id"
 	// ReasonBadTime: the time is there and is no RFC 3339 instant.
 	ReasonBadTime Reason = "bad_time"
+	// ReasonBadChannels: there are more than 10 channels, or one is longer than 128, or holds characters other than
+	// a-z A-Z 0-9 - _ . : +, or is there twice.
+	ReasonBadChannels Reason = "bad_channels"
 	// ReasonNoData: the mapping's data path leads nowhere.
 	ReasonNoData Reason = "no_data"
 )

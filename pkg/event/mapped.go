@@ -2,8 +2,11 @@ package event
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/tidwall/gjson"
+
+	"github.com/postrider/postrider/pkg/subscription"
 )
 
 // mapped reads plain JSON through the source's mapping.
@@ -31,6 +34,12 @@ func (d *Decoder) mapped(rec Record) (*Event, *Error) {
 			return nil, &Error{ReasonBadTime, m.Time, fmt.Sprintf("%.64s: want a text in RFC 3339", r.Raw)}
 		}
 	}
+	if m.Channels != "" {
+		var bad *Error
+		if e.Channels, bad = mappedChannels(m.Channels, gjson.Get(text, m.Channels)); bad != nil {
+			return nil, bad
+		}
+	}
 	if m.Data != "" {
 		r := gjson.Get(text, m.Data)
 		if !r.Exists() {
@@ -46,4 +55,25 @@ func (d *Decoder) mapped(rec Record) (*Event, *Error) {
 		}
 	}
 	return e, nil
+}
+
+// mappedChannels reads one text or a list of texts; absent and null are no channels.
+func mappedChannels(path string, r gjson.Result) (channels []string, bad *Error) {
+	switch {
+	case r.Type == gjson.Null:
+		return nil, nil
+	case r.Type == gjson.String:
+		return []string{strings.Clone(r.Str)}, nil
+	case !r.IsArray():
+		return nil, &Error{ReasonBadChannels, path, "want a text or a list of texts"}
+	}
+	r.ForEach(func(_, v gjson.Result) bool {
+		if v.Type != gjson.String {
+			bad = &Error{ReasonBadChannels, path, "want a text or a list of texts"}
+			return false
+		}
+		channels = append(channels, strings.Clone(v.Str))
+		return len(channels) <= subscription.MaxChannels // one more is enough to be refused
+	})
+	return channels, bad
 }

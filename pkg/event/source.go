@@ -20,6 +20,9 @@ const (
 // DefaultTenantExtension is the CloudEvents extension attribute that names the tenant unless the source says otherwise.
 const DefaultTenantExtension = "tenant"
 
+// ChannelsExtension is the CloudEvents extension attribute that holds an event's channels, separated by commas.
+const ChannelsExtension = "channels"
+
 // Source says how to read the events of one source. The zero value of every field but Name works: CloudEvents whose
 // extension "tenant" names the tenant.
 type Source struct {
@@ -44,6 +47,8 @@ type Mapping struct {
 	Tenant string `yaml:"tenant" koanf:"tenant"`
 	// Time is empty for events without a time: the record's timestamp takes its place.
 	Time string `yaml:"time" koanf:"time"`
+	// Channels is empty for events without channels. What it names is a text or a list of texts.
+	Channels string `yaml:"channels" koanf:"channels"`
 	// Data is what subscribers receive; empty for the whole value.
 	Data string `yaml:"data" koanf:"data"`
 }
@@ -82,7 +87,12 @@ func (m Mapping) validate(fixedTenant bool) error {
 		errs = append(errs, errors.New("mapping.tenant: missing: want the path of the tenant, or a fixed tenant"))
 	}
 	for _, p := range []struct{ field, path string }{
-		{"id", m.ID}, {"type", m.Type}, {"tenant", m.Tenant}, {"time", m.Time}, {"data", m.Data},
+		{"id", m.ID},
+		{"type", m.Type},
+		{"tenant", m.Tenant},
+		{"time", m.Time},
+		{"channels", m.Channels},
+		{"data", m.Data},
 	} {
 		if err := validatePath(p.path); err != nil {
 			errs = append(errs, fmt.Errorf("mapping.%s: %w", p.field, err))

@@ -27,8 +27,8 @@ const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 // ErrMalformed is wrapped by every parse error of this package.
 var ErrMalformed = errors.New("malformed identifier")
 
-// New returns a random ID (UUID version 4).
-func New() ID { return ID(uuid.New()) }
+// New returns a new ID (UUID version 7): ids made later are higher, so that what is listed by id is listed by age.
+func New() ID { return ID(uuid.Must(uuid.NewV7())) }
 
 // Derive returns the ID that is determined by parts: the first 128 bits of the SHA-256 of each part preceded by its
 // length, so that ("ab", "c") and ("a", "bc") differ. The domain keeps IDs of different kinds apart.

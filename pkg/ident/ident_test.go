@@ -150,7 +150,7 @@ func TestJSON(t *testing.T) {
 func TestNew(t *testing.T) {
 	a, b := ident.New(), ident.New()
 	require.NotEqual(t, a, b)
-	require.EqualValues(t, 4, uuid.UUID(a).Version())
+	require.EqualValues(t, 7, uuid.UUID(a).Version())
 	require.False(t, a.IsZero())
 	require.True(t, ident.ID{}.IsZero())
 }
