@@ -15,19 +15,29 @@ import (
 //	  - uid: acme                  # the tenant's name in events; or id, or both
 //	    name: Acme
 //	    profile: dixa              # of its subscriptions, "standard" if left out
+//	    eventTypes: [contact.*]    # those activated for the tenant, all if left out
+//	    throttleRate: 100          # attempts per second, no limit if left out
+//	    metadata: {plan: gold}
 //	    subscriptions:
 //	      - uid: orders            # or id, or both
 //	        name: Orders to the ERP
 //	        url: https://erp.acme.example/events
 //	        eventTypes: [contact.*, CONVERSATION_CREATED]   # all if left out
+//	        channels: [vip]        # only events that share one; all if left out
+//	        filter: data.amount > 100   # a CEL expression, see package filter
 //	        profile: svix
 //	        secret: ${ACME_SECRET} # or secrets, newest first; generated and kept if left out
-//	        headers: {Authorization: "Bearer ${ACME_TOKEN}"}
+//	        headers: {X-Key: "${ACME_KEY}"}
+//	        sensitiveHeaders: [X-Key]                       # can be written, not read
+//	        authorization: {token: "${ACME_TOKEN}"}         # or username and password
+//	        throttleRate: 10
 //	        timeout: 10s
 //	        retry: {kind: fixed, interval: 1m, maxTries: 4}
+//	        failure: {kind: consecutive, failures: 100}
 //	        disabled: false
 //
-// ${NAME} in secrets and headers is replaced by the environment variable of that name.
+// Besides, a subscription may have a description and metadata. ${NAME} in secrets, headers and authorization is replaced
+// by the environment variable of that name.
 type File struct {
 	Tenants []FileTenant
 }
@@ -66,23 +76,34 @@ type fileTenant struct {
 	ID            string             `yaml:"id"`
 	UID           string             `yaml:"uid"`
 	Name          string             `yaml:"name"`
+	Metadata      map[string]string  `yaml:"metadata"`
 	Profile       string             `yaml:"profile"`
+	EventTypes    []string           `yaml:"eventTypes"`
+	ThrottleRate  int                `yaml:"throttleRate"`
 	Subscriptions []fileSubscription `yaml:"subscriptions"`
 }
 
 type fileSubscription struct {
-	ID         string            `yaml:"id"`
-	UID        string            `yaml:"uid"`
-	Name       string            `yaml:"name"`
-	URL        string            `yaml:"url"`
-	EventTypes []string          `yaml:"eventTypes"`
-	Profile    string            `yaml:"profile"`
-	Secret     string            `yaml:"secret"`
-	Secrets    []string          `yaml:"secrets"`
-	Headers    map[string]string `yaml:"headers"`
-	Timeout    Duration          `yaml:"timeout"`
-	Retry      *RetryPolicy      `yaml:"retry"`
-	Disabled   bool              `yaml:"disabled"`
+	ID               string            `yaml:"id"`
+	UID              string            `yaml:"uid"`
+	Name             string            `yaml:"name"`
+	Description      string            `yaml:"description"`
+	Metadata         map[string]string `yaml:"metadata"`
+	URL              string            `yaml:"url"`
+	EventTypes       []string          `yaml:"eventTypes"`
+	Channels         []string          `yaml:"channels"`
+	Filter           string            `yaml:"filter"`
+	Profile          string            `yaml:"profile"`
+	Secret           string            `yaml:"secret"`
+	Secrets          []string          `yaml:"secrets"`
+	Headers          map[string]string `yaml:"headers"`
+	SensitiveHeaders []string          `yaml:"sensitiveHeaders"`
+	Authorization    *Authorization    `yaml:"authorization"`
+	ThrottleRate     int               `yaml:"throttleRate"`
+	Timeout          Duration          `yaml:"timeout"`
+	Retry            *RetryPolicy      `yaml:"retry"`
+	Failure          *FailurePolicy    `yaml:"failure"`
+	Disabled         bool              `yaml:"disabled"`
 }
 
 // ParseFile reads and validates a subscriptions file. name is what errors call it. The error joins a [*FileError] for
@@ -113,10 +134,13 @@ type fileParser struct {
 
 func (p *fileParser) tenant(in *fileTenant, path string) FileTenant {
 	t := &Tenant{
-		ID:      p.identity(path, TenantPrefix, in.ID, in.UID, ""),
-		UID:     in.UID,
-		Name:    in.Name,
-		Profile: in.Profile,
+		ID:           p.identity(path, TenantPrefix, in.ID, in.UID, ""),
+		UID:          in.UID,
+		Name:         in.Name,
+		Metadata:     in.Metadata,
+		Profile:      in.Profile,
+		EventTypes:   in.EventTypes,
+		ThrottleRate: in.ThrottleRate,
 	}
 	if t.Name == "" {
 		t.Name = cmp.Or(t.UID, in.ID, "unnamed") // without uid and id there is an error already
@@ -132,19 +156,32 @@ func (p *fileParser) tenant(in *fileTenant, path string) FileTenant {
 
 func (p *fileParser) subscription(in *fileSubscription, t *Tenant, tenantPath, path string) *Subscription {
 	s := &Subscription{
-		ID:         p.identity(path, SubscriptionPrefix, in.ID, in.UID, tenantPath),
-		UID:        in.UID,
-		Name:       in.Name,
-		URL:        in.URL,
-		EventTypes: in.EventTypes,
-		Disabled:   in.Disabled,
-		Profile:    in.Profile,
-		Headers:    in.Headers,
-		Timeout:    in.Timeout,
-		Retry:      in.Retry,
+		ID:               p.identity(path, SubscriptionPrefix, in.ID, in.UID, tenantPath),
+		UID:              in.UID,
+		Name:             in.Name,
+		Description:      in.Description,
+		Metadata:         in.Metadata,
+		URL:              in.URL,
+		EventTypes:       in.EventTypes,
+		Channels:         in.Channels,
+		Filter:           in.Filter,
+		Disabled:         in.Disabled,
+		Profile:          in.Profile,
+		Headers:          in.Headers,
+		SensitiveHeaders: in.SensitiveHeaders,
+		Authorization:    in.Authorization,
+		ThrottleRate:     in.ThrottleRate,
+		Timeout:          in.Timeout,
+		Retry:            in.Retry,
+		Failure:          in.Failure,
 	}
 	for name, value := range s.Headers {
 		s.Headers[name] = p.expand(path+".headers."+name, value)
+	}
+	if a := s.Authorization; a != nil {
+		a.Username = p.expand(path+".authorization.username", a.Username)
+		a.Password = p.expand(path+".authorization.password", a.Password)
+		a.Token = p.expand(path+".authorization.token", a.Token)
 	}
 	s.Secrets = p.secrets(in, path)
 	p.report(path, ValidateSubscription(s, t, p.rules.Rules))

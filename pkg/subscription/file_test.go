@@ -29,11 +29,17 @@ tenants:
         name: Orders
         url: https://a.example/x
         eventTypes: [contact.*, CONVERSATION_CREATED]
+        channels: [vip, "se:1"]
+        filter: data.amount > 100
         secret: ${ACME_SECRET}
         headers: &headers
           Authorization: Bearer ${TOKEN}
         timeout: 10s
         retry: {kind: fixed, interval: 1m, maxTries: 4}
+        description: what the ERP wants
+        metadata: {team: erp}
+        throttleRate: 10
+        failure: {kind: consecutive, failures: 100, effect: lock}
       - id: ep_000001zzzzzzzzzzzzzzzzzzzzz
         url: https://b.example
         profile: standard
@@ -42,6 +48,11 @@ tenants:
         - standard-2
         headers: *headers
         disabled: true
+      - uid: stock
+        url: https://c.example
+        headers: {X-Key: "${TOKEN}"}
+        sensitiveHeaders: [X-Key]
+        authorization: {username: acme, password: "${TOKEN}"}
   - id: 5b0c2d3e-1111-4222-8333-444455556666
     uid: 17
     name: "Seventeen: the tenant"
@@ -52,10 +63,17 @@ tenants:
 	orders := f.Tenants[0].Subscriptions[0]
 	require.Equal(t, &Subscription{
 		UID: "orders", Name: "Orders", URL: "https://a.example/x", EventTypes: []string{"contact.*", "CONVERSATION_CREATED"},
+		Channels: []string{"vip", "se:1"}, Filter: "data.amount > 100",
 		Secrets: []string{"dixa-7"}, Headers: map[string]string{"Authorization": "Bearer t0ken"},
-		Timeout: Duration(10 * time.Second),
-		Retry:   &RetryPolicy{Kind: RetryFixed, Interval: Duration(time.Minute), MaxTries: 4},
+		Timeout:     Duration(10 * time.Second),
+		Retry:       &RetryPolicy{Kind: RetryFixed, Interval: Duration(time.Minute), MaxTries: 4},
+		Description: "what the ERP wants", Metadata: map[string]string{"team": "erp"}, ThrottleRate: 10,
+		Failure: &FailurePolicy{Kind: FailureConsecutive, Failures: 100, Effect: EffectLock},
 	}, orders)
+	require.Equal(t, &Subscription{
+		UID: "stock", URL: "https://c.example", Headers: map[string]string{"X-Key": "t0ken"}, SensitiveHeaders: []string{"X-Key"},
+		Authorization: &Authorization{Username: "acme", Password: "t0ken"},
+	}, f.Tenants[0].Subscriptions[2])
 	second := f.Tenants[0].Subscriptions[1]
 	require.Equal(t, "ep_000001zzzzzzzzzzzzzzzzzzzzz", second.ID.Base62(SubscriptionPrefix))
 	require.True(t, second.Disabled)
@@ -104,7 +122,7 @@ func TestParseFileTellsEverythingAtItsPlace(t *testing.T) {
 			`f.yaml:17:9: tenants[0].subscriptions[2].uid: missing: want uid or id`,
 			`f.yaml:18:25: tenants[0].subscriptions[2].eventTypes[1]: "b*": * stands for a whole segment between dots, not for a part of one`,
 			`f.yaml:19:9: tenants[0].subscriptions[2].secret: want standard- and digits`,
-			`f.yaml:20:9: tenants[0].subscriptions[2].webhook: there is no such field: want id, uid, name, url, eventTypes, profile, secret, secrets, headers, timeout, retry, disabled`,
+			`f.yaml:20:9: tenants[0].subscriptions[2].webhook: there is no such field: want id, uid, name, description, metadata, url, eventTypes, channels, filter, profile, secret, secrets, headers, sensitiveHeaders, authorization, throttleRate, timeout, retry, failure, disabled`,
 		}},
 		"syntax":   {"tenants:\n  - uid: [a\n", []string{`f.yaml:2:10: sequence end token ']' not found`}},
 		"empty":    {"", []string{`f.yaml:0:0: tenants: missing: want a list of tenants`}},

@@ -7,13 +7,18 @@ import (
 	"strings"
 )
 
-// forbiddenHeaders are the names that no subscription may set, lower case: what Svix forbids, and besides what frames a
-// request and its connection (RFC 9110, section 7.6.1).
+// framingHeaders are the names that neither a subscription nor a profile may set, lower case: what frames a request and
+// its connection (RFC 9110, section 7.6.1, and RFC 9113, section 8.2.2), what Postrider says about itself and its body,
+// and the two names that make Go's transport send a request again on its own.
+var framingHeaders = []string{ //nolint:gochecknoglobals // a table
+	"connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer",
+	"trailers", "transfer-encoding", "upgrade", "http2-settings", "host", "content-length", "expect",
+	"content-type", "content-encoding", "user-agent", "idempotency-key", "x-idempotency-key",
+}
+
+// forbiddenHeaders are what Svix forbids to an endpoint besides, lower case.
 var forbiddenHeaders = []string{ //nolint:gochecknoglobals // a table
-	"age", "cache-control", "clear-site-data", "connection", "content-encoding", "content-language", "content-length",
-	"content-location", "content-type", "expect", "expires", "host", "keep-alive", "pragma", "proxy-authenticate",
-	"proxy-authorization", "proxy-connection", "te", "trailer", "trailers", "transfer-encoding", "upgrade", "user-agent",
-	"warning",
+	"age", "cache-control", "clear-site-data", "content-language", "content-location", "expires", "pragma", "warning",
 }
 
 // forbiddenPrefixes are prefixes of such names: of cloud providers' own headers, and of signatures.
@@ -21,28 +26,44 @@ var forbiddenPrefixes = []string{ //nolint:gochecknoglobals // a table
 	"x-amz-", "x-amzn-", "x-google", "x-goog-", "x-gfe", "x-azure-", "x-fd-", "x-svix-", "svix-", "webhook-",
 }
 
-// validateHeader allows what is unambiguous on every hop: a token (RFC 9110, section 5.6.2) as name and visible ASCII,
-// spaces and tabs as value. The value may be a credential and is never part of the error.
-func validateHeader(name, value string) error {
-	lower := strings.ToLower(name)
+// FramingHeader reports whether a name, in any case, is one that only Postrider sets: framing, and what tells about the
+// request itself.
+func FramingHeader(name string) bool { return slices.Contains(framingHeaders, strings.ToLower(name)) }
+
+// CheckField allows what is unambiguous on every hop: a token (RFC 9110, section 5.6.2) as name, and as value visible
+// ASCII with spaces and tabs inside (section 5.5: around it they are not part of the value, and hops take them off). The
+// value may be a credential and is never part of the error.
+func CheckField(name, value string) error {
 	switch {
 	case len(name) > MaxHeaderName:
 		return fmt.Errorf("a name of %d bytes: want at most %d", len(name), MaxHeaderName)
 	case name == "" || strings.ContainsFunc(name, func(r rune) bool { return !tokenRune(r) }):
 		return errors.New("is no header name: want letters, digits and !#$%&'*+-.^_`|~")
-	case slices.Contains(forbiddenHeaders, lower):
-		return errors.New("is not a subscription's to set")
 	case len(value) > MaxHeaderValue:
 		return fmt.Errorf("a value of %d bytes: want at most %d", len(value), MaxHeaderValue)
-	}
-	for _, prefix := range forbiddenPrefixes {
-		if strings.HasPrefix(lower, prefix) {
-			return fmt.Errorf("is not a subscription's to set, as nothing that starts with %s", prefix)
-		}
+	case strings.Trim(value, " \t") != value:
+		return errors.New("the value starts or ends with a space or tab: want none around it")
 	}
 	for i := range len(value) {
 		if c := value[i]; (c < ' ' || c > '~') && c != '\t' {
 			return fmt.Errorf("the value holds byte 0x%02x: want visible ASCII, spaces and tabs", c)
+		}
+	}
+	return nil
+}
+
+// validateHeader allows what [CheckField] does unless the name is not a subscription's to set under any profile.
+func validateHeader(name, value string) error {
+	if err := CheckField(name, value); err != nil {
+		return err
+	}
+	lower := strings.ToLower(name)
+	if FramingHeader(name) || slices.Contains(forbiddenHeaders, lower) {
+		return errors.New("is not a subscription's to set")
+	}
+	for _, prefix := range forbiddenPrefixes {
+		if strings.HasPrefix(lower, prefix) {
+			return fmt.Errorf("is not a subscription's to set, as nothing that starts with %s", prefix)
 		}
 	}
 	return nil

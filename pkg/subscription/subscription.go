@@ -14,44 +14,65 @@ const (
 	SubscriptionPrefix = "ep_"
 )
 
-// Tenant owns subscriptions and events.
-type Tenant struct {
-	ID ident.ID `json:"id" yaml:"id"`
-	// UID is the tenant's name in the producer's own world (organization id, brand id); events carry it.
-	UID string `json:"uid,omitempty" yaml:"uid"`
-	// Name is for people, and for envelopes that carry it (Dixa's organization.name).
-	Name string `json:"name" yaml:"name"`
-	// Profile is the default profile of the tenant's subscriptions; "standard" if empty.
-	Profile string `json:"profile,omitempty" yaml:"profile"`
-	// Version is the registry version that wrote it; 0 before.
-	Version int64 `json:"-" yaml:"-"`
-}
-
 // Subscription is what a tenant wants to receive and where.
 type Subscription struct {
 	ID     ident.ID `json:"id" yaml:"id"`
 	Tenant ident.ID `json:"tenant" yaml:"tenant"`
 	UID    string   `json:"uid,omitempty" yaml:"uid"`
-	Name   string   `json:"name,omitempty" yaml:"name"`
+	// Name and Description are for people.
+	Name        string `json:"name,omitempty" yaml:"name"`
+	Description string `json:"description,omitempty" yaml:"description"`
+	// Metadata is the owner's, for whatever they like; nothing here reads it.
+	Metadata map[string]string `json:"metadata,omitempty" yaml:"metadata"`
 	// URL is the endpoint. https, unless the configuration allows http.
 	URL string `json:"url" yaml:"url"`
 	// EventTypes are exact names or patterns with * for one segment ("contact.*"); empty means all.
 	EventTypes []string `json:"eventTypes,omitempty" yaml:"eventTypes"`
-	Disabled   bool     `json:"disabled,omitempty" yaml:"disabled"`
+	// Channels narrow it further: without any it receives all events, with some only those that share one.
+	Channels []string `json:"channels,omitempty" yaml:"channels"`
+	// Filter is a CEL expression over the event, see package filter; empty lets every event through.
+	Filter   string `json:"filter,omitempty" yaml:"filter"`
+	Disabled bool   `json:"disabled,omitempty" yaml:"disabled"`
+	// Locked is set by failures under a policy that says so: only an operator enables it again.
+	Locked bool `json:"locked,omitempty" yaml:"-"`
 	// Generation rises whenever the subscription is enabled; a disabling of a lower generation has no effect.
 	Generation int64 `json:"generation" yaml:"-"`
 	// Profile names the profile; empty takes the tenant's.
 	Profile string `json:"profile,omitempty" yaml:"profile"`
-	// Secrets are the signing secrets, newest first, in the form of the profile's signature scheme.
-	Secrets []string `json:"secrets,omitempty" yaml:"secrets"`
-	// Headers are sent with every attempt.
-	Headers map[string]string `json:"headers,omitempty" yaml:"headers"`
+	// Secrets are the signing secrets, newest first, in the form of the profile's signature scheme. Retired are those
+	// that were rotated out, newest first, and sign as well until they expire.
+	Secrets []string        `json:"secrets,omitempty" yaml:"secrets"`
+	Retired []RetiredSecret `json:"retired,omitempty" yaml:"-"`
+	// Headers are sent with every attempt. The values of those named in SensitiveHeaders can be written, not read.
+	Headers          map[string]string `json:"headers,omitempty" yaml:"headers"`
+	SensitiveHeaders []string          `json:"sensitiveHeaders,omitempty" yaml:"sensitiveHeaders"`
+	// Authorization is sent as the Authorization header unless OAuth is set, whose token is.
+	Authorization *Authorization `json:"authorization,omitempty" yaml:"authorization"`
+	OAuth         *OAuth         `json:"oauth,omitempty" yaml:"-"`
+	// ClientIdentity is the client certificate for TLS and its key, PEM; CA are the certificates that the endpoint's
+	// must come from, PEM, in place of the system's. Empty for none.
+	ClientIdentity string `json:"clientIdentity,omitempty" yaml:"-"`
+	CA             string `json:"ca,omitempty" yaml:"-"`
+	// ThrottleRate is the most attempts per second; 0 is no limit.
+	ThrottleRate int `json:"throttleRate,omitempty" yaml:"throttleRate"`
 	// Timeout bounds a whole attempt, from DNS to the last byte read; 0 takes the profile's.
 	Timeout Duration `json:"timeout,omitempty" yaml:"timeout"`
 	// Retry replaces the profile's retry policy if set.
 	Retry *RetryPolicy `json:"retry,omitempty" yaml:"retry"`
+	// Failure replaces the profile's failure policy if set.
+	Failure *FailurePolicy `json:"failure,omitempty" yaml:"failure"`
+	// Created and Updated are when it was first and last written.
+	Created time.Time `json:"created,omitzero" yaml:"-"`
+	Updated time.Time `json:"updated,omitzero" yaml:"-"`
 	// Version is the registry version that wrote it; 0 before.
 	Version int64 `json:"-" yaml:"-"`
+}
+
+// RetiredSecret is a signing secret that was rotated out.
+type RetiredSecret struct {
+	Secret string `json:"secret"`
+	// Expires is when it stops to sign.
+	Expires time.Time `json:"expires"`
 }
 
 // RetryKind is the shape of a retry schedule.

@@ -20,6 +20,14 @@ const (
 	MaxHeaderName  = 128  // bytes
 	MaxHeaderValue = 4096 // bytes, as Svix allows
 	MaxSecrets     = 11   // the current one and ten that are being rotated out, as Svix has it
+	MaxDescription = 4096 // bytes
+	MaxChannels    = 10   // channels of a subscription, or of an event, as Svix has it
+	MaxChannel     = 128  // bytes of a channel, as Svix has it
+	MaxMetadata    = 50   // entries of metadata
+	MaxMetadataKey = 256  // bytes of a key of metadata
+	MaxMetadataVal = 4096 // bytes of a value of metadata
+	MaxThrottle    = 65535
+	MaxPEM         = 64 << 10
 	MinTimeout     = time.Second
 	MaxTimeout     = 60 * time.Second
 )
@@ -46,6 +54,8 @@ type Rules struct {
 	CheckSecret func(profile, secret string) error
 	// ReservedHeader reports whether a profile sets or reserves a header, in any case of its name.
 	ReservedHeader func(profile, name string) bool
+	// CheckFilter says what is wrong with a filter.
+	CheckFilter func(expression string) error
 	// Profiles are the names of the profiles there are; none are checked if it is empty.
 	Profiles []string
 }
@@ -85,7 +95,10 @@ func ValidateTenant(t *Tenant, rules Rules) error {
 		p.add("name", "missing: want 1 to %d bytes", MaxName)
 	}
 	p.name(t.Name)
+	p.metadata(t.Metadata)
 	p.profile(t.Profile, rules)
+	p.eventTypes(t.EventTypes)
+	p.throttle(t.ThrottleRate)
 	return errors.Join(p...)
 }
 
@@ -96,18 +109,30 @@ func ValidateSubscription(s *Subscription, t *Tenant, rules Rules) error {
 		p.uid(s.UID, SubscriptionPrefix)
 	}
 	p.name(s.Name)
+	p.text("description", s.Description, MaxDescription)
+	p.metadata(s.Metadata)
 	p.profile(s.Profile, rules)
 	p.url(s.URL, rules)
 	p.eventTypes(s.EventTypes)
+	p.check("channels", ValidateChannels(s.Channels))
+	if s.Filter != "" && rules.CheckFilter != nil {
+		p.check("filter", rules.CheckFilter(s.Filter))
+	}
+	p.throttle(s.ThrottleRate)
 	if d := s.Timeout.Std(); d != 0 && (d < MinTimeout || d > MaxTimeout) {
 		p.add("timeout", "%s: want %s to %s, or none for the profile's", d, MinTimeout, MaxTimeout)
 	}
 	if s.Retry != nil {
-		p.retry(*s.Retry)
+		p.policy("retry", s.Retry.Validate())
 	}
 	profile := ProfileOf(s, t)
 	p.secrets(s.Secrets, profile, rules)
 	p.headers(s.Headers, profile, rules)
+	p.sensitive(s)
+	p.credentials(s, rules)
+	if s.Failure != nil {
+		p.policy("failure", s.Failure.Validate())
+	}
 	return errors.Join(p...)
 }
 
@@ -164,11 +189,11 @@ func (p *problems) eventTypes(patterns []string) {
 	}
 }
 
-// retry splits the name of the policy's field off its error, for the line of a file to be found.
-func (p *problems) retry(policy RetryPolicy) {
-	if err := policy.Validate(); err != nil {
+// policy splits the name of the policy's field off its error, for the line of a file to be found.
+func (p *problems) policy(name string, err error) {
+	if err != nil {
 		field, detail, _ := strings.Cut(err.Error(), ": ")
-		p.add("retry."+field, "%s", detail)
+		p.add(name+"."+field, "%s", detail)
 	}
 }
 
@@ -202,5 +227,35 @@ func (p *problems) headers(headers map[string]string, profile string, rules Rule
 		} else if rules.ReservedHeader != nil && rules.ReservedHeader(profile, name) {
 			p.add(field, "is not a subscription's to set under profile %s", profile)
 		}
+	}
+}
+
+// text refuses what is too long or not for people to read. Line ends are allowed.
+func (p *problems) text(field, text string, limit int) {
+	if len(text) > limit {
+		p.add(field, "%d bytes: want at most %d", len(text), limit)
+	}
+	control := func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' || r == 0x7f || r == '\uFFFD' }
+	if strings.ContainsFunc(text, control) {
+		p.add(field, "want text without control characters")
+	}
+}
+
+func (p *problems) metadata(metadata map[string]string) {
+	if len(metadata) > MaxMetadata {
+		p.add("metadata", "%d entries: want at most %d", len(metadata), MaxMetadata)
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		if key == "" || len(key) > MaxMetadataKey {
+			p.add("metadata", "a key of %d bytes: want 1 to %d", len(key), MaxMetadataKey)
+		}
+		p.text("metadata."+key, metadata[key], MaxMetadataVal)
+	}
+}
+
+func (p *problems) throttle(rate int) {
+	if rate < 0 || rate > MaxThrottle {
+		p.add("throttleRate", "%d: want 1 to %d a second, or none", rate, MaxThrottle)
 	}
 }
