@@ -50,14 +50,17 @@ const (
 	ResultProtocol    Result = "protocol"     // no HTTP, or a response over its limits
 	ResultBlocked     Result = "blocked"      // the address guard refused every address of the host
 	ResultRequest     Result = "request"      // no request could be made: bad URL, header, secret or envelope
+	// ResultAuthorization: no access token could be had, so no request was made. Not a 401, which is a client error.
+	ResultAuthorization Result = "authorization"
 )
 
 // Unhealthy reports whether r says that the endpoint as a whole is not well, rather than that it refuses this delivery:
-// what opens its breaker.
+// what opens its breaker. A token endpoint that gives no token counts as a name server that gives no address does: it
+// is not the endpoint's fault, but nothing can be delivered, and an open breaker keeps the deliveries' tries for later.
 func (r Result) Unhealthy() bool {
 	switch r {
 	case ResultThrottled, ResultServerError, ResultTimeout, ResultDNS, ResultRefused, ResultUnreachable, ResultReset,
-		ResultTLS, ResultProtocol, ResultBlocked:
+		ResultTLS, ResultProtocol, ResultBlocked, ResultAuthorization:
 		return true
 	case ResultNone, ResultSuccess, ResultRedirect, ResultClientError, ResultGone, ResultRequest:
 		return false
@@ -70,7 +73,7 @@ func Results() []Result {
 	return []Result{
 		ResultNone, ResultSuccess, ResultRedirect, ResultClientError, ResultGone, ResultThrottled, ResultServerError,
 		ResultTimeout, ResultDNS, ResultRefused, ResultUnreachable, ResultReset, ResultTLS, ResultProtocol,
-		ResultBlocked, ResultRequest,
+		ResultBlocked, ResultRequest, ResultAuthorization,
 	}
 }
 
@@ -88,25 +91,30 @@ const (
 	ReasonNotRetryable Reason = "not_retryable" // dead: the profile does not retry such a result
 	ReasonGone         Reason = "gone"          // dead: 410, the subscription was disabled
 	ReasonAborted      Reason = "aborted"       // dead: the endpoint asked to stop trying this one
-	ReasonUndecodable  Reason = "undecodable"   // dead: the internal record could not be read
-	ReasonBreakerOpen  Reason = "breaker_open"  // parked
-	ReasonRateLimited  Reason = "rate_limited"  // parked
-	ReasonLaneFull     Reason = "lane_full"     // parked: diverted
-	ReasonTenantShare  Reason = "tenant_share"  // parked: diverted
-	ReasonWindowFull   Reason = "window_full"   // parked: diverted, the commit metadata would overflow
-	ReasonNoProfile    Reason = "no_profile"    // parked: this process does not have the subscription's profile
-	ReasonDeleted      Reason = "deleted"       // cancelled: subscription or tenant is gone
-	ReasonDisabled     Reason = "disabled"      // cancelled: subscription is disabled
-	ReasonRedrive      Reason = "redrive"       // header only: someone put a dead letter back
+	// ReasonRetriesSuspended: dead, a retry while the failure policy suspends retries.
+	ReasonRetriesSuspended Reason = "retries_suspended"
+	ReasonUndecodable      Reason = "undecodable"  // dead: the internal record could not be read
+	ReasonBreakerOpen      Reason = "breaker_open" // parked
+	ReasonRateLimited      Reason = "rate_limited" // parked
+	ReasonLaneFull         Reason = "lane_full"    // parked: diverted
+	ReasonTenantShare      Reason = "tenant_share" // parked: diverted
+	ReasonWindowFull       Reason = "window_full"  // parked: diverted, the commit metadata would overflow
+	ReasonNoProfile        Reason = "no_profile"   // parked: this process does not have the subscription's profile
+	ReasonNoKey            Reason = "no_key"       // parked: this process has not the key of the subscription's secrets
+	ReasonDeleted          Reason = "deleted"      // cancelled: subscription or tenant is gone
+	ReasonDisabled         Reason = "disabled"     // cancelled: subscription is disabled
+	ReasonRedrive          Reason = "redrive"      // header only: someone put a dead letter back
+	// ReasonFailing is of no outcome, but of an automatic disabling: the failure policy's measure is full.
+	ReasonFailing Reason = "failing"
 )
 
 // Reasons lists every Reason, for metrics and schemas.
 func Reasons() []Reason {
 	return []Reason{
 		ReasonDelivered, ReasonFailed, ReasonRetryAfter, ReasonExhausted, ReasonExpired, ReasonNotRetryable, ReasonGone,
-		ReasonAborted, ReasonUndecodable, ReasonBreakerOpen, ReasonRateLimited, ReasonLaneFull, ReasonTenantShare, ReasonWindowFull,
-		ReasonNoProfile,
-		ReasonDeleted, ReasonDisabled, ReasonRedrive,
+		ReasonAborted, ReasonRetriesSuspended, ReasonUndecodable, ReasonBreakerOpen, ReasonRateLimited, ReasonLaneFull, ReasonTenantShare, ReasonWindowFull,
+		ReasonNoProfile, ReasonNoKey,
+		ReasonDeleted, ReasonDisabled, ReasonRedrive, ReasonFailing,
 	}
 }
 

@@ -5,6 +5,9 @@ import "time"
 // State is what an endpoint's attempts add up to. It is a fold of the outcomes in log order, so whoever owns the
 // partition next computes the same. It starts with [NewState]: in a zero State the outcome at offset 0 is folded already.
 type State struct {
+	// Generation is the highest generation of the subscription among the attempts. Enabling raises it, and the consecutive
+	// failures are counted anew: those of before must not disable it again.
+	Generation int64 `json:"generation,omitempty"`
 	// ConsecutiveFailures is the number of failed attempts since the last success.
 	ConsecutiveFailures int `json:"consecutive_failures"`
 	// Unhealthy is the number of attempts in a row whose result says that the endpoint is not well; see
@@ -28,18 +31,28 @@ func (s State) Fold(o *Outcome, offset int64) State {
 		return s
 	}
 	s.Folded = offset
+	return s.Add(o)
+}
+
+// Add returns s after an outcome that is not in the log yet. Rows without an attempt change nothing.
+func (s State) Add(o *Outcome) State {
 	if !o.Attempted() {
 		return s
+	}
+	if o.Generation > s.Generation {
+		s.Generation, s.ConsecutiveFailures, s.FailingSince = o.Generation, 0, time.Time{}
 	}
 	s.Unhealthy++
 	if !o.Result.Unhealthy() {
 		s.Unhealthy = 0
 	}
-	switch o.Result {
-	case ResultSuccess:
+	switch {
+	case o.Result == ResultSuccess:
 		s.ConsecutiveFailures = 0
 		s.FailingSince = time.Time{}
 		s.LastSuccess = o.At
+	case o.Generation < s.Generation: // of an attempt that was under way when the subscription was enabled
+		s.LastFailure = o.At
 	default:
 		if s.ConsecutiveFailures == 0 {
 			s.FailingSince = o.At

@@ -61,9 +61,33 @@ func TestFold(t *testing.T) {
 			for i, r := range tc.rows {
 				s = s.Fold(row(r, i), int64(i))
 			}
+			if s.ConsecutiveFailures > 0 || !s.LastSuccess.IsZero() {
+				tc.want.Generation = full().Generation
+			}
 			require.Empty(t, cmp.Diff(tc.want, s))
 		})
 	}
+}
+
+// Enabling raises the generation: the failures of before count no more, and those of its last attempts do not come back.
+func TestFoldCountsPerGeneration(t *testing.T) {
+	s := outcome.NewState()
+	fail := func(generation int64, minute int) {
+		o := row(outcome.ResultServerError, minute)
+		o.Generation = generation
+		s = s.Fold(o, s.Folded+1)
+	}
+	fail(1, 0)
+	fail(1, 1)
+	require.Equal(t, 2, s.ConsecutiveFailures)
+	fail(2, 2)
+	require.Equal(t, 1, s.ConsecutiveFailures)
+	require.Equal(t, at.Add(2*time.Minute), s.FailingSince)
+	fail(1, 3)
+	require.Equal(t, 1, s.ConsecutiveFailures, "an attempt that was under way when it was enabled")
+	fail(2, 4)
+	require.Equal(t, 2, s.ConsecutiveFailures)
+	require.Equal(t, 5, s.Unhealthy, "the endpoint is as unwell as before")
 }
 
 // Whatever is read a second time, and wherever a snapshot cuts the log, the state is the same.
