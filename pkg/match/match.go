@@ -96,6 +96,26 @@ func (ix Index) After(owner, from ident.ID) iter.Seq[*subscription.Subscription]
 	}
 }
 
+// Before yields the subscriptions of the tenant whose id is below before, in descending order; all of them if before is
+// the zero ID.
+func (ix Index) Before(owner, before ident.ID) iter.Seq[*subscription.Subscription] {
+	return func(yield func(*subscription.Subscription) bool) {
+		t, ok := ix.tenants.Get(owner)
+		if !ok {
+			return
+		}
+		entries := t.all.Before(before)
+		if before.IsZero() {
+			entries = t.all.Backward()
+		}
+		for _, s := range entries {
+			if !yield(s) {
+				return
+			}
+		}
+	}
+}
+
 // Get returns the tenant's subscription with the given id.
 func (ix Index) Get(owner, id ident.ID) (*subscription.Subscription, bool) {
 	t, ok := ix.tenants.Get(owner)

@@ -78,6 +78,24 @@ func (m Map[K, V]) From(k K) iter.Seq2[K, V] {
 	}
 }
 
+// Backward yields the entries in the opposite order of their keys.
+func (m Map[K, V]) Backward() iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		if m.root != nil {
+			m.root.walkBack(yield)
+		}
+	}
+}
+
+// Before yields the entries whose key is below k, in the opposite order of their keys.
+func (m Map[K, V]) Before(k K) iter.Seq2[K, V] {
+	return func(yield func(K, V) bool) {
+		if m.root != nil {
+			m.before(m.root, k, yield)
+		}
+	}
+}
+
 // Set returns m with v for k. Under an edit that is not nil, m itself and every map made under that edit must not be
 // used any more: only the returned map is good.
 func (m Map[K, V]) Set(e *Edit, k K, v V) Map[K, V] {
@@ -198,6 +216,45 @@ func (n *node[K, V]) walk(yield func(K, V) bool) bool {
 	}
 	for _, kid := range n.kids {
 		if !kid.walk(yield) {
+			return false
+		}
+	}
+	return true
+}
+
+func (m Map[K, V]) before(n *node[K, V], k K, yield func(K, V) bool) bool {
+	i, _ := slices.BinarySearchFunc(n.keys, k, m.compare)
+	if n.kids == nil {
+		for i--; i >= 0; i-- {
+			if !yield(n.keys[i], n.vals[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	// The child at i, if any, holds nothing below k: its lowest key is at least keys[i].
+	if i--; i < 0 {
+		return true
+	}
+	if !m.before(n.kids[i], k, yield) {
+		return false
+	}
+	for i--; i >= 0; i-- {
+		if !n.kids[i].walkBack(yield) {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *node[K, V]) walkBack(yield func(K, V) bool) bool {
+	for i, v := range slices.Backward(n.vals) {
+		if !yield(n.keys[i], v) {
+			return false
+		}
+	}
+	for _, kid := range slices.Backward(n.kids) {
+		if !kid.walkBack(yield) {
 			return false
 		}
 	}

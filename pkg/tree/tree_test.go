@@ -2,6 +2,7 @@ package tree
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -122,5 +123,46 @@ func BenchmarkGet(b *testing.B) {
 	}
 	for b.Loop() {
 		m.Get(rand.IntN(1_000_000))
+	}
+}
+
+// TestBackward walks maps that were changed in random order back to front, and compares with the way there.
+func TestBackward(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, e := New[int, int](cmp.Compare), new(Edit)
+		for range rapid.IntRange(0, 600).Draw(t, "changes") {
+			k := rapid.IntRange(0, 500).Draw(t, "key")
+			if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
+				m = m.Delete(e, k)
+			} else {
+				m = m.Set(e, k, k)
+			}
+		}
+		keys := append([]int{}, slices.Collect(first(m.All()))...)
+		slices.Reverse(keys)
+		require.Equal(t, keys, append([]int{}, slices.Collect(first(m.Backward()))...))
+		limit := rapid.IntRange(-1, 502).Draw(t, "limit")
+		below := slices.DeleteFunc(slices.Clone(keys), func(k int) bool { return k >= limit })
+		got := slices.Collect(first(m.Before(limit)))
+		require.Len(t, got, len(below))
+		require.Equal(t, below, append([]int{}, got...))
+		most := rapid.IntRange(1, 5).Draw(t, "most")
+		n := 0
+		for range m.Before(limit) {
+			if n++; n == most {
+				break
+			}
+		}
+		require.Equal(t, min(most, len(below)), n)
+	})
+}
+
+func first[K, V any](entries iter.Seq2[K, V]) iter.Seq[K] {
+	return func(yield func(K) bool) {
+		for k := range entries {
+			if !yield(k) {
+				return
+			}
+		}
 	}
 }
