@@ -2,6 +2,7 @@ package sign
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"strconv"
@@ -50,7 +51,7 @@ func (d Dixa) Signer(secrets []string) (Signer, error) {
 	if err != nil {
 		return nil, errDixaSecret
 	}
-	return &dixaSigner{mac: newMAC(key)}, nil
+	return &dixaSigner{mac: newMAC(sha256.New, key)}, nil
 }
 
 type dixaSigner struct{ mac *mac }

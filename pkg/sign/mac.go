@@ -2,17 +2,16 @@ package sign
 
 import (
 	"crypto/hmac"
-	"crypto/sha256"
 	"hash"
 	"sync"
 )
 
-// mac is HMAC-SHA256 under one key. The hashes are pooled because a reset one keeps its keyed state: the two key
-// blocks are hashed once, not per attempt.
+// mac is an HMAC under one key. The hashes are pooled because a reset one keeps its keyed state: the two key blocks are
+// hashed once, not per attempt.
 type mac struct{ pool sync.Pool }
 
-func newMAC(key []byte) *mac {
-	return &mac{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+func newMAC(of func() hash.Hash, key []byte) *mac {
+	return &mac{pool: sync.Pool{New: func() any { return hmac.New(of, key) }}}
 }
 
 // sum appends the MAC of the parts, one after the other, to dst.

@@ -28,6 +28,8 @@ type Scheme interface {
 	ValidateSecret(secret string) error
 	// HeaderNames lists the headers that a signer appends.
 	HeaderNames() []string
+	// Claim reads what the headers of a request say of its signature, for [Verify]. Its error is a [*Refusal].
+	Claim(get func(name string) string) (Claim, error)
 }
 
 // Signer signs the attempts of one subscription. It is safe for concurrent use.
@@ -40,7 +42,7 @@ type Signer interface {
 // MaxSecrets is the most secrets a subscription may sign with: the current one and Svix's limit of ten old ones.
 const MaxSecrets = 11
 
-// Lookup returns the scheme of that name.
+// Lookup returns the scheme of that name. A [Template] has none: it comes with the profile.
 func Lookup(name string) (Scheme, bool) {
 	switch name {
 	case "standard":

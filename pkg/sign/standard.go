@@ -3,6 +3,7 @@ package sign
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"strconv"
@@ -106,7 +107,7 @@ func (s Standard) Signer(secrets []string) (Signer, error) {
 			out.keys = append(out.keys, standardKey{private: private})
 			continue
 		}
-		out.keys = append(out.keys, standardKey{mac: newMAC(symmetric)})
+		out.keys = append(out.keys, standardKey{mac: newMAC(sha256.New, symmetric)})
 	}
 	return out, nil
 }
