@@ -7,3 +7,9 @@ import "embed"
 //
 //go:embed profiles/*.yaml
 var Profiles embed.FS
+
+// Catalogues holds the catalogues of event types, one file each, under catalogues/. What a file may say is in package
+// catalogue.
+//
+//go:embed catalogues/*.yaml
+var Catalogues embed.FS

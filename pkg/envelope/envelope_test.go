@@ -17,6 +17,7 @@ import (
 
 func sample(data string) *delivery.Delivery {
 	return &delivery.Delivery{
+		Message: ident.Derive("message"), Subscription: ident.Derive("subscription"), EventSource: "/crm",
 		EventID: "0be2bd61-7e28-4620-87f0-74952725d960", EventType: "CONVERSATION_CREATED",
 		EventTime: time.Date(2022, 5, 10, 9, 46, 44, 877654321, time.FixedZone("CEST", 2*3600)),
 		Data:      []byte(data),
@@ -25,11 +26,16 @@ func sample(data string) *delivery.Delivery {
 
 var dixaTenant = &subscription.Tenant{UID: "2757a2cf-614e-47ac-8b28-56828bae39bf", Name: "Dixa"}
 
+// input is the try at 19:36:02.938 on 8 April 2021.
+func input(d *delivery.Delivery, tenant *subscription.Tenant) *envelope.Input {
+	return &envelope.Input{Delivery: d, Tenant: tenant, Attempt: ident.Derive("attempt"), At: time.UnixMilli(1617910562938)}
+}
+
 func render(t testing.TB, name string, d *delivery.Delivery, tenant *subscription.Tenant) ([]byte, error) {
 	t.Helper()
 	e, ok := envelope.Lookup(name)
 	require.True(t, ok, name)
-	return e(nil, d, tenant)
+	return e.Append(nil, input(d, tenant))
 }
 
 func TestEnvelopes(t *testing.T) {
@@ -40,12 +46,17 @@ func TestEnvelopes(t *testing.T) {
 		{"dixa", `{"event_id":"0be2bd61-7e28-4620-87f0-74952725d960","event_fqn":"CONVERSATION_CREATED",` +
 			`"event_version":"1","event_timestamp":"2022-05-10T07:46:44.877Z",` +
 			`"organization":{"id":"2757a2cf-614e-47ac-8b28-56828bae39bf","name":"Dixa"},"data":` + data + `}`},
+		{"voyado", `{"eventId":"0be2bd61-7e28-4620-87f0-74952725d960","eventType":"CONVERSATION_CREATED","isEncrypted":false,` +
+			`"payload":` + data + `,"tenant":"2757a2cf-614e-47ac-8b28-56828bae39bf"}`},
+		{"cloudevents", `{"specversion":"1.0","id":"0be2bd61-7e28-4620-87f0-74952725d960","source":"/crm","type":"CONVERSATION_CREATED",` +
+			`"time":"2022-05-10T07:46:44.877654321Z","datacontenttype":"application/json","data":` + data + `}`},
+		{"cloudevents-binary", data},
 	} {
 		got, err := render(t, tc.name, sample(data), dixaTenant)
 		require.NoError(t, err)
 		require.Equal(t, tc.want, string(got))
 	}
-	require.Equal(t, []string{"dixa", "raw", "standard"}, envelope.Names())
+	require.Equal(t, []string{"cloudevents", "cloudevents-binary", "dixa", "flexengage", "raw", "standard", "voyado"}, envelope.Names())
 	_, ok := envelope.Lookup("soap")
 	require.False(t, ok)
 }
@@ -53,29 +64,39 @@ func TestEnvelopes(t *testing.T) {
 func TestEveryTryHasTheSameBytes(t *testing.T) {
 	for _, name := range envelope.Names() {
 		d := sample(`{"x":1}`)
+		e, _ := envelope.Lookup(name)
 		first, err := render(t, name, d, dixaTenant)
 		require.NoError(t, err)
 		d.Attempts, d.Pass, d.Parks = 3, 7, 2
 		d.Due, d.First, d.Reason = time.Now(), time.Now(), "failed"
 		d.Trigger = delivery.Trigger{Kind: delivery.TriggerResend, ID: "1"}
-		again, err := render(t, name, d, dixaTenant)
+		in := input(d, dixaTenant)
+		in.Attempt, in.At = ident.Derive("another"), time.Now()
+		again, err := e.Append(nil, in)
 		require.NoError(t, err)
-		require.Equal(t, string(first), string(again), name)
+		require.Equal(t, e.Scope() != envelope.PerAttempt, string(first) == string(again), name)
+		d.Subscription = ident.Derive("another")
+		again, err = render(t, name, d, dixaTenant)
+		require.NoError(t, err)
+		require.Equal(t, e.Scope() == envelope.PerEvent, string(first) == string(again), name)
 	}
 }
 
 func TestAppendsToWhatIsThere(t *testing.T) {
 	for _, name := range envelope.Names() {
 		e, _ := envelope.Lookup(name)
-		got, err := e([]byte("before"), sample("{}"), dixaTenant)
+		got, err := e.Append([]byte("before"), input(sample("{}"), dixaTenant))
 		require.NoError(t, err)
 		require.True(t, strings.HasPrefix(string(got), "before"))
 	}
 	d := sample("<a/>")
 	d.ContentType = "text/xml"
-	got, err := envelope.Standard([]byte("before"), d, dixaTenant)
-	require.ErrorIs(t, err, envelope.ErrNotJSON)
-	require.Equal(t, "before", string(got), "a refusal leaves the buffer alone")
+	for _, name := range []string{"dixa", "flexengage", "standard", "voyado"} {
+		e, _ := envelope.Lookup(name)
+		got, err := e.Append([]byte("before"), input(d, dixaTenant))
+		require.ErrorIs(t, err, envelope.ErrNotJSON)
+		require.Equal(t, "before", string(got), "a refusal leaves the buffer alone")
+	}
 }
 
 func TestContentTypes(t *testing.T) {
@@ -90,7 +111,7 @@ func TestContentTypes(t *testing.T) {
 		d.ContentType = contentType
 		for _, name := range envelope.Names() {
 			_, err := render(t, name, d, dixaTenant)
-			if isJSON || name == "raw" {
+			if isJSON || name == "raw" || strings.HasPrefix(name, "cloudevents") {
 				require.NoError(t, err, "%s %q", name, contentType)
 				continue
 			}
@@ -127,11 +148,17 @@ func FuzzEnvelope(f *testing.F) {
 		d := sample(string(data))
 		d.EventID, d.EventType = id, eventType
 		tenant := &subscription.Tenant{UID: id, Name: name}
-		for _, kind := range []string{"standard", "dixa"} {
+		for kind, holds := range map[string]string{
+			"standard": `"data":` + string(data) + "}", "dixa": `"data":` + string(data) + "}", "cloudevents": `"data":` + string(data) + "}",
+			"flexengage": `"data":` + string(data) + "}", "voyado": `"isEncrypted":false,"payload":` + string(data) + `,"tenant":`,
+		} {
 			got, err := render(t, kind, d, tenant)
 			require.NoError(t, err)
 			require.True(t, json.Valid(got), "%q", got)
-			require.True(t, strings.HasSuffix(string(got), `"data":`+string(data)+"}"), "%q", got)
+			require.Contains(t, string(got), holds)
+		}
+		for name, value := range headers(t, "cloudevents-binary", d) {
+			require.NoError(t, subscription.CheckField(name, value))
 		}
 		got, err := render(t, "dixa", d, tenant)
 		require.NoError(t, err)
@@ -151,11 +178,13 @@ func FuzzEnvelope(f *testing.F) {
 
 func BenchmarkDixa(b *testing.B) {
 	d := sample(`{"x":"` + strings.Repeat("y", 1000) + `"}`)
+	e, _ := envelope.Lookup("dixa")
+	in := input(d, dixaTenant)
 	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
 		var err error
-		if buf, err = envelope.Dixa(buf[:0], d, dixaTenant); err != nil {
+		if buf, err = e.Append(buf[:0], in); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -1,9 +1,10 @@
-// Package profile holds profiles: the bundles of envelope, headers, signature, success rule and retry policy that make
+// Package profile holds profiles: the bundles of envelope, headers, signature, success rule, retry and failure policy that make
 // deliveries look and act like those of one system. A profile is data, a YAML file that names building blocks:
 //
 //	name: dixa                      # the file's name
 //	envelope: dixa                  # see envelope.Names
-//	signature: dixa                 # see sign.Names
+//	signature: dixa                 # see sign.Names, or template
+//	template: {headers: …}          # for signature: template, see sign.Template
 //	userAgent: Acme/2               # optional, wins over the installation's
 //	headers:                        # optional, sent as written; ${subscription_id} is replaced
 //	  X-DIXA-SUBSCRIPTION-ID: ${subscription_id}
@@ -14,6 +15,7 @@
 //	disableOnGone: true             # optional, 410 disables the subscription
 //	timeout: 15s                    # of a whole attempt, 1s to 60s
 //	retry: {kind: fixed, interval: 1m, maxTries: 4}
+//	failure: {kind: consecutive, failures: 25, within: 3h, effect: disable} # optional, see subscription.FailurePolicy
 //
 // A field that is none of these is an error, so a typing mistake cannot pass as a default.
 package profile
@@ -37,6 +39,7 @@ type Profile struct {
 	Name          string                   `yaml:"name"`
 	Envelope      string                   `yaml:"envelope"`
 	Signature     string                   `yaml:"signature"`
+	Template      *sign.Template           `yaml:"template"`
 	UserAgent     string                   `yaml:"userAgent"`
 	Headers       map[string]string        `yaml:"headers"`
 	Reserved      []string                 `yaml:"reserved"`
@@ -47,7 +50,9 @@ type Profile struct {
 	Timeout       subscription.Duration    `yaml:"timeout"`
 	Retry         subscription.RetryPolicy `yaml:"retry"`
 
-	envelope envelope.Envelope
+	Failure *subscription.FailurePolicy `yaml:"failure"`
+
+	envelope *envelope.Envelope
 	scheme   sign.Scheme
 }
 
@@ -70,14 +75,22 @@ func (p *Profile) RetryFor(sub *subscription.Subscription) subscription.RetryPol
 	return p.Retry
 }
 
+// FailureFor returns the failure policy of sub: its own or the profile's; nil for none.
+func (p *Profile) FailureFor(sub *subscription.Subscription) *subscription.FailurePolicy {
+	if sub.Failure != nil {
+		return sub.Failure
+	}
+	return p.Failure
+}
+
 // resolve checks p and looks its building blocks up.
 func (p *Profile) resolve() error {
 	var ok bool
 	if p.envelope, ok = envelope.Lookup(p.Envelope); !ok {
 		return fmt.Errorf("envelope: %q, want one of %v", p.Envelope, envelope.Names())
 	}
-	if p.scheme, ok = sign.Lookup(p.Signature); !ok {
-		return fmt.Errorf("signature: %q, want one of %v", p.Signature, sign.Names())
+	if err := p.resolveScheme(); err != nil {
+		return err
 	}
 	if len(p.Success) == 0 {
 		return fmt.Errorf("success: missing, want at least one range of statuses, such as \"200-299\"")
@@ -98,5 +111,32 @@ func (p *Profile) resolve() error {
 	if err := p.Retry.Validate(); err != nil {
 		return fmt.Errorf("retry: %w", err)
 	}
+	if p.Failure != nil {
+		if err := p.Failure.Validate(); err != nil {
+			return fmt.Errorf("failure: %w", err)
+		}
+	}
 	return p.checkOwnHeaders()
+}
+
+// resolveScheme finds or makes the signature scheme.
+func (p *Profile) resolveScheme() error {
+	const template = "template"
+	switch known, ok := sign.Lookup(p.Signature); {
+	case p.Template != nil && p.Signature != template:
+		return fmt.Errorf("template: want none with signature %q", p.Signature)
+	case p.Template != nil:
+		p.scheme = p.Template
+		if err := p.Template.Resolve(); err != nil {
+			return fmt.Errorf("template: %w", err)
+		}
+		return p.checkSchemeHeaders()
+	case p.Signature == template:
+		return fmt.Errorf("template: missing, want the header that carries the signature and what it signs")
+	case !ok:
+		return fmt.Errorf("signature: %q, want one of %v or %s", p.Signature, sign.Names(), template)
+	default:
+		p.scheme = known
+		return nil
+	}
 }

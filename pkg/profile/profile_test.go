@@ -31,7 +31,9 @@ func get(t testing.TB, name string) *profile.Profile {
 
 func TestShippedProfiles(t *testing.T) {
 	set := load(t)
-	require.Equal(t, []string{"dixa", "dixa-classic", "standard", "svix"}, set.Names())
+	require.Equal(t, []string{
+		"cloudevents", "cloudevents-binary", "dixa", "dixa-classic", "flexengage", "standard", "svix", "voice-platform", "voyado",
+	}, set.Names())
 	fallback, ok := set.Get("")
 	require.True(t, ok)
 	require.Equal(t, profile.Default, fallback.Name)
@@ -68,13 +70,22 @@ func TestProfilesThatDoNotLoad(t *testing.T) {
 		{replace("15s", "\"15 parsecs\""), `"15 parsecs" is no duration`},
 		{replace("timeout: 15s\n", ""), "timeout: 0s, want 1s to 1m0s"},
 		{replace("15s", "1h"), "timeout: 1h0m0s, want 1s to 1m0s"},
-		{replace("raw", "soap"), `envelope: "soap", want one of [dixa raw standard]`},
-		{replace("signature: standard", "signature: pgp"), `signature: "pgp", want one of [dixa standard svix]`},
+		{replace("raw", "soap"), `envelope: "soap", want one of [cloudevents cloudevents-binary dixa flexengage raw standard voyado]`},
+		{replace("signature: standard", "signature: pgp"), `signature: "pgp", want one of [dixa standard svix] or template`},
+		{replace("signature: standard", "signature: template"), "template: missing, want the header"},
+		{minimal + "template: {headers: {X: \"${secret}\"}}\n", `template: want none with signature "standard"`},
+		{replace("signature: standard", "signature: template\ntemplate: {headers: {X: y}}"), "template: headers: none holds"},
+		{replace("signature: standard", "signature: template\ntemplate: {headers: {Host: \"${secret}\"}}"), "template: headers: Host is not"},
+		{replace("signature: standard", "signature: template\ntemplate: {headers: {\"X Y\": \"${secret}\"}}"), "no header name"},
+		{replace("signature: standard", "signature: template\ntemplate: {headers: {X: \"${secret} \"}}"), "starts or ends with a space"},
+		{replace("signature: standard", "signature: template\ntemplate: {header: {}}"), `unknown field "header"`},
 		{replace(`["200-299"]`, "[]"), "success: missing"},
 		{replace(`["200-299"]`, `["299-200"]`), "no range of statuses"},
 		{replace(`["200-299"]`, `["100-200"]`), "no range of statuses"},
 		{replace(`["200-299"]`, `[2xx]`), "no range of statuses"},
 		{replace("4}", "400}"), "retry: maxTries: 400"},
+		{minimal + "failure: {kind: often}\n", `failure: kind: "often", want never, consecutive, rate or lasting`},
+		{minimal + "failure: {kind: consecutive, failures: 101, within: 1h}\n", "failure: failures: 101, want 1 to 100"},
 		{replace("name: x", "name: y"), `name: "y", want "x"`},
 		{minimal + "notRetried: [bored]\n", `notRetried[0]: "bored"`},
 		{minimal + "notRetried: [success]\n", `notRetried[0]: "success"`},
@@ -164,6 +175,9 @@ func TestSubscriptionsOwnSettingsWin(t *testing.T) {
 	sub.Retry = &subscription.RetryPolicy{Kind: subscription.RetryFixed, Interval: sub.Timeout, MaxTries: 2}
 	require.Equal(t, 3*time.Second, p.TimeoutFor(sub))
 	require.Equal(t, *sub.Retry, p.RetryFor(sub))
+	require.Equal(t, subscription.EffectSuspendRetries, p.FailureFor(sub).Effect)
+	sub.Failure = &subscription.FailurePolicy{Kind: subscription.FailureNever}
+	require.Same(t, sub.Failure, p.FailureFor(sub))
 }
 
 func TestUserAgent(t *testing.T) {
@@ -175,7 +189,7 @@ func TestUserAgent(t *testing.T) {
 		require.True(t, ok)
 		secret, err := p.Scheme().NewSecret()
 		require.NoError(t, err)
-		sender, err := p.Sender(&subscription.Subscription{Secrets: []string{secret}})
+		sender, err := p.Sender(&subscription.Subscription{Secrets: []string{secret}}, time.Unix(0, 0))
 		require.NoError(t, err)
 		for _, h := range sender.AppendHeaders(nil, &delivery.Delivery{}, time.Unix(0, 0), nil) {
 			if h.Name == "User-Agent" {

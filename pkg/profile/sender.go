@@ -17,68 +17,114 @@ import (
 // subscriptionVar stands for the subscription's UUID in the values of a profile's headers.
 const subscriptionVar = "${subscription_id}"
 
-const jsonType = "application/json"
+const authorizationHeader = "Authorization"
 
 // Sender is a profile made ready for one version of one subscription: secrets decoded, headers checked and expanded.
-// Making it costs far more than using it, so keep it as long as the subscription's version. It is safe for concurrent
-// use.
+// Making it costs far more than using it, so keep it as long as the subscription's version, and not beyond
+// [Sender.Until]. It is safe for concurrent use.
 type Sender struct {
-	envelope envelope.Envelope
-	raw      bool // the body is the data alone, and has its content type
+	envelope *envelope.Envelope
 	signer   sign.Signer
 	static   []sign.Header
+	until    time.Time
 }
 
-// Signer returns the signer of sub's secrets.
-func (p *Profile) Signer(sub *subscription.Subscription) (sign.Signer, error) {
-	return p.scheme.Signer(sub.Secrets)
-}
-
-// Sender makes the profile ready for sub. An error (a secret or a header that could not have been written under this
-// profile) is what the pipeline records as outcome.ResultRequest. Headers that the profile reserves are left out: they
-// were allowed by another profile that the subscription had before.
-func (p *Profile) Sender(sub *subscription.Subscription) (*Sender, error) {
-	signer, err := p.Signer(sub)
+// Sender makes the profile ready for attempts of sub from the given time on. An error (a secret or a header that could
+// not have been written under this profile) is what the pipeline records as outcome.ResultRequest. Headers that the
+// profile reserves are left out: they were allowed by another profile that the subscription had before.
+func (p *Profile) Sender(sub *subscription.Subscription, at time.Time) (*Sender, error) {
+	secrets, until := p.signing(sub, at)
+	signer, err := p.scheme.Signer(secrets)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sender{envelope: p.envelope, raw: p.Envelope == "raw", signer: signer}
+	s := &Sender{envelope: p.envelope, signer: signer, until: until}
 	s.static = append(s.static, sign.Header{Name: "User-Agent", Value: cmp.Or(p.UserAgent, DefaultUserAgent)})
 	for _, name := range slices.Sorted(maps.Keys(p.Headers)) {
 		value := strings.ReplaceAll(p.Headers[name], subscriptionVar, sub.ID.UUID())
 		s.static = append(s.static, sign.Header{Name: name, Value: value})
 	}
+	own, err := p.own(sub)
+	if err != nil {
+		return nil, err
+	}
+	s.static = append(s.static, own...)
+	return s, nil
+}
+
+// signing returns the secrets that sign at the given time, newest first, and when the first of them stops to; the zero
+// time for never. Of the retired ones, those of another scheme are left out: the subscription had another profile when
+// they were rotated out, and who verifies with them verifies nothing that this profile sends.
+func (p *Profile) signing(sub *subscription.Subscription, at time.Time) (secrets []string, until time.Time) {
+	if len(sub.Retired) == 0 {
+		return sub.Secrets, until
+	}
+	secrets = slices.Clone(sub.Secrets)
+	for _, old := range sub.Retired {
+		switch {
+		case len(secrets) >= sign.MaxSecrets:
+			return secrets, until
+		case !at.Before(old.Expires), slices.Contains(secrets, old.Secret), p.scheme.ValidateSecret(old.Secret) != nil:
+			continue
+		}
+		secrets = append(secrets, old.Secret)
+		if until.IsZero() || old.Expires.Before(until) {
+			until = old.Expires
+		}
+	}
+	return secrets, until
+}
+
+// own returns the headers of the subscription, with its authorization.
+func (p *Profile) own(sub *subscription.Subscription) ([]sign.Header, error) {
+	var out []sign.Header
+	authorized := sub.Authorization != nil || sub.OAuth != nil
 	for _, name := range slices.Sorted(maps.Keys(sub.Headers)) {
-		if p.ReservedHeader(name) {
+		if p.ReservedHeader(name) || authorized && strings.EqualFold(name, authorizationHeader) {
 			continue
 		}
 		if err := checkField(name, sub.Headers[name]); err != nil {
 			return nil, err
 		}
-		s.static = append(s.static,
-			sign.Header{Name: textproto.CanonicalMIMEHeaderKey(name), Value: sub.Headers[name]})
+		out = append(out, sign.Header{Name: textproto.CanonicalMIMEHeaderKey(name), Value: sub.Headers[name]})
 	}
-	return s, nil
+	if sub.Authorization == nil || sub.OAuth != nil || p.ReservedHeader(authorizationHeader) {
+		return out, nil
+	}
+	value := sub.Authorization.Header()
+	if err := checkField(authorizationHeader, value); err != nil {
+		return nil, err
+	}
+	return append(out, sign.Header{Name: authorizationHeader, Value: value}), nil
 }
 
-// AppendBody appends the body of d to dst: the same bytes on every try. It fails with [envelope.ErrNotJSON] if the
-// envelope cannot hold the data.
-func (s *Sender) AppendBody(dst []byte, d *delivery.Delivery, t *subscription.Tenant) ([]byte, error) {
-	return s.envelope(dst, d, t)
+// Until returns when s must not be used any more, because a retired secret that it signs with expires; the zero time for
+// never.
+func (s *Sender) Until() time.Time { return s.until }
+
+// ValidAt reports whether s may be used for an attempt at the given time.
+func (s *Sender) ValidAt(at time.Time) bool { return s.until.IsZero() || at.Before(s.until) }
+
+// AppendBody appends the body of a try to dst. It fails with [envelope.ErrNotJSON] if the envelope cannot hold the data.
+func (s *Sender) AppendBody(dst []byte, in *envelope.Input) ([]byte, error) {
+	return s.envelope.Append(dst, in)
 }
 
-// AppendHeaders appends every header of an attempt of d at the given time to dst: content type, signature, the
-// profile's and the subscription's. The body is the one that [Sender.AppendBody] made.
+// AppendHeaders appends every header of an attempt of d at the given time to dst: content type, the envelope's, signature,
+// the profile's and the subscription's. The body is the one that [Sender.AppendBody] made.
 func (s *Sender) AppendHeaders(dst []sign.Header, d *delivery.Delivery, at time.Time, body []byte) []sign.Header {
 	dst = append(dst, sign.Header{Name: "Content-Type", Value: s.contentType(d)})
+	for name, value := range s.envelope.Headers(d) {
+		dst = append(dst, sign.Header{Name: name, Value: value})
+	}
 	dst = s.signer.Append(dst, d.Message.Base62(delivery.MessagePrefix), at, body)
 	return append(dst, s.static...)
 }
 
-// contentType is JSON unless the body is the data alone and the event named another type that can be sent.
+// contentType is that of the envelope, and JSON if that is the event's and cannot be sent.
 func (s *Sender) contentType(d *delivery.Delivery) string {
-	if !s.raw || d.ContentType == "" || checkField("content-type", d.ContentType) != nil {
-		return jsonType
+	if t := s.envelope.ContentType(d); checkField("content-type", t) == nil {
+		return t
 	}
-	return d.ContentType
+	return "application/json"
 }
