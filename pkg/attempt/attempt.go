@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/sign"
 )
@@ -36,6 +37,19 @@ type Request struct {
 	Body []byte
 	// Timeout bounds the whole attempt, from DNS to the last byte read; 0 is [DefaultTimeout].
 	Timeout time.Duration
+	// Authorizer gives the Authorization header, which Header must not hold then; nil for none.
+	Authorizer Authorizer
+	// TLS is the subscription's own client certificate and authorities; nil for none.
+	TLS *egress.TLS
+}
+
+// Authorizer gives the Authorization header of attempts whose credentials do not last. It is called once before the
+// request, with refused empty, and once more if the endpoint answers 401: then refused is the value it did not like,
+// and another value has the request sent again, once. The attempt's deadline holds for all of it.
+type Authorizer interface {
+	// Authorize returns the header's value. It blocks until ctx ends at the latest, and returns ctx's error then; its other
+	// errors become the detail of outcome.ResultAuthorization.
+	Authorize(ctx context.Context, refused string) (string, error)
 }
 
 // DefaultTimeout is Standard Webhooks' lower recommendation.
@@ -103,7 +117,16 @@ func (c *Client) Do(ctx context.Context, r *Request) (Response, error) {
 		res.Result, res.Detail = outcome.ResultRequest, err.Error()
 		return res, nil
 	}
-	err = c.exchange(req, &res)
+	rt, err := c.transportFor(r)
+	if err != nil {
+		res.Result, res.Detail = outcome.ResultRequest, err.Error()
+		return res, nil
+	}
+	if r.Authorizer == nil {
+		err = c.exchange(rt, req, &res)
+	} else {
+		err = c.authorized(rt, req, r, &res, trace)
+	}
 	end := c.now()
 	res.Duration = end.Sub(res.Started)
 	if err == nil {
@@ -114,9 +137,11 @@ func (c *Client) Do(ctx context.Context, r *Request) (Response, error) {
 	switch cause := context.Cause(own); {
 	case errors.Is(cause, errDeadline):
 		res.Result = outcome.ResultTimeout
-		res.Detail = fmt.Sprintf("timed out after %s while %s", timeout, trace.phase())
+		res.Detail = fmt.Sprintf("timed out after %s while %s", timeout, phaseOf(err, trace))
 	case cause != nil:
 		return res, fmt.Errorf("attempt given up while %s: %w", trace.phase(), cause)
+	case errors.As(err, new(*authorizationError)):
+		res.Result, res.Detail = outcome.ResultAuthorization, detail(err)
 	default:
 		res.Result, res.Detail = classify(err, trace)
 	}
@@ -124,8 +149,8 @@ func (c *Client) Do(ctx context.Context, r *Request) (Response, error) {
 }
 
 // exchange sends req and reads the response into res. After an error res holds what was known until then.
-func (c *Client) exchange(req *http.Request, res *Response) error {
-	got, err := c.transport.RoundTrip(req)
+func (c *Client) exchange(rt http.RoundTripper, req *http.Request, res *Response) error {
+	got, err := rt.RoundTrip(req)
 	if err != nil {
 		return err
 	}

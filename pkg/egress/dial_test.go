@@ -23,7 +23,7 @@ func dial(t *testing.T, c egress.Config, raw string) error {
 	tr, err := egress.New(c)
 	require.NoError(t, err)
 	defer tr.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	u, err := url.Parse(raw)
 	require.NoError(t, err, raw)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -34,6 +35,10 @@ const (
 type Transport struct {
 	guard *Guard
 	http  *http.Transport
+	own   *pool
+	// Of probes, which dial by themselves.
+	resolver       *net.Resolver
+	connectTimeout time.Duration
 }
 
 var _ http.RoundTripper = (*Transport)(nil)
@@ -45,9 +50,17 @@ func New(c Config) (*Transport, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	dialer := &net.Dialer{
-		Timeout: c.ConnectTimeout, KeepAlive: keepAlive, Control: guard.Control, Resolver: c.Resolver,
-	}
+	t := newHTTP(c, guard.Control)
+	return &Transport{
+		guard: guard, http: t, own: newPool(t.Clone()), resolver: c.Resolver, connectTimeout: c.ConnectTimeout,
+	}, nil
+}
+
+// control is a net.Dialer's.
+type control func(network, address string, conn syscall.RawConn) error
+
+func newHTTP(c Config, check control) *http.Transport {
+	dialer := &net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: keepAlive, Control: check, Resolver: c.Resolver}
 	t := &http.Transport{
 		Proxy:                  nil,
 		DialContext:            dialContext(dialer, c.AllowInternalNames),
@@ -66,7 +79,7 @@ func New(c Config) (*Transport, error) {
 	}
 	t.Protocols.SetHTTP1(true)
 	t.Protocols.SetHTTP2(!c.DisableHTTP2)
-	return &Transport{guard: guard, http: t}, nil
+	return t
 }
 
 func tlsConfig(c Config) *tls.Config {
@@ -100,8 +113,15 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.http.RoundTrip(req)
 }
 
+// With returns the transport for attempts that bring a TLS of their own: the same limits and guard, other connections.
+// Use it at once; the next call may return another.
+func (t *Transport) With(own *TLS) http.RoundTripper { return t.own.get(own) }
+
 // Guard returns the guard of every dial, for checking URLs at write.
 func (t *Transport) Guard() *Guard { return t.guard }
 
 // Close closes the idle connections. Attempts under way keep theirs.
-func (t *Transport) Close() { t.http.CloseIdleConnections() }
+func (t *Transport) Close() {
+	t.http.CloseIdleConnections()
+	t.own.close()
+}

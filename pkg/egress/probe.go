@@ -1,0 +1,159 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Step is one step on the way to an endpoint.
+type Step string
+
+// Steps, in their order.
+const (
+	StepResolves Step = "resolves"
+	StepConnects Step = "connects"
+	StepTLS      Step = "tls"
+)
+
+// Finding is what came of a step. Detail is one line for the endpoint's owner; what an internal resolver or address said
+// is not in it.
+type Finding struct {
+	Step   Step
+	OK     bool
+	Detail string
+}
+
+// maxProbeDials is how many of a host's addresses are tried.
+const maxProbeDials = 4
+
+// Probe goes the way to the URL's host as an attempt would, under the same guard, and sends no request. It returns the
+// steps it made; what fails is the last one. ctx bounds all of it.
+func (t *Transport) Probe(ctx context.Context, raw string) []Finding {
+	u, err := url.Parse(raw)
+	if err != nil || t.guard.CheckURL(raw) != nil {
+		return []Finding{{Step: StepResolves, Detail: "the URL is not allowed"}}
+	}
+	addrs, found := t.resolve(ctx, u.Hostname())
+	findings := []Finding{found}
+	if !found.OK {
+		return findings
+	}
+	conn, found := t.connect(ctx, addrs, portOf(u))
+	if findings = append(findings, found); !found.OK {
+		return findings
+	}
+	defer func() { _ = conn.Close() }() // nothing was sent
+	if u.Scheme == "https" {
+		findings = append(findings, t.handshake(ctx, conn, u.Hostname()))
+	}
+	return findings
+}
+
+func portOf(u *url.URL) string {
+	switch {
+	case u.Port() != "":
+		return u.Port()
+	case u.Scheme == "http":
+		return "80"
+	}
+	return "443"
+}
+
+// resolve returns the addresses that the guard lets through.
+func (t *Transport) resolve(ctx context.Context, host string) ([]netip.Addr, Finding) {
+	addrs := []netip.Addr{}
+	if addr, err := netip.ParseAddr(host); err == nil {
+		addrs = append(addrs, addr)
+	} else {
+		if !t.guard.allowInternalNames && !strings.HasSuffix(host, ".") {
+			host += "." // as dialContext asks
+		}
+		if addrs, err = t.resolver.LookupNetIP(ctx, "ip", host); err != nil {
+			return nil, Finding{Step: StepResolves, Detail: "the name has no address: " + lookupReason(err)}
+		}
+	}
+	allowed := addrs[:0]
+	for _, a := range addrs {
+		if a = a.Unmap(); t.guard.CheckAddr(a) == nil {
+			allowed = append(allowed, a)
+		}
+	}
+	if len(allowed) == 0 {
+		return nil, Finding{Step: StepResolves, Detail: "the name has no public address"}
+	}
+	return allowed, Finding{Step: StepResolves, OK: true, Detail: fmt.Sprintf("%d public addresses", len(allowed))}
+}
+
+// lookupReason says what a resolver meant, without its address.
+func lookupReason(err error) string {
+	dns := new(net.DNSError)
+	switch {
+	case errors.As(err, &dns) && dns.IsNotFound:
+		return "it does not exist"
+	case errors.As(err, &dns) && dns.IsTimeout, errors.Is(err, context.DeadlineExceeded):
+		return "no answer in time"
+	}
+	return "the name servers did not answer"
+}
+
+func (t *Transport) connect(ctx context.Context, addrs []netip.Addr, port string) (net.Conn, Finding) {
+	dialer := &net.Dialer{Timeout: t.connectTimeout, Control: t.guard.Control}
+	reason := ""
+	for _, a := range addrs[:min(len(addrs), maxProbeDials)] {
+		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(a.String(), port))
+		if err == nil {
+			return conn, Finding{Step: StepConnects, OK: true, Detail: "port " + port + " answers"}
+		}
+		reason = dialReason(err)
+	}
+	return nil, Finding{Step: StepConnects, Detail: "port " + port + ": " + reason}
+}
+
+func dialReason(err error) string {
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return "no answer in time"
+	}
+	if _, blocked := errors.AsType[*BlockedError](err); blocked {
+		return "is not allowed"
+	}
+	return "refuses connections, or cannot be reached"
+}
+
+func (t *Transport) handshake(ctx context.Context, conn net.Conn, host string) Finding {
+	conf := t.http.TLSClientConfig.Clone()
+	conf.ServerName = strings.TrimSuffix(host, ".")
+	ctx, cancel := context.WithTimeout(ctx, t.connectTimeout)
+	defer cancel()
+	client := tls.Client(conn, conf)
+	if err := client.HandshakeContext(ctx); err != nil {
+		return Finding{Step: StepTLS, Detail: tlsReason(err)}
+	}
+	state := client.ConnectionState()
+	return Finding{Step: StepTLS, OK: true, Detail: fmt.Sprintf("%s, certificate valid until %s",
+		tls.VersionName(state.Version), state.PeerCertificates[0].NotAfter.UTC().Format(time.RFC3339))}
+}
+
+func tlsReason(err error) string {
+	if name, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "the certificate is for other names than " + name.Host
+	}
+	if bad, ok := errors.AsType[x509.CertificateInvalidError](err); ok && bad.Reason == x509.Expired {
+		return "the certificate has expired, or is not valid yet"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "the certificate was made by an authority that is not trusted"
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	return "the handshake failed: want TLS 1.2 or later"
+}
