@@ -118,6 +118,8 @@ func (g *Group) options() []kgo.Opt {
 		kgo.ConsumerGroup(g.opts.Name),
 		kgo.ConsumeTopics(g.opts.Topics...),
 		kgo.DisableAutoCommit(),
+		// What a producer took back was never said: aborted source events are not expanded, aborted operational ones not sent.
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -155,7 +156,7 @@ func OpenLogWriter(ctx context.Context, cfg Config, topic, transactionalID strin
 	client, err := NewClient(cfg,
 		kgo.TransactionalID(transactionalID),
 		kgo.TransactionTimeout(txTimeout),
-		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RecordPartitioner(newPartitioner([]string{topic})), // its own partition 0; others by key
 		kgo.RecordDeliveryTimeout(txTimeout),
 	)
 	if err != nil {
@@ -170,14 +171,26 @@ func OpenLogWriter(ctx context.Context, cfg Config, topic, transactionalID strin
 	return &LogWriter{client: client, topic: topic}, nil
 }
 
-// Append writes the records, key and value, nil for a tombstone, in one transaction and returns the offset of the last.
-// After an error it is unknown whether they were written and the writer is of no more use. If another writer was opened
-// the error has a method Fenced that returns true.
-func (w *LogWriter) Append(ctx context.Context, records iter.Seq2[string, []byte]) (last int64, err error) {
+// LogRecord is a record for [LogWriter.Append]. Its type has no name, so that the registry's is the same.
+type LogRecord = struct {
+	// Topic is empty for the writer's own. In others the key says the partition, as with [Producer].
+	Topic string
+	Key   string
+	// Value is nil for a tombstone.
+	Value []byte
+	// Headers are names and values.
+	Headers [][2]string
+}
+
+// Append writes the records in one transaction and returns the offset of the last in the writer's own topic, of which
+// there must be one. The first of those must get the offset at; if it does not, the transaction is aborted, since the log
+// holds what the caller does not know of. After an error it is unknown whether they were written and the writer is of no
+// more use. If another writer was opened the error has a method Fenced that returns true.
+func (w *LogWriter) Append(ctx context.Context, at int64, records iter.Seq[LogRecord]) (last int64, err error) {
 	if w.broken != nil {
 		return 0, w.broken
 	}
-	last, err = w.transact(ctx, records)
+	last, err = w.transact(ctx, at, records)
 	if err != nil {
 		w.broken = fmt.Errorf("writing to topic %s: %w", w.topic, txError{err})
 		return 0, w.broken
@@ -185,25 +198,51 @@ func (w *LogWriter) Append(ctx context.Context, records iter.Seq2[string, []byte
 	return last, nil
 }
 
-func (w *LogWriter) transact(ctx context.Context, records iter.Seq2[string, []byte]) (last int64, err error) {
+func (w *LogWriter) transact(ctx context.Context, at int64, records iter.Seq[LogRecord]) (last int64, err error) {
 	if err := w.client.BeginTransaction(); err != nil {
 		return 0, err
 	}
 	var batch []*kgo.Record
-	for key, value := range records {
-		batch = append(batch, &kgo.Record{Topic: w.topic, Key: []byte(key), Value: value})
+	for r := range records {
+		batch = append(batch, w.record(r))
 	}
 	results := w.client.ProduceSync(ctx, batch...)
 	// Without the caller's cancellation: it would leave open whether the transaction was committed.
 	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), txEndTimeout)
 	defer cancel()
-	if err := results.FirstErr(); err != nil {
+	if last, err = w.placed(at, results); err != nil {
 		return 0, errors.Join(err, w.client.EndTransaction(ending, kgo.TryAbort))
 	}
-	for _, r := range results {
-		last = max(last, r.Record.Offset)
-	}
 	return last, w.client.EndTransaction(ending, kgo.TryCommit)
+}
+
+func (w *LogWriter) record(r LogRecord) *kgo.Record {
+	rec := &kgo.Record{Topic: r.Topic, Key: []byte(r.Key), Value: r.Value}
+	if rec.Topic == "" {
+		rec.Topic = w.topic
+	}
+	for _, h := range r.Headers {
+		rec.Headers = append(rec.Headers, kgo.RecordHeader{Key: h[0], Value: []byte(h[1])})
+	}
+	return rec
+}
+
+// placed returns the offset of the last record of the writer's own topic, and an error if any was not written or if they
+// do not stand where they were meant to.
+func (w *LogWriter) placed(at int64, results kgo.ProduceResults) (last int64, err error) {
+	if err := results.FirstErr(); err != nil {
+		return 0, err
+	}
+	first, n := int64(math.MaxInt64), int64(0)
+	for _, r := range results {
+		if r.Record.Topic == w.topic {
+			first, last, n = min(first, r.Record.Offset), max(last, r.Record.Offset), n+1
+		}
+	}
+	if first != at || last != at+n-1 {
+		return 0, fmt.Errorf("records were to stand at %d to %d and stand at %d to %d: another writes to it", at, at+n-1, first, last)
+	}
+	return last, nil
 }
 
 // Close gives the connections back; an open transaction is left to the next writer, which aborts it. It is idempotent.

@@ -3,7 +3,7 @@ package kafka_test
 import (
 	"context"
 	"iter"
-	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -50,8 +50,8 @@ func openLogWriter(t *testing.T, cfg kafka.Config) *kafka.LogWriter {
 	return w
 }
 
-func one(key, value string) iter.Seq2[string, []byte] {
-	return maps.All(map[string][]byte{key: []byte(value)})
+func one(key, value string) iter.Seq[kafka.LogRecord] {
+	return slices.Values([]kafka.LogRecord{{Key: key, Value: []byte(value)}})
 }
 
 // readTo reads from an offset to the committed end.
@@ -79,10 +79,10 @@ func TestLogReadsWhatWasCommittedAndReachesTheEnd(t *testing.T) {
 	require.Empty(t, values)
 	require.Zero(t, next)
 
-	last, err := w.Append(t.Context(), one("a", "1"))
+	last, err := w.Append(t.Context(), 0, one("a", "1"))
 	require.NoError(t, err)
 	require.Zero(t, last)
-	last, err = w.Append(t.Context(), one("b", "2"))
+	last, err = w.Append(t.Context(), 2, one("b", "2"))
 	require.NoError(t, err)
 	require.EqualValues(t, 2, last, "after a marker")
 	values, next = readTo(t, log, 0)
@@ -95,7 +95,7 @@ func TestLogReadsWhatWasCommittedAndReachesTheEnd(t *testing.T) {
 	require.EqualValues(t, 4, next)
 	require.Less(t, time.Since(began), 5*time.Second)
 
-	_, err = w.Append(t.Context(), one("a", ""))
+	_, err = w.Append(t.Context(), 4, one("a", ""))
 	require.NoError(t, err)
 	values, _ = readTo(t, log, 4)
 	require.Equal(t, []string{"a="}, values)
@@ -129,7 +129,7 @@ func TestLogSaysThatAnOffsetIsOutOfRange(t *testing.T) {
 		_, err = log.Read(t.Context(), 100, func(int64, []byte, []byte) {})
 	}
 	require.ErrorIs(t, err, kerr.OffsetOutOfRange)
-	_, err = openLogWriter(t, cfg).Append(t.Context(), one("a", "1"))
+	_, err = openLogWriter(t, cfg).Append(t.Context(), 0, one("a", "1"))
 	require.NoError(t, err)
 	values, _ := readTo(t, log, 0)
 	require.Equal(t, []string{"a=1"}, values)
@@ -147,16 +147,16 @@ func TestLogOfAMissingTopic(t *testing.T) {
 func TestNewLogWriterFencesTheOld(t *testing.T) {
 	cfg := logCluster(t)
 	log, first := openLog(t, cfg), openLogWriter(t, cfg)
-	_, err := first.Append(t.Context(), one("a", "1"))
+	_, err := first.Append(t.Context(), 0, one("a", "1"))
 	require.NoError(t, err)
 	second := openLogWriter(t, cfg)
-	_, err = first.Append(t.Context(), one("a", "2"))
+	_, err = first.Append(t.Context(), 2, one("a", "2"))
 	var fenced interface{ Fenced() bool }
 	require.ErrorAs(t, err, &fenced)
 	require.True(t, fenced.Fenced(), err)
-	_, err = first.Append(t.Context(), one("a", "2"))
+	_, err = first.Append(t.Context(), 2, one("a", "2"))
 	require.Error(t, err, "it stays of no use")
-	_, err = second.Append(t.Context(), one("a", "3"))
+	_, err = second.Append(t.Context(), 2, one("a", "3"))
 	require.NoError(t, err)
 	values, _ := readTo(t, log, 0)
 	require.Equal(t, []string{"a=1", "a=3"}, values)
@@ -176,7 +176,7 @@ func TestOpeningAWriterEndsWhatTheOldLeftOpen(t *testing.T) {
 	end, err := log.End(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 2, end, "the fence came with its abort")
-	_, err = w.Append(t.Context(), one("a", "1"))
+	_, err = w.Append(t.Context(), 2, one("a", "1"))
 	require.NoError(t, err)
 	values, _ := readTo(t, log, 0)
 	require.Equal(t, []string{"a=1"}, values)
@@ -187,4 +187,52 @@ func TestLogWriterWithoutABroker(t *testing.T) {
 	defer cancel()
 	_, err := kafka.OpenLogWriter(ctx, kafka.Config{Brokers: []string{"127.0.0.1:1"}}, logTopic, "registry-writer")
 	require.Error(t, err)
+}
+
+// TestLogWriterRefusesToWriteElsewhere plans on a log that somebody else has written to without fencing: nothing may be
+// written over what the plan did not see.
+func TestLogWriterRefusesToWriteElsewhere(t *testing.T) {
+	cfg := logCluster(t)
+	log, w := openLog(t, cfg), openLogWriter(t, cfg)
+	_, err := w.Append(t.Context(), 7, one("a", "1"))
+	require.ErrorContains(t, err, "another writes to it")
+	values, next := readTo(t, log, 0)
+	require.Empty(t, values)
+	require.EqualValues(t, 2, next, "the record and its abort")
+	_, err = openLogWriter(t, cfg).Append(t.Context(), next, one("a", "2"))
+	require.NoError(t, err)
+}
+
+// TestLogWriterWritesOtherTopicsInTheSameTransaction looks at the records of another topic: by key where other producers
+// put them, with their headers, and there only if the transaction is.
+func TestLogWriterWritesOtherTopicsInTheSameTransaction(t *testing.T) {
+	cfg := logCluster(t)
+	plain, err := kafka.NewClient(cfg)
+	require.NoError(t, err)
+	defer plain.Close()
+	_, err = kadm.NewClient(plain).CreateTopic(t.Context(), 5, 1, nil, "audit")
+	require.NoError(t, err)
+	both := func(value string) iter.Seq[kafka.LogRecord] {
+		return slices.Values([]kafka.LogRecord{
+			{Key: "a", Value: []byte(value)},
+			{Topic: "audit", Key: "tenant", Value: []byte(value), Headers: [][2]string{{"content-type", "text/plain"}}},
+		})
+	}
+	_, err = openLogWriter(t, cfg).Append(t.Context(), 99, both("aborted"))
+	require.Error(t, err)
+	last, err := openLogWriter(t, cfg).Append(t.Context(), 2, both("1"))
+	require.NoError(t, err)
+	require.EqualValues(t, 2, last)
+	same := &kgo.Record{Topic: "audit", Key: []byte("tenant"), Value: []byte("2")}
+	require.NoError(t, plain.ProduceSync(t.Context(), same).FirstErr())
+	var got []string
+	_, err = kafka.NewReader(cfg).Range(t.Context(), "audit", same.Partition, 0, func(r *kafka.Record) error {
+		got = append(got, string(r.Key)+"="+string(r.Value))
+		if string(r.Value) == "1" {
+			require.Equal(t, []kafka.Header{{Key: "content-type", Value: []byte("text/plain")}}, r.Headers)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.Equal(t, []string{"tenant=1", "tenant=2"}, got, "and nothing that was aborted")
 }

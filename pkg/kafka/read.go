@@ -27,9 +27,9 @@ func NewReader(conf Config) *Reader {
 // Ends are the first offset and the offset after the last record of a partition.
 type Ends struct{ Start, End int64 }
 
-// Range calls fn for every record of the partition from offset from (or the log's start if that is later; negative
-// values count back from the end) up to the end of the log at the time of the call, in order. An error of fn ends it.
-// It returns the ends it went by.
+// Range calls fn for every committed record of the partition from offset from (or the log's start if that is later;
+// negative values count back from the end) up to the committed end at the time of the call, in order. An error of fn ends
+// it. It returns the ends it went by.
 func (r *Reader) Range(ctx context.Context, topic string, partition int32, from int64, fn func(*Record) error) (Ends, error) {
 	select {
 	case r.slot <- struct{}{}:
@@ -41,7 +41,9 @@ func (r *Reader) Range(ctx context.Context, topic string, partition int32, from 
 	if err != nil {
 		return Ends{}, err
 	}
-	client, err := kgo.NewClient(append(opts, kgo.FetchMaxWait(maxRangeWait))...)
+	client, err := kgo.NewClient(append(opts, kgo.FetchMaxWait(maxRangeWait),
+		// Markers are kept, not yielded: the last offset may be one, and the end would never be reached without.
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	if err != nil {
 		return Ends{}, fmt.Errorf("making reader: %w", err)
 	}
@@ -69,7 +71,7 @@ func partitionEnds(ctx context.Context, admin *kadm.Client, topic string, partit
 	if err != nil {
 		return Ends{}, fmt.Errorf("listing start offset of %s: %w", topic, err)
 	}
-	ends, err := admin.ListEndOffsets(ctx, topic)
+	ends, err := admin.ListCommittedOffsets(ctx, topic)
 	if err != nil {
 		return Ends{}, fmt.Errorf("listing end offset of %s: %w", topic, err)
 	}
@@ -105,8 +107,10 @@ func readUntil(ctx context.Context, client *kgo.Client, end int64, fn func(*Reco
 			if rec.Offset >= end {
 				return nil
 			}
-			if err := fn(rec); err != nil {
-				return err
+			if !rec.Attrs.IsControl() {
+				if err := fn(rec); err != nil {
+					return err
+				}
 			}
 			if rec.Offset == end-1 {
 				return nil

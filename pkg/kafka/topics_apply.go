@@ -15,7 +15,7 @@ import (
 // A topic that was created is known to all brokers within milliseconds; seeTimeout bounds the wait for it, seeEvery is how
 // often it is looked for.
 const (
-	seeTimeout = 10 * time.Second
+	seeTimeout = time.Minute
 	seeEvery   = 50 * time.Millisecond
 )
 
