@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"github.com/postrider/postrider/pkg/access"
+	"github.com/postrider/postrider/pkg/catalogue"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/match"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -12,6 +14,8 @@ type builder struct {
 	s     Snapshot
 	edit  *tree.Edit
 	batch *match.Batch
+	// vault opens what is sealed; the zero vault leaves everything as it is in the log.
+	vault vault
 }
 
 func (s *Snapshot) builder() *builder {
@@ -27,35 +31,73 @@ func (b *builder) snapshot(version int64) *Snapshot {
 	return &s
 }
 
-// apply applies one record. After an error nothing changed.
-func (b *builder) apply(offset int64, key, value []byte) error {
+// apply applies one record and returns the write that it is part of, if it says so. After an error nothing changed.
+func (b *builder) apply(offset int64, key, value []byte) (write string, err error) {
 	k, known, err := parseKey(key)
 	if err != nil || !known {
-		return err
+		return "", err
 	}
+	if value == nil {
+		b.remove(k)
+		return "", nil
+	}
+	version := offset + 1
 	switch k.Kind {
 	case KindTenant:
-		if value == nil {
-			b.removeTenant(k.ID)
-			return nil
-		}
-		t, err := decodeTenant(k.ID, value, offset+1)
-		if err != nil {
-			return err
-		}
-		b.putTenant(t)
+		return take(k.ID, value, version, decodeTenant, b.putTenant)
 	case KindSubscription:
-		if value == nil {
-			b.removeSubscription(k.ID)
-			return nil
-		}
-		s, err := decodeSubscription(k.ID, value, offset+1)
-		if err != nil {
-			return err
-		}
-		b.putSubscription(s)
+		return take(k.ID, value, version, decodeSubscription, func(s *subscription.Subscription) {
+			b.vault.open(s)
+			b.putSubscription(s)
+		})
+	case KindEventType:
+		return take(k.ID, value, version, decodeEventType, b.putEventType)
+	case KindKey:
+		return take(k.ID, value, version, decodeKey, b.putKey)
+	case kindWrite:
+		return decodeWrite(value)
 	}
-	return nil
+	return "", nil
+}
+
+// take decodes an object and puts it where it belongs.
+func take[T any](
+	id ident.ID, value []byte, version int64, decode func(ident.ID, []byte, int64) (T, string, error), put func(T),
+) (write string, err error) {
+	v, write, err := decode(id, value, version)
+	if err != nil {
+		return "", err
+	}
+	put(v)
+	return write, nil
+}
+
+// put adds the one object that o holds, or replaces the one of its key.
+func (b *builder) put(o Object) {
+	switch {
+	case o.Tenant != nil:
+		b.putTenant(o.Tenant)
+	case o.Subscription != nil:
+		b.putSubscription(o.Subscription)
+	case o.EventType != nil:
+		b.putEventType(o.EventType)
+	case o.Key != nil:
+		b.putKey(o.Key)
+	}
+}
+
+func (b *builder) remove(k Key) {
+	switch k.Kind {
+	case KindTenant:
+		b.removeTenant(k.ID)
+	case KindSubscription:
+		b.removeSubscription(k.ID)
+	case KindEventType:
+		b.removeEventType(k.ID)
+	case KindKey:
+		b.removeKey(k.ID)
+	case kindWrite:
+	}
 }
 
 func (b *builder) putTenant(t *subscription.Tenant) {
@@ -97,4 +139,34 @@ func (b *builder) removeSubscription(id ident.ID) {
 		b.s.uids = b.s.uids.Delete(b.edit, key)
 	}
 	b.batch.Remove(old.Tenant, id)
+}
+
+func (b *builder) putEventType(t *catalogue.EventType) {
+	id := EventTypeKey(t.Name).ID
+	b.s.eventTypeNames = b.s.eventTypeNames.Set(b.edit, id, t.Name)
+	b.s.eventTypes = b.s.eventTypes.Set(b.edit, t.Name, t)
+}
+
+func (b *builder) removeEventType(id ident.ID) {
+	if name, ok := b.s.eventTypeNames.Get(id); ok {
+		b.s.eventTypeNames = b.s.eventTypeNames.Delete(b.edit, id)
+		b.s.eventTypes = b.s.eventTypes.Delete(b.edit, name)
+	}
+}
+
+func (b *builder) putKey(k *access.Key) {
+	b.removeKey(k.ID)
+	b.s.keys = b.s.keys.Set(b.edit, k.ID, k)
+	b.s.keyHashes = b.s.keyHashes.Set(b.edit, k.Hash, k)
+}
+
+func (b *builder) removeKey(id ident.ID) {
+	old, ok := b.s.keys.Get(id)
+	if !ok {
+		return
+	}
+	b.s.keys = b.s.keys.Delete(b.edit, id)
+	if holder, ok := b.s.keyHashes.Get(old.Hash); ok && holder == old {
+		b.s.keyHashes = b.s.keyHashes.Delete(b.edit, old.Hash)
+	}
 }

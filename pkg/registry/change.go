@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/postrider/postrider/pkg/access"
+	"github.com/postrider/postrider/pkg/catalogue"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/subscription"
 )
@@ -11,30 +13,79 @@ import (
 // Any as the expected version of a change makes it unconditional.
 const Any int64 = -1
 
-// Change is one change of a tenant or subscription. Make it with [PutTenant], [PutSubscription] or [Delete].
+// MaxRecord bounds the JSON of one object, in bytes: the record limit of the topics leaves 128 KiB for the rest.
+const MaxRecord = 1 << 20
+
+// Object is what the registry holds under one key: one of the fields is set, or none.
+type Object struct {
+	Tenant       *subscription.Tenant
+	Subscription *subscription.Subscription
+	EventType    *catalogue.EventType
+	Key          *access.Key
+}
+
+// IsZero reports whether o is nothing.
+func (o Object) IsZero() bool { return o == Object{} }
+
+// Version returns the version of the object, 0 for none.
+func (o Object) Version() int64 {
+	switch {
+	case o.Tenant != nil:
+		return o.Tenant.Version
+	case o.Subscription != nil:
+		return o.Subscription.Version
+	case o.EventType != nil:
+		return o.EventType.Version
+	case o.Key != nil:
+		return o.Key.Version
+	}
+	return 0
+}
+
+// Change is one change of an object. Make it with [PutTenant] and the like, or with [Delete].
 type Change struct {
 	key Key
 	// expect is the version the caller saw: 0 for "there was none", or [Any].
-	expect       int64
-	tenant       *subscription.Tenant
-	subscription *subscription.Subscription
+	expect int64
+	put    Object
+	// resealed changes keep the time of the last update.
+	resealed bool
 }
 
 // Key returns what is changed.
 func (c Change) Key() Key { return c.key }
 
-// PutTenant creates t if its Version is 0, and otherwise replaces the tenant of that version.
+// PutTenant creates t if its Version is 0, and otherwise replaces the tenant of that version. The writer sets Created and
+// Updated, here as in all that follow; a replacement that changes nothing is not written.
 func PutTenant(t *subscription.Tenant) Change {
-	return Change{key: Key{Kind: KindTenant, ID: t.ID}, expect: t.Version, tenant: t}
+	return Change{key: Key{Kind: KindTenant, ID: t.ID}, expect: t.Version, put: Object{Tenant: t}}
 }
 
 // PutSubscription creates s if its Version is 0, and otherwise replaces the subscription of that version. The writer
 // sets the Generation.
 func PutSubscription(s *subscription.Subscription) Change {
-	return Change{key: Key{Kind: KindSubscription, ID: s.ID}, expect: s.Version, subscription: s}
+	return Change{key: Key{Kind: KindSubscription, ID: s.ID}, expect: s.Version, put: Object{Subscription: s}}
 }
 
-// Delete deletes what has the key and the version. Deleting a tenant deletes its subscriptions.
+// PutEventType creates t if its Version is 0, and otherwise replaces the event type of that version.
+func PutEventType(t *catalogue.EventType) Change {
+	return Change{key: EventTypeKey(t.Name), expect: t.Version, put: Object{EventType: t}}
+}
+
+// PutKey creates k if its Version is 0, and otherwise replaces the key of that version.
+func PutKey(k *access.Key) Change {
+	return Change{key: Key{Kind: KindKey, ID: k.ID}, expect: k.Version, put: Object{Key: k}}
+}
+
+// Reseal replaces the subscription of the version of s by s, which differs in how its secrets are encrypted and in nothing
+// else: the time of its last update stays. It is for writers whose view has no [Cipher].
+func Reseal(s *subscription.Subscription) Change {
+	c := PutSubscription(s)
+	c.resealed = true
+	return c
+}
+
+// Delete deletes what has the key and the version. Deleting a tenant deletes its subscriptions and keys.
 func Delete(k Key, version int64) Change { return Change{key: k, expect: version} }
 
 // Anyway returns c without its condition on the version.
@@ -74,8 +125,22 @@ func (e *UIDError) Error() string {
 	return fmt.Sprintf("%s: uid: %q is taken by %s/%s", e.Key, e.UID, e.Key.Kind, e.Holder)
 }
 
-// ErrNoTenant is wrapped by the refusal of a subscription whose tenant does not exist.
+// SizeError says that a change was refused because the object's record would exceed [MaxRecord].
+type SizeError struct {
+	Key   Key
+	Bytes int
+}
+
+// Error implements error.
+func (e *SizeError) Error() string {
+	return fmt.Sprintf("%s: %d bytes as a record: want at most %d", e.Key, e.Bytes, MaxRecord)
+}
+
+// ErrNoTenant is wrapped by the refusal of a subscription or key whose tenant does not exist.
 var ErrNoTenant = errors.New("tenant does not exist")
 
-// ErrMoved is wrapped by the refusal to give a subscription to another tenant.
-var ErrMoved = errors.New("a subscription stays with its tenant")
+// ErrMoved is wrapped by the refusal to give a subscription or key to another tenant.
+var ErrMoved = errors.New("it stays with its tenant")
+
+// ErrTaken is wrapped by the refusal of a key with the hash of another.
+var ErrTaken = errors.New("another key has this token")

@@ -1,10 +1,13 @@
-// Package registry keeps tenants and subscriptions. One compacted partition holds them, so there is one total order of
-// changes; every role reads it into an immutable [Snapshot] ([View]), and one fenced [Writer] at a time adds to it.
+// Package registry keeps tenants, subscriptions, event types and API keys. One compacted partition holds them, so there is
+// one total order of changes; every role reads it into an immutable [Snapshot] ([View]), and one fenced [Writer] at a time
+// adds to it. A [Store] is what many callers in many processes change it through.
 //
 // # Records
 //
-// The key is kind/uuid (tenant/…, subscription/…), the value JSON with the schema's version in "version"; a record
-// without value deletes. Kinds that this version does not know are passed over. A record that cannot be decoded is
+// The key is kind/uuid (tenant/…, subscription/…, event-type/…, key/…; the uuid of an event type is derived from its name),
+// the value JSON with the schema's version in "version" and the transaction it was written in in "write"; a record
+// without value deletes. A transaction that only deletes has a record more, write/…, that says which it was. Secrets of
+// subscriptions are sealed if the view has a [Cipher]; those of older records that are not are read as they are. Kinds that this version does not know are passed over. A record that cannot be decoded is
 // counted, logged and passed over: what the key held before stays.
 //
 // # Versions
@@ -21,4 +24,13 @@
 //   - postrider_registry_confirmed_age_seconds: time since the instant up to which the snapshot is known complete.
 //   - postrider_registry_undecodable_total: records passed over because they could not be decoded.
 //   - postrider_registry_replays_total: replays from the start of the log, the first included.
+//   - postrider_registry_unopened_total: subscriptions read of which a secret could not be decrypted.
+//
+// Of writing, with a [Store]:
+//
+//   - postrider_registry_transactions_total: transactions committed.
+//   - postrider_registry_changes_total: records of the registry in them.
+//   - postrider_registry_conflicts_total: changes refused because somebody else had changed the object.
+//   - postrider_registry_fencings_total: writers lost to that of another process.
+//   - postrider_registry_write_seconds: time from planning a transaction to its end.
 package registry

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -19,6 +20,10 @@ type memory struct {
 	away, stuck bool
 	grown       chan struct{}
 	reads       []int64
+	// mute commits and does not say so; others are the records of other topics.
+	mute   bool
+	takes  time.Duration // of a transaction
+	others []Record
 }
 
 type entry struct {
@@ -27,6 +32,9 @@ type entry struct {
 	marker bool
 	gone   bool // compacted away
 }
+
+// errMute is the end of a transaction that was committed without an answer.
+var errMute = errors.New("no answer")
 
 var errAway = errors.New("log is away")
 
@@ -117,24 +125,42 @@ type fencedError struct{}
 func (fencedError) Error() string { return "fenced" }
 func (fencedError) Fenced() bool  { return true }
 
-func (w *memoryWriter) Append(_ context.Context, records iter.Seq2[string, []byte]) (int64, error) {
+func (w *memoryWriter) Append(_ context.Context, at int64, records iter.Seq[Record]) (int64, error) {
 	if w.fail != nil {
 		return 0, w.fail
 	}
 	var added []entry
-	for k, v := range records {
-		added = append(added, entry{key: k, value: v})
+	var others []Record
+	for r := range records {
+		if r.Topic == "" {
+			added = append(added, entry{key: r.Key, value: r.Value})
+		} else {
+			others = append(others, r)
+		}
 	}
+	w.m.mu.Lock()
+	takes := w.m.takes
+	w.m.mu.Unlock()
+	time.Sleep(takes)
 	var last int64
 	var err error
 	w.m.set(func() {
-		if w.epoch != w.m.epoch {
+		switch {
+		case w.epoch != w.m.epoch:
 			err = fencedError{}
+			return
+		case at != int64(len(w.m.entries)):
+			err = fmt.Errorf("log is at %d, not at %d", len(w.m.entries), at)
+			w.m.entries = append(w.m.entries, entry{marker: true}) // aborted
 			return
 		}
 		w.m.entries = append(w.m.entries, added...)
+		w.m.others = append(w.m.others, others...)
 		last = int64(len(w.m.entries)) - 1
 		w.m.entries = append(w.m.entries, entry{marker: true})
+		if w.m.mute {
+			err = errMute
+		}
 	})
 	return last, err
 }

@@ -1,6 +1,9 @@
 package registry
 
 import (
+	"errors"
+	"log/slog"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -8,6 +11,7 @@ import (
 type metrics struct {
 	undecodable prometheus.Counter
 	replays     prometheus.Counter
+	unopened    prometheus.Counter
 }
 
 // newMetrics makes the metrics of v and registers them; a nil Registerer keeps them to themselves.
@@ -20,6 +24,10 @@ func newMetrics(r prometheus.Registerer, v *View) (*metrics, error) {
 		replays: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "postrider_registry_replays_total",
 			Help: "Replays of the registry from the start of its log, the first included.",
+		}),
+		unopened: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_registry_unopened_total",
+			Help: "Subscriptions read of which a secret could not be decrypted.",
 		}),
 	}
 	if r == nil {
@@ -40,10 +48,49 @@ func newMetrics(r prometheus.Registerer, v *View) (*metrics, error) {
 		Name: "postrider_registry_confirmed_age_seconds",
 		Help: "Time since the instant up to which the registry snapshot is known to be complete.",
 	}, func() float64 { return v.opts.Now().Sub(v.ConfirmedAt()).Seconds() })
-	for _, c := range []prometheus.Collector{m.undecodable, m.replays, version, size, age} {
+	for _, c := range []prometheus.Collector{m.undecodable, m.replays, m.unopened, version, size, age} {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// storeMetrics are the metrics of one [Store]; see the package doc.
+type storeMetrics struct {
+	transactions, changes, conflicts, fencings prometheus.Counter
+	seconds                                    prometheus.Histogram
+}
+
+// newStoreMetrics makes the metrics of a store and registers them. A second store of a process shares those of the first.
+func newStoreMetrics(r prometheus.Registerer, log *slog.Logger) *storeMetrics {
+	count := func(name, help string) prometheus.Counter {
+		return registered(r, log, prometheus.NewCounter(prometheus.CounterOpts{Name: name, Help: help}))
+	}
+	return &storeMetrics{
+		transactions: count("postrider_registry_transactions_total", "Transactions committed to the registry."),
+		changes:      count("postrider_registry_changes_total", "Records of the registry in them."),
+		conflicts:    count("postrider_registry_conflicts_total", "Changes refused because somebody else had changed the object."),
+		fencings:     count("postrider_registry_fencings_total", "Writers of the registry lost to that of another process."),
+		seconds: registered(r, log, prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "postrider_registry_write_seconds", Help: "Time from planning a transaction of the registry to its end.",
+			Buckets: prometheus.ExponentialBuckets(0.002, 2, 14), // 2 ms to 16 s
+		})),
+	}
+}
+
+func registered[C prometheus.Collector](r prometheus.Registerer, log *slog.Logger, c C) C {
+	if r == nil {
+		return c
+	}
+	err := r.Register(c)
+	if other, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if same, ok := other.ExistingCollector.(C); ok {
+			return same
+		}
+	}
+	if err != nil {
+		log.Error("registering metrics of the registry", slog.Any("error", err))
+	}
+	return c
 }

@@ -1,106 +1,205 @@
 package registry
 
 import (
+	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
+	"time"
 
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
-// record is a record to append; a nil value deletes.
-type record struct {
-	key   string
-	value []byte
+// Applied is one object that a change made different: what it was and what it is. Neither has its secrets sealed.
+type Applied struct {
+	Key Key
+	// Before is nothing for a creation, After for a deletion.
+	Before, After Object
+	// Version is the version of After or, for a deletion, that of the first snapshot without it.
+	Version int64
 }
 
 // plan works out what changes mean on top of a snapshot. Each change sees those before it, so that a tenant and its
 // subscriptions are created together.
 type plan struct {
-	base    *Snapshot
-	work    *builder
-	records []record
+	base  *Snapshot
+	work  *builder
+	vault vault
+	now   time.Time
+	// write is in every record, see [header].
+	write   string
+	records []Record
+	bytes   int
+	puts    int
+	// applied is that of the changes being added.
+	applied []Applied
 }
 
-// newPlan returns the records that make the changes, or the refusal of every change that cannot be made, joined.
-func newPlan(base *Snapshot, changes []Change) ([]record, error) {
-	p := &plan{base: base, work: base.builder()}
+// newPlan returns a plan of nothing. The log's next record must get the offset that is the version of base.
+func newPlan(base *Snapshot, v vault, now time.Time) *plan {
+	return &plan{
+		base: base, work: base.builder(), vault: v, write: rand.Text(),
+		now: now.UTC().Truncate(time.Millisecond), // what JSON and the HTTP API keep of it
+	}
+}
+
+// add adds all the changes or none. It returns what they make different, or the refusal of every change that cannot be
+// made, joined.
+func (p *plan) add(changes []Change) ([]Applied, error) {
+	before := p.mark()
+	p.applied = nil
 	var errs []error
 	for _, c := range changes {
-		if err := p.add(c); err != nil {
+		if err := p.change(c); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
+		p.reset(before)
 		return nil, err
 	}
-	return p.records, nil
+	return p.applied, nil
 }
 
-func (p *plan) add(c Change) error {
-	if actual := p.version(c.key); c.expect != Any && c.expect != actual {
+// planMark is a place in a plan to return to.
+type planMark struct {
+	snapshot             *Snapshot
+	records, bytes, puts int
+}
+
+func (p *plan) mark() planMark {
+	m := planMark{snapshot: p.work.snapshot(p.base.version), records: len(p.records), bytes: p.bytes, puts: p.puts}
+	p.work = m.snapshot.builder()
+	return m
+}
+
+func (p *plan) reset(m planMark) {
+	p.work, p.records, p.bytes, p.puts = m.snapshot.builder(), p.records[:m.records], m.bytes, m.puts
+}
+
+// finish returns the records. A transaction of deletions alone gets one more, which carries the write.
+func (p *plan) finish() ([]Record, error) {
+	if len(p.records) == 0 || p.puts > 0 {
+		return p.records, nil
+	}
+	value, err := encodeWrite(p.write)
+	if err != nil {
+		return nil, err
+	}
+	return append(p.records, Record{Key: Key{Kind: kindWrite}.String(), Value: value}), nil
+}
+
+func (p *plan) change(c Change) error {
+	old := p.work.s.object(c.key)
+	if actual := old.Version(); c.expect != Any && c.expect != actual {
 		return &ConflictError{Key: c.key, Expected: c.expect, Actual: actual}
 	}
 	switch {
-	case c.tenant != nil:
-		return p.putTenant(c)
-	case c.subscription != nil:
-		return p.putSubscription(c)
+	case c.put.Tenant != nil:
+		return p.putTenant(c, old)
+	case c.put.Subscription != nil:
+		return p.putSubscription(c, old)
+	case c.put.EventType != nil:
+		return p.putEventType(c, old)
+	case c.put.Key != nil:
+		return p.putKey(c, old)
+	case old.IsZero():
+		return nil // what is not there needs no deletion
 	case c.key.Kind == KindTenant:
-		return p.deleteTenant(c.key)
+		p.deleteOf(c.key.ID)
 	}
-	p.append(c.key, nil)
+	p.delete(c.key)
 	return nil
 }
 
-// version returns the version of what has the key, 0 for none.
-func (p *plan) version(k Key) int64 {
-	switch k.Kind {
-	case KindTenant:
-		if t, ok := p.work.s.Tenant(k.ID); ok {
-			return t.Version
-		}
-	case KindSubscription:
-		if s, ok := p.work.s.Subscription(k.ID); ok {
-			return s.Version
-		}
-	}
-	return 0
-}
-
-func (p *plan) putTenant(c Change) error {
-	t := c.tenant
+func (p *plan) putTenant(c Change, old Object) error {
+	t := *c.put.Tenant
 	if holder, ok := p.work.s.tenantUIDs.Get(t.UID); ok && holder.ID != t.ID {
 		return &UIDError{Key: c.key, UID: t.UID, Holder: holder.ID}
 	}
-	value, err := encodeTenant(t)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.key, err)
+	if was := old.Tenant; was != nil {
+		t.Created, t.Updated = was.Created, was.Updated
+		if same(encodeTenant, was, &t) {
+			return nil
+		}
+	} else {
+		t.Created = p.now
 	}
-	p.append(c.key, value)
-	return nil
+	t.Updated, t.Version = p.now, p.next()
+	value, err := encodeTenant(&t, p.write)
+	return p.put(c.key, value, err, old, Object{Tenant: &t})
 }
 
-func (p *plan) putSubscription(c Change) error {
-	s := *c.subscription
+func (p *plan) putSubscription(c Change, old Object) error {
+	s, was := *c.put.Subscription, old.Subscription
 	if _, ok := p.work.s.Tenant(s.Tenant); !ok {
 		return fmt.Errorf("%s: %w: %s", c.key, ErrNoTenant, s.Tenant)
 	}
-	old, exists := p.work.s.Subscription(s.ID)
-	if exists && old.Tenant != s.Tenant {
-		return fmt.Errorf("%s: %w: %s", c.key, ErrMoved, old.Tenant)
+	if was != nil && was.Tenant != s.Tenant {
+		return fmt.Errorf("%s: %w: %s", c.key, ErrMoved, was.Tenant)
 	}
 	if holder, ok := p.work.s.uids.Get(uidKey(s.Tenant, s.UID)); ok && holder.ID != s.ID {
 		return &UIDError{Key: c.key, UID: s.UID, Holder: holder.ID}
 	}
-	s.Generation = p.generation(old, &s)
-	value, err := encodeSubscription(&s)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.key, err)
+	s.Generation, s.Locked = p.generation(was, &s), s.Locked && s.Disabled
+	if was != nil {
+		s.Created, s.Updated = was.Created, was.Updated
+		if same(encodeSubscription, was, &s) {
+			return nil
+		}
+	} else {
+		s.Created = p.now
 	}
-	p.append(c.key, value)
-	return nil
+	if !c.resealed {
+		s.Updated = p.now
+	}
+	s.Version = p.next()
+	sealed, err := p.vault.seal(was, &s)
+	if err != nil {
+		return fmt.Errorf("%s: encrypting %w", c.key, err)
+	}
+	value, err := encodeSubscription(sealed, p.write)
+	return p.put(c.key, value, err, old, Object{Subscription: &s})
+}
+
+func (p *plan) putEventType(c Change, old Object) error {
+	t := *c.put.EventType
+	if was := old.EventType; was != nil {
+		t.Created, t.Updated = was.Created, was.Updated
+		if same(encodeEventType, was, &t) {
+			return nil
+		}
+	} else {
+		t.Created = p.now
+	}
+	t.Updated, t.Version = p.now, p.next()
+	value, err := encodeEventType(&t, p.write)
+	return p.put(c.key, value, err, old, Object{EventType: &t})
+}
+
+func (p *plan) putKey(c Change, old Object) error {
+	k := *c.put.Key
+	if _, ok := p.work.s.Tenant(k.Tenant); !ok && !k.Tenant.IsZero() {
+		return fmt.Errorf("%s: %w: %s", c.key, ErrNoTenant, k.Tenant)
+	}
+	if holder, ok := p.work.s.keyHashes.Get(k.Hash); ok && holder.ID != k.ID {
+		return fmt.Errorf("%s: %w: key/%s", c.key, ErrTaken, holder.ID)
+	}
+	if was := old.Key; was != nil {
+		if was.Tenant != k.Tenant {
+			return fmt.Errorf("%s: %w", c.key, ErrMoved)
+		}
+		k.Created = was.Created
+		if same(encodeKey, was, &k) {
+			return nil
+		}
+	} else {
+		k.Created = p.now
+	}
+	k.Version = p.next()
+	value, err := encodeKey(&k, p.write)
+	return p.put(c.key, value, err, old, Object{Key: &k})
 }
 
 // generation returns the generation of s, which replaces old. It rises when a subscription is enabled. A new one starts
@@ -116,24 +215,52 @@ func (p *plan) generation(old, s *subscription.Subscription) int64 {
 	return old.Generation
 }
 
-func (p *plan) deleteTenant(k Key) error {
-	var ids []ident.ID
-	for s := range p.work.batch.Index().Of(k.ID) {
-		ids = append(ids, s.ID)
+// deleteOf deletes what belongs to a tenant.
+func (p *plan) deleteOf(tenant ident.ID) {
+	var keys []Key
+	for s := range p.work.batch.Index().Of(tenant) {
+		keys = append(keys, Key{Kind: KindSubscription, ID: s.ID})
 	}
-	for _, id := range ids {
-		p.append(Key{Kind: KindSubscription, ID: id}, nil)
+	for _, k := range p.work.s.KeysOf(tenant) {
+		keys = append(keys, Key{Kind: KindKey, ID: k.ID})
 	}
-	p.append(k, nil)
+	for _, k := range keys {
+		p.delete(k)
+	}
+}
+
+// next is the version of the next record: its offset plus one. Records of one key stay beside each other for that.
+func (p *plan) next() int64 { return p.base.version + int64(len(p.records)) + 1 }
+
+func (p *plan) put(k Key, value []byte, err error, old, now Object) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", k, err)
+	}
+	if len(value) > MaxRecord {
+		return &SizeError{Key: k, Bytes: len(value)}
+	}
+	p.applied = append(p.applied, Applied{Key: k, Before: old, After: now, Version: p.next()})
+	p.record(k, value)
+	p.puts++
+	p.work.put(now)
 	return nil
 }
 
-// append adds a record and applies it to what later changes see. A second change of a key replaces the first: its
-// version is one that nobody has seen yet, so only unconditional changes get here.
-func (p *plan) append(k Key, value []byte) {
-	r := record{key: k.String(), value: value}
-	p.records = slices.DeleteFunc(p.records, func(o record) bool { return o.key == r.key })
-	p.records = append(p.records, r)
-	// The record was encoded here, so it can be decoded; its offset is a guess that no caller gets to see.
-	_ = p.work.apply(p.base.version+int64(len(p.records)), []byte(r.key), value)
+func (p *plan) delete(k Key) {
+	p.applied = append(p.applied, Applied{Key: k, Before: p.work.s.object(k), Version: p.next()})
+	p.record(k, nil)
+	p.work.remove(k)
+}
+
+func (p *plan) record(k Key, value []byte) {
+	key := k.String()
+	p.records = append(p.records, Record{Key: key, Value: value})
+	p.bytes += len(key) + len(value)
+}
+
+// same reports whether two objects would be written alike.
+func same[T any](encode func(T, string) ([]byte, error), old, now T) bool {
+	a, errA := encode(old, "")
+	b, errB := encode(now, "")
+	return errA == nil && errB == nil && bytes.Equal(a, b)
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 
@@ -85,7 +84,8 @@ func (r *reconciler) tenant(in *subscription.Tenant) *subscription.Tenant {
 	}
 	step := Step{Verb: Created, Tenant: &t}
 	if old, ok := r.s.Tenant(t.ID); ok {
-		t.Version = old.Version
+		// What a file cannot say stays.
+		t.Version, t.Created, t.Updated, t.Portal = old.Version, old.Created, old.Updated, old.Portal
 		step.Verb = changed(encodeTenant, old, &t)
 	}
 	if step.Verb != Unchanged {
@@ -107,7 +107,7 @@ func (r *reconciler) subscription(t *subscription.Tenant, in *subscription.Subsc
 	step := Step{Verb: Created, Tenant: t, Subscription: &s}
 	old, exists := r.s.Subscription(s.ID)
 	if exists {
-		s.Version, s.Generation = old.Version, old.Generation
+		keepUnsaid(old, &s)
 	}
 	var err error
 	if step.NewSecret, err = r.secrets(t, old, &s); err != nil {
@@ -155,11 +155,17 @@ func (r *reconciler) prune(t *subscription.Tenant, kept map[ident.ID]bool) {
 	}
 }
 
+// keepUnsaid takes over what a file cannot say.
+func keepUnsaid(old, s *subscription.Subscription) {
+	s.Version, s.Generation = old.Version, old.Generation
+	s.Created, s.Updated = old.Created, old.Updated
+	s.Locked = old.Locked && s.Disabled
+	s.Retired, s.OAuth, s.ClientIdentity, s.CA = old.Retired, old.OAuth, old.ClientIdentity, old.CA
+}
+
 // changed compares what would be written with what is there.
-func changed[T any](encode func(T) ([]byte, error), old, now T) Verb {
-	a, errA := encode(old)
-	b, errB := encode(now)
-	if errA == nil && errB == nil && bytes.Equal(a, b) {
+func changed[T any](encode func(T, string) ([]byte, error), old, now T) Verb {
+	if same(encode, old, now) {
 		return Unchanged
 	}
 	return Updated

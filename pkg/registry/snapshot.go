@@ -1,9 +1,12 @@
 package registry
 
 import (
+	"bytes"
 	"iter"
 	"strings"
 
+	"github.com/postrider/postrider/pkg/access"
+	"github.com/postrider/postrider/pkg/catalogue"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/match"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -20,6 +23,12 @@ type Snapshot struct {
 	// uids are the subscriptions that have a uid, under the bytes of the tenant's id followed by the uid.
 	uids  tree.Map[string, *subscription.Subscription]
 	index match.Index
+
+	eventTypes tree.Map[string, *catalogue.EventType]
+	// eventTypeNames are the names under the ids of the keys: a deletion names the id only.
+	eventTypeNames tree.Map[ident.ID, string]
+	keys           tree.Map[ident.ID, *access.Key]
+	keyHashes      tree.Map[access.Hash, *access.Key]
 }
 
 // Empty returns the snapshot of an empty registry, version 0.
@@ -30,6 +39,13 @@ func Empty() *Snapshot {
 		subscriptions: tree.New[ident.ID, *subscription.Subscription](match.Compare),
 		uids:          tree.New[string, *subscription.Subscription](strings.Compare),
 		index:         match.New(),
+
+		eventTypes:     tree.New[string, *catalogue.EventType](strings.Compare),
+		eventTypeNames: tree.New[ident.ID, string](match.Compare),
+		keys:           tree.New[ident.ID, *access.Key](match.Compare),
+		keyHashes: tree.New[access.Hash, *access.Key](func(a, b access.Hash) int {
+			return bytes.Compare(a[:], b[:])
+		}),
 	}
 }
 
@@ -92,25 +108,6 @@ func (s *Snapshot) AppendMatch(
 }
 
 func enabled(s *subscription.Subscription) bool { return !s.Disabled }
-
-// Tenants yields all tenants, ordered by id.
-func (s *Snapshot) Tenants() iter.Seq[*subscription.Tenant] { return s.TenantsFrom(ident.ID{}) }
-
-// TenantsFrom yields the tenants whose id is not below from, ordered by id: the next page of a list.
-func (s *Snapshot) TenantsFrom(from ident.ID) iter.Seq[*subscription.Tenant] {
-	return values(s.tenants.From(from))
-}
-
-// Subscriptions yields all subscriptions, ordered by id.
-func (s *Snapshot) Subscriptions() iter.Seq[*subscription.Subscription] {
-	return values(s.subscriptions.All())
-}
-
-// SubscriptionsOf yields the tenant's subscriptions whose id is not below from, ordered by id. The zero ID starts at
-// the first.
-func (s *Snapshot) SubscriptionsOf(tenant, from ident.ID) iter.Seq[*subscription.Subscription] {
-	return s.index.After(tenant, from)
-}
 
 // Count returns the number of tenants and of subscriptions, disabled ones included.
 func (s *Snapshot) Count() (tenants, subscriptions int) {

@@ -30,7 +30,8 @@ func (v *View) replay(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("asking for the registry's start: %w", err)
 	}
-	b := Empty().builder()
+	v.forget()
+	b := v.builder(Empty())
 	for at < end {
 		if ctx.Err() != nil {
 			return fmt.Errorf("replaying the registry, at %d of %d: %w", at, end, context.Cause(ctx))
@@ -65,7 +66,7 @@ func (v *View) follow(ctx context.Context) error {
 // read applies what one read brings, as one snapshot, or replays if reading on is not safe.
 func (v *View) read(ctx context.Context) error {
 	now := v.Snapshot()
-	b := now.builder()
+	b := v.builder(now)
 	next, err := v.log.Read(ctx, now.Version(), v.applyTo(b))
 	if err != nil {
 		if v.lost(ctx, now.Version()) {
@@ -97,11 +98,19 @@ func (v *View) lost(ctx context.Context, offset int64) bool {
 // applyTo returns a function for [Log.Read] that applies records to b and passes over what it cannot decode.
 func (v *View) applyTo(b *builder) func(offset int64, key, value []byte) {
 	return func(offset int64, key, value []byte) {
-		if err := b.apply(offset, key, value); err != nil {
+		write, err := b.apply(offset, key, value)
+		if err != nil {
 			v.metrics.undecodable.Inc()
 			v.opts.Log.Error("passing over a registry record", "offset", offset, "error", err)
 		}
+		v.saw(write)
 	}
+}
+
+func (v *View) builder(s *Snapshot) *builder {
+	b := s.builder()
+	b.vault = v.vault
+	return b
 }
 
 // ask asks for the committed end every 500 ms. The instant confirmed is that before the question: what was acknowledged

@@ -29,6 +29,9 @@ type Options struct {
 	// MaxGap is how long a view may be unconfirmed and still go on where it was; after more it replays from the start.
 	// It must not exceed the topic's delete.retention.ms. 24 h if 0.
 	MaxGap time.Duration
+	// Cipher opens the secrets of subscriptions and seals those that are written. Nil leaves both as they are: nothing is
+	// opened and nothing is sealed, for roles that need no secrets.
+	Cipher Cipher
 	// Now is the clock; nil takes the system's.
 	Now func() time.Time
 	// Log gets what operators should know; nil discards it.
@@ -43,12 +46,16 @@ type View struct {
 	log     Log
 	opts    Options
 	metrics *metrics
+	vault   vault
 
 	current   atomic.Pointer[Snapshot]
 	confirmed atomic.Pointer[time.Time]
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and replaced when current is
+	watches map[*watch]bool
+	// watching is how many watches there are, to be asked without the lock.
+	watching atomic.Int32
 }
 
 // Open reads the log to its committed end and returns a view of it. A view that is only looked at once needs nothing
@@ -70,6 +77,7 @@ func Open(ctx context.Context, log Log, opts Options) (*View, error) {
 	if v.metrics, err = newMetrics(opts.Metrics, v); err != nil {
 		return nil, fmt.Errorf("registering metrics of the registry: %w", err)
 	}
+	v.vault = vault{cipher: opts.Cipher, unopened: v.tellUnopened}
 	if err := v.replay(ctx); err != nil {
 		return nil, err
 	}

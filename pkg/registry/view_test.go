@@ -17,14 +17,14 @@ import (
 
 func tenantEntry(t *testing.T, v subscription.Tenant) entry {
 	t.Helper()
-	value, err := encodeTenant(&v)
+	value, err := encodeTenant(&v, "")
 	require.NoError(t, err)
 	return entry{key: Key{KindTenant, v.ID}.String(), value: value}
 }
 
 func subscriptionEntry(t *testing.T, v subscription.Subscription) entry {
 	t.Helper()
-	value, err := encodeSubscription(&v)
+	value, err := encodeSubscription(&v, "")
 	require.NoError(t, err)
 	return entry{key: Key{KindSubscription, v.ID}.String(), value: value}
 }
@@ -110,7 +110,7 @@ func TestRecordsThatCannotBeReadArePassedOver(t *testing.T) {
 		entry{key: Key{KindTenant, ident.New()}.String(), value: []byte(`{"id":"` + good.ID.UUID() + `"}`)},
 		entry{key: Key{KindTenant, good.ID}.String(), value: []byte(`[]`)},
 		entry{key: Key{KindSubscription, ident.New()}.String(), value: []byte(`{"timeout":"soon"}`)},
-		entry{key: "event-type/whatever", value: []byte("not ours")},
+		entry{key: "colour/whatever", value: []byte("not ours")},
 		entry{key: "", value: nil},
 		entry{key: Key{KindTenant, ident.New()}.String(), value: nil})
 	v, err := Open(t.Context(), m, Options{Metrics: registered})
@@ -120,7 +120,7 @@ func TestRecordsThatCannotBeReadArePassedOver(t *testing.T) {
 	require.Equal(t, "good", got.Name)
 	families, err := registered.Gather()
 	require.NoError(t, err)
-	require.Len(t, families, 5, "as many as the package doc lists")
+	require.Len(t, families, 6, "as many as the package doc lists")
 	for _, f := range families {
 		if f.GetName() == "postrider_registry_undecodable_total" {
 			require.InDelta(t, 5, f.GetMetric()[0].GetCounter().GetValue(), 0)

@@ -4,19 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
+	"slices"
 	"sync"
 )
 
 // Writer changes the registry. There is one at a time in a cluster: opening one fences the one before. All methods may
-// be called concurrently; changes are made one after the other.
+// be called concurrently; changes are made one after the other. A [Store] opens writers as it needs them.
 type Writer struct {
 	view *View
 
 	mu       sync.Mutex
 	appender Appender
-	// version contains everything this writer has written.
-	version int64
+	// end is the version of a view that has read everything this writer has written, the marker of its last
+	// transaction included: that is the offset of the next record.
+	end int64
 	// broken is what ended the writer.
 	broken error
 }
@@ -48,25 +49,46 @@ func (w *Writer) Apply(ctx context.Context, changes ...Change) (int64, error) {
 	if w.broken != nil {
 		return 0, w.broken
 	}
-	// What this writer wrote is the one thing that can be missing from the snapshot; see the end of this function.
-	if err := w.view.Wait(ctx, w.version); err != nil {
-		return 0, err
-	}
-	base := w.view.Snapshot()
-	records, err := newPlan(base, changes)
+	p, err := w.plan(ctx)
 	if err != nil {
 		return 0, err
 	}
-	if len(records) == 0 {
-		return base.Version(), nil
+	if _, err := p.add(changes); err != nil {
+		return 0, err
 	}
-	last, err := w.appender.Append(ctx, pairs(records))
+	if len(p.records) == 0 {
+		return p.base.Version(), nil
+	}
+	version, err := w.append(ctx, p, nil)
 	if err != nil {
-		w.end(err)
+		return 0, err
+	}
+	return version, w.view.Wait(ctx, version)
+}
+
+// plan returns a plan on top of everything there is.
+func (w *Writer) plan(ctx context.Context) (*plan, error) {
+	// What this writer wrote is the one thing that can be missing from the snapshot; see the end of Apply.
+	if err := w.view.Wait(ctx, w.end); err != nil {
+		return nil, err
+	}
+	return newPlan(w.view.Snapshot(), w.view.vault, w.view.opts.Now()), nil
+}
+
+// append writes what was planned, and records of other topics, and returns the version from which on a snapshot contains
+// it. An error ends the writer.
+func (w *Writer) append(ctx context.Context, p *plan, others []Record) (version int64, err error) {
+	records, err := p.finish()
+	if err != nil {
+		return 0, err
+	}
+	last, err := w.appender.Append(ctx, p.base.Version(), slices.Values(append(records, others...)))
+	if err != nil {
+		w.stop(err)
 		return 0, w.broken
 	}
-	w.version = last + 1
-	return w.version, w.view.Wait(ctx, w.version)
+	w.end = last + 2 // the marker of the transaction is at last + 1
+	return last + 1, nil
 }
 
 // Snapshot returns the newest snapshot of the writer's view.
@@ -82,23 +104,17 @@ func (w *Writer) Close() {
 	}
 }
 
-// end records what ended the writer: a transaction of unknown fate, or a successor.
-func (w *Writer) end(err error) {
+// stop records what ended the writer: a transaction of unknown fate, or a successor.
+func (w *Writer) stop(err error) {
 	w.appender.Close()
-	var fenced interface{ Fenced() bool }
-	if errors.As(err, &fenced) && fenced.Fenced() {
+	if fenced(err) {
 		w.broken = fmt.Errorf("%w: %w", ErrFenced, err)
 		return
 	}
 	w.broken = fmt.Errorf("%w: %w", ErrBroken, err)
 }
 
-func pairs(records []record) iter.Seq2[string, []byte] {
-	return func(yield func(string, []byte) bool) {
-		for _, r := range records {
-			if !yield(r.key, r.value) {
-				return
-			}
-		}
-	}
+func fenced(err error) bool {
+	var e interface{ Fenced() bool }
+	return errors.As(err, &e) && e.Fenced()
 }
