@@ -4,8 +4,9 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics are those of one [Redis]; see the package doc.
 type metrics struct {
-	up     prometheus.Gauge
-	errors prometheus.Counter
+	up      prometheus.Gauge
+	errors  prometheus.Counter
+	indexed prometheus.Counter
 }
 
 // newMetrics makes the metrics and registers them; a nil Registerer keeps them to themselves.
@@ -19,11 +20,15 @@ func newMetrics(r prometheus.Registerer) (metrics, error) {
 			Name: "postrider_redis_errors_total",
 			Help: "Calls that Redis did not answer, or refused.",
 		}),
+		indexed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_index_events_total",
+			Help: "Events added to the index.",
+		}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.up, m.errors} {
+	for _, c := range []prometheus.Collector{m.up, m.errors, m.indexed} {
 		if err := r.Register(c); err != nil {
 			return m, err
 		}

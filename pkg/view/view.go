@@ -6,8 +6,19 @@
 // counts as live for five seconds after its last report. So a caller may wait until all live roles have a version: see
 // [Redis.Report] and [Redis.WaitApplied].
 //
+// # Events
+//
+// The index finds a tenant's events of the last days: by message id, and as lists by time; see [Redis.AddEvents],
+// [Redis.Event] and [Redis.ListEvents]. The events themselves stay in Kafka. An event of an ordinary type takes about
+// 200 bytes of Redis' memory. After a loss the recorder fills it again.
+//
+// # Idempotency keys
+//
+// [Redis.Begin] claims a key for a request, [Redis.Finish] keeps its answer for 12 hours. After a loss they are gone.
+//
 // # Metrics
 //
+//   - postrider_index_events_total: events added to the index.
 //   - postrider_redis_up: 1 if Redis answered the last call, 0 if it could not be reached, or before the first call.
 //   - postrider_redis_errors_total: calls that Redis did not answer, or refused.
 package view
@@ -28,12 +39,13 @@ import (
 
 // Limits of a call. What is in Redis can wait, and whoever waits for it is told so soon.
 const (
-	// callTimeout bounds a dial, a read and a write each: a local network answers within a millisecond.
-	callTimeout = time.Second
+	// DefaultCallTimeout bounds a dial, a read and a write each: a local network answers within a millisecond.
+	DefaultCallTimeout = time.Second
 	// callRetries is how often a call is made again after a connection that broke: a pooled one may be long dead.
 	callRetries = 1
-	// poolSize bounds the connections to a node: a role makes one call at a time.
-	poolSize = 4
+	// poolSize bounds the connections to a node: a role makes one call at a time, the API one for each of many requests,
+	// and a connection makes thousands a second.
+	poolSize = 16
 )
 
 // Config is how to reach Redis. The zero value of every field but Addresses works.
@@ -52,6 +64,10 @@ type Config struct {
 	CAFile string
 	// DB is the database number; a cluster has 0 alone.
 	DB int
+	// EventRetention is how long events are found; [DefaultEventRetention] if 0. More than their topic's is of no use.
+	EventRetention time.Duration
+	// CallTimeout bounds a dial, a read and a write each; [DefaultCallTimeout] if 0.
+	CallTimeout time.Duration
 	// Metrics gets the metrics of the package; nil keeps them to themselves.
 	Metrics prometheus.Registerer
 }
@@ -78,6 +94,12 @@ func Open(conf Config) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
+	if conf.EventRetention == 0 {
+		conf.EventRetention = DefaultEventRetention
+	}
+	if conf.CallTimeout == 0 {
+		conf.CallTimeout = DefaultCallTimeout
+	}
 	m, err := newMetrics(conf.Metrics)
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics of Redis: %w", err)
@@ -85,7 +107,7 @@ func Open(conf Config) (*Redis, error) {
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: conf.Addresses, DB: conf.DB, Username: conf.Username, Password: password, TLSConfig: tlsConfig,
 		IsClusterMode: len(conf.Addresses) > 1,
-		DialTimeout:   callTimeout, ReadTimeout: callTimeout, WriteTimeout: callTimeout, PoolTimeout: callTimeout,
+		DialTimeout:   conf.CallTimeout, ReadTimeout: conf.CallTimeout, WriteTimeout: conf.CallTimeout, PoolTimeout: conf.CallTimeout,
 		DialerRetries: 1, MaxRetries: callRetries, PoolSize: poolSize,
 		ContextTimeoutEnabled: true, // without it a context does not end a read
 		DisableIdentity:       true, // CLIENT SETINFO is refused by older proxies, and tells nobody anything

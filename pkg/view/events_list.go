@@ -1,0 +1,269 @@
+package view
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/postrider/postrider/pkg/ident"
+)
+
+// getScript looks for an id in the days of KEYS, newest first.
+const getScript = `
+for _, key in ipairs(KEYS) do
+  local at = redis.call('HGET', key, ARGV[1])
+  if at then return at end
+end
+return false`
+
+// Event returns the entry of a message id, or false if there is none: it never was, or is older than the retention.
+func (r *Redis) Event(ctx context.Context, tenant, message ident.ID) (EventEntry, bool, error) {
+	keys := r.eventKeys(tenant)
+	at, err := redis.NewScript(getScript).Run(ctx, r.client, r.liveIDs(keys, message, time.Now()), string(message[:])).Text()
+	if errors.Is(err, redis.Nil) {
+		return EventEntry{}, false, r.done(nil)
+	}
+	if err := r.done(err); err != nil {
+		return EventEntry{}, false, fmt.Errorf("looking for an event: %w", err)
+	}
+	var ms [8]byte
+	if len(at) != len(ms)-2 {
+		return EventEntry{}, false, errMember
+	}
+	copy(ms[2:], at)
+	hour := int64(binary.BigEndian.Uint64(ms[:])) / hourMillis       //nolint:gosec // six bytes
+	place := placeOf(int64(binary.BigEndian.Uint64(ms[:])), message) //nolint:gosec // six bytes
+	found, err := r.client.ZRangeByLex(ctx, keys.hour(hour), &redis.ZRangeBy{
+		Min: "[" + lexPrefix(place), Max: "[" + lexPrefix(place) + lexAfter,
+	}).Result()
+	if err := r.done(err); err != nil {
+		return EventEntry{}, false, fmt.Errorf("looking for an event: %w", err)
+	}
+	for _, member := range found {
+		e, err := parseMember(r.conf.Prefix, tenant, hour, member)
+		if err != nil || e.Message == message {
+			return e, err == nil, err
+		}
+	}
+	return EventEntry{}, false, nil // Redis gave up the list to make room
+}
+
+// EventByEventID is [Redis.Event] for the event id that an event was published with over HTTP. Events that came from
+// other sources are found by their message id alone.
+func (r *Redis) EventByEventID(ctx context.Context, tenant ident.ID, eventID string) (EventEntry, bool, error) {
+	return r.Event(ctx, tenant, published(tenant, eventID))
+}
+
+// EventQuery asks for a list of events of one tenant. The zero value of every field but Tenant and Limit works.
+type EventQuery struct {
+	Tenant ident.ID
+	// After and Before are instants between which the events were written, both left out.
+	After, Before time.Time
+	// Types, Channel and Tag are what an event must have; of the types one.
+	Types   []string
+	Channel string
+	Tag     string
+	// Iterator is where an earlier page ended; the list goes on behind it.
+	Iterator ident.ID
+	// OldestFirst turns the order round; newest first is the usual one.
+	OldestFirst bool
+	// Limit is how many events are returned at most, 1 to [MaxEventLimit].
+	Limit int
+}
+
+// EventPage is what was found of a list.
+type EventPage struct {
+	Events []EventEntry
+	// Iterator is where the page ended: the last event that was looked at, whether it is in the page or not; zero if none
+	// was.
+	Iterator ident.ID
+	// Done says that there is nothing behind the iterator. Without it the page may hold fewer events than asked for, even
+	// none: a call looks at 10,000 events at most, and a filter may let none of them through. Ask again with the iterator.
+	Done bool
+}
+
+// Bounds of a list and of the work of a call.
+const (
+	// MaxEventLimit is the largest page, as the Svix API has it.
+	MaxEventLimit = 250
+	// maxScanned is how many events a call looks at: about 0.6 MB, and 20 round trips if there are many in an hour.
+	maxScanned = 10_000
+	// minScan and maxScan bound what one round trip brings.
+	minScan, maxScan = 100, 500
+	// maxTrips bounds the round trips, one for each hour at least: a week's, so that a page of a tenant with few events is
+	// full. It takes less than 0.1 s.
+	maxTrips = 200
+)
+
+// ListEvents returns a page of a list; see [EventPage] for when it is not full.
+func (r *Redis) ListEvents(ctx context.Context, q EventQuery) (EventPage, error) {
+	if q.Limit < 1 || q.Limit > MaxEventLimit {
+		return EventPage{}, fmt.Errorf("limit: %d: want 1 to %d", q.Limit, MaxEventLimit)
+	}
+	l := listing{r: r, q: q, keys: r.eventKeys(q.Tenant), above: ident.ID{}, below: placeOf(1<<62, last)}
+	if !q.After.IsZero() {
+		l.above = placeOf(q.After.UnixMilli(), last)
+	}
+	if !q.Before.IsZero() {
+		l.below = placeOf(q.Before.Add(time.Millisecond-1).UnixMilli(), ident.ID{})
+	}
+	if !q.Iterator.IsZero() && q.OldestFirst && after(q.Iterator, l.above) {
+		l.above = q.Iterator
+	}
+	if !q.Iterator.IsZero() && !q.OldestFirst && after(l.below, q.Iterator) {
+		l.below = q.Iterator
+	}
+	if err := l.run(ctx); err != nil {
+		return EventPage{}, fmt.Errorf("listing events: %w", err)
+	}
+	return l.page, nil
+}
+
+// last is the id above all.
+//
+//nolint:gochecknoglobals // a constant
+var last = ident.ID(bytes.Repeat([]byte{0xff}, len(ident.ID{})))
+
+func after(a, b ident.ID) bool { return bytes.Compare(a[:], b[:]) > 0 }
+
+// listing is a call of ListEvents: it looks at the places between above and below, both left out.
+type listing struct {
+	r            *Redis
+	q            EventQuery
+	keys         eventKeys
+	above, below ident.ID
+	page         EventPage
+	scanned      int
+	trips        int
+}
+
+func (l *listing) run(ctx context.Context) error {
+	if !after(l.below, l.above) {
+		l.page.Done = true
+		return nil
+	}
+	hours, err := l.hours(ctx)
+	if err != nil {
+		return err
+	}
+	for _, hour := range hours {
+		if more, err := l.hour(ctx, hour); err != nil || more {
+			return err
+		}
+	}
+	l.page.Done = true
+	return nil
+}
+
+// hours returns the hours in question that have events, in the order of the list: at most as many as the retention has.
+func (l *listing) hours(ctx context.Context) (hours []int64, err error) {
+	oldest := time.Now().Add(-l.r.conf.EventRetention).UnixMilli() / hourMillis
+	in := &redis.ZRangeBy{
+		Min: strconv.FormatInt(max(oldest, placeMillis(l.above)/hourMillis), 10),
+		Max: strconv.FormatInt(placeMillis(l.below)/hourMillis, 10),
+	}
+	texts, err := l.r.client.ZRangeByScore(ctx, l.keys.hours(), in).Result()
+	if err := l.r.done(err); err != nil {
+		return nil, err
+	}
+	for _, s := range texts {
+		hour, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("reading the index: %w", err)
+		}
+		hours = append(hours, hour)
+	}
+	if !l.q.OldestFirst {
+		slices.Reverse(hours)
+	}
+	return hours, nil
+}
+
+// hour looks through an hour. It reports whether the page ended before the list did.
+func (l *listing) hour(ctx context.Context, hour int64) (more bool, err error) {
+	in := &redis.ZRangeBy{Min: "-", Max: "+", Count: int64(min(max(2*l.q.Limit, minScan), maxScan))}
+	if placeMillis(l.above)/hourMillis == hour {
+		in.Min = "[" + lexPrefix(l.above)
+	}
+	if placeMillis(l.below)/hourMillis == hour {
+		in.Max = "[" + lexPrefix(l.below) + lexAfter
+	}
+	for {
+		if l.scanned >= maxScanned || l.trips >= maxTrips {
+			if l.page.Iterator.IsZero() { // nothing but empty hours
+				l.page.Iterator = l.edge(hour)
+			}
+			return true, nil
+		}
+		l.trips++
+		members, err := l.fetch(ctx, hour, in)
+		if err != nil {
+			return false, err
+		}
+		l.scanned += len(members)
+		for _, member := range members {
+			if more, err := l.look(hour, member); err != nil || more {
+				return more, err
+			}
+		}
+		if len(members) < int(in.Count) {
+			return false, nil
+		}
+		if l.q.OldestFirst {
+			in.Min = "(" + members[len(members)-1]
+		} else {
+			in.Max = "(" + members[len(members)-1]
+		}
+	}
+}
+
+// edge is the place before everything in an hour, in the order of the list.
+func (l *listing) edge(hour int64) ident.ID {
+	if l.q.OldestFirst {
+		return placeOf(hour*hourMillis-1, last)
+	}
+	return placeOf((hour+1)*hourMillis, ident.ID{})
+}
+
+func (l *listing) fetch(ctx context.Context, hour int64, in *redis.ZRangeBy) (members []string, err error) {
+	if l.q.OldestFirst {
+		members, err = l.r.client.ZRangeByLex(ctx, l.keys.hour(hour), in).Result()
+	} else {
+		members, err = l.r.client.ZRevRangeByLex(ctx, l.keys.hour(hour), in).Result()
+	}
+	return members, l.r.done(err)
+}
+
+// look adds an event to the page if it is asked for. It reports whether it is one too many.
+func (l *listing) look(hour int64, member string) (more bool, err error) {
+	e, err := parseMember(l.r.conf.Prefix, l.q.Tenant, hour, member)
+	if err != nil {
+		return false, err
+	}
+	place := e.Iterator()
+	if !after(place, l.above) || !after(l.below, place) {
+		return false, nil
+	}
+	if l.wanted(e) {
+		if len(l.page.Events) == l.q.Limit {
+			return true, nil
+		}
+		l.page.Events = append(l.page.Events, e)
+	}
+	l.page.Iterator = place
+	return false, nil
+}
+
+func (l *listing) wanted(e EventEntry) bool {
+	q := l.q
+	return (len(q.Types) == 0 || slices.Contains(q.Types, e.Type)) &&
+		(q.Channel == "" || slices.Contains(e.Channels, q.Channel)) &&
+		(q.Tag == "" || slices.Contains(e.Tags, q.Tag))
+}
