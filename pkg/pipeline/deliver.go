@@ -14,6 +14,7 @@ import (
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/profile"
+	"github.com/postrider/postrider/pkg/token"
 )
 
 // Attempter makes one HTTP request. [attempt.Client] is one. An error means that nobody knows how it went: ctx ended.
@@ -48,6 +49,9 @@ type DelivererOptions struct {
 	// Window is how many recent (delivery, trigger, pass) a partition remembers; 65,536 by default.
 	Window  int
 	Breaker gate.Config
+	// Tokens gets the access tokens of subscriptions with OAuth; without it, their attempts end as requests that cannot be
+	// made.
+	Tokens  *token.Store
 	Log     *slog.Logger
 	Metrics *Metrics
 }
@@ -99,6 +103,7 @@ func NewDeliverer(
 	return &Deliverer{
 		opts: opts, registry: reg, profiles: profiles, client: client, out: out, reader: reader, fail: fail,
 		stopped: make(chan struct{}), sched: newScheduler(opts.LaneConcurrency, opts.LaneQueue), owned: map[int32]*owned{},
+		senders: senders{tokens: opts.Tokens},
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postrider/postrider/pkg/failure"
 	"github.com/postrider/postrider/pkg/gate"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/pkg/subscription"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -18,8 +20,11 @@ import (
 type endpoint struct {
 	sub     ident.ID
 	breaker *gate.Breaker
-	state   outcome.State // guarded by the owner's lock
-	counted bool          // in the number of open breakers; guarded likewise
+	state   failure.State // of the acknowledged outcomes; guarded by the owner's lock
+	// live counts attempts as they are settled; guarded likewise. The state counts the same, when the outcomes are
+	// acknowledged: with many attempts in flight that is too late to stop.
+	live    failure.State
+	counted bool // in the number of open breakers; guarded likewise
 	// disabled is the highest generation of the subscription that was disabled here; 0 for none.
 	disabled atomic.Int64
 }
@@ -38,7 +43,7 @@ type stateRecord struct {
 	// they arrived. A zombie's has a lower generation.
 	Generation int32         `json:"generation"`
 	Sequence   int64         `json:"sequence"`
-	State      outcome.State `json:"state"`
+	State      failure.State `json:"state"`
 	Breaker    gate.State    `json:"breaker"`
 }
 
@@ -71,13 +76,15 @@ const (
 func (d *Deliverer) endpoint(o *owned, sub ident.ID) *endpoint {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return d.endpointLocked(o, sub, gate.State{}, outcome.NewState())
+	return d.endpointLocked(o, sub, gate.State{}, failure.NewState())
 }
 
-func (d *Deliverer) endpointLocked(o *owned, sub ident.ID, b gate.State, s outcome.State) *endpoint {
+func (d *Deliverer) endpointLocked(o *owned, sub ident.ID, b gate.State, s failure.State) *endpoint {
 	ep := o.endpoints[sub]
 	if ep == nil {
-		ep = &endpoint{sub: sub, state: s, breaker: gate.New(d.opts.Breaker, b, s.Unhealthy, time.Now())}
+		ep = &endpoint{
+			sub: sub, state: s, live: s.Clone(), breaker: gate.New(d.opts.Breaker, b, s.Unhealthy, time.Now()),
+		}
 		o.endpoints[sub] = ep
 		d.countBreaker(o, ep)
 	}
@@ -86,11 +93,11 @@ func (d *Deliverer) endpointLocked(o *owned, sub ident.ID, b gate.State, s outco
 
 // fold adds an acknowledged outcome to its endpoint's state. Acknowledgements of one partition come in log order, so
 // the live state is the one that a new owner computes from the log.
-func (d *Deliverer) fold(o *owned, row *outcome.Outcome, offset int64) {
+func (d *Deliverer) fold(o *owned, row *outcome.Outcome, offset int64, policy *subscription.FailurePolicy) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ep := d.endpointLocked(o, row.Subscription, gate.State{}, outcome.NewState())
-	ep.state = ep.state.Fold(row, offset)
+	ep := d.endpointLocked(o, row.Subscription, gate.State{}, failure.NewState())
+	ep.state.Fold(row, offset, policy)
 	o.folded = max(o.folded, offset)
 	o.dirty[row.Subscription] = ep
 	if row.Verdict == outcome.Delivered {
@@ -131,11 +138,11 @@ func (d *Deliverer) forgetBreakers(o *owned) {
 	}
 }
 
-// disable records that the endpoint asked not to be called any more, and waits until that is acknowledged.
-func (d *Deliverer) disable(c *candidate) error {
+// disable records that the subscription's generation is disabled, and waits until that is acknowledged.
+func (d *Deliverer) disable(c *candidate, reason outcome.Reason) error {
 	o := c.lane.owner
 	r, err := d.stateRecordFor(o, c.sub.ID.UUID()+disabledSuffix, disabledRecord{
-		Version: stateVersion, Generation: c.sub.Generation, Reason: outcome.ReasonGone, At: time.Now().UTC(),
+		Version: stateVersion, Generation: c.sub.Generation, Reason: reason, At: time.Now().UTC(),
 	})
 	if err != nil {
 		return err
@@ -210,7 +217,7 @@ func (d *Deliverer) snapshot(o *owned) {
 func (o *owned) snapshotOf(ep *endpoint) stateRecord {
 	o.sequence++
 	return stateRecord{
-		Version: stateVersion, Generation: o.p.Generation, Sequence: o.sequence, State: ep.state, Breaker: ep.breaker.State(),
+		Version: stateVersion, Generation: o.p.Generation, Sequence: o.sequence, State: ep.state.Clone(), Breaker: ep.breaker.State(),
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/failure"
 	"github.com/postrider/postrider/pkg/gate"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/outcome"
@@ -53,7 +54,7 @@ func TestRestore(t *testing.T) {
 	state := func(generation int32, sequence, folded int64, failures int, b gate.State) stateRecord {
 		return stateRecord{
 			Version: stateVersion, Generation: generation, Sequence: sequence, Breaker: b,
-			State: outcome.State{ConsecutiveFailures: failures, Unhealthy: failures, Folded: folded},
+			State: failure.State{State: outcome.State{ConsecutiveFailures: failures, Unhealthy: failures, Folded: folded}},
 		}
 	}
 	open := gate.State{Until: time.Now().Add(time.Hour), Trips: 2}

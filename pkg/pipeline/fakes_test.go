@@ -253,6 +253,7 @@ throttle: [429]
 disableOnGone: true
 timeout: 20s
 retry: {kind: fixed, interval: 10s, maxTries: 3, jitter: none}
+failure: {kind: lasting, for: 120h, failures: 3, within: 24h, apart: 12h}
 `)}}
 )
 
@@ -328,19 +329,19 @@ func figure(t testing.TB, m prometheus.Metric) float64 {
 	return out.GetGauge().GetValue() + out.GetCounter().GetValue()
 }
 
-// failure is what a stage could not go on with.
-type failure struct {
+// firstError is what a stage could not go on with.
+type firstError struct {
 	mu  sync.Mutex
 	err error
 }
 
-func (f *failure) set(err error) {
+func (f *firstError) set(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.err = err
 }
 
-func (f *failure) get() error {
+func (f *firstError) get() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.err

@@ -2,10 +2,11 @@ package pipeline
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// Metrics are the figures of the stages. Every label set is closed: results, verdicts, reasons.
+// Metrics are the figures of the stages. Every label set is closed: results, verdicts, reasons, [Selection]s.
 type Metrics struct {
 	events     *prometheus.CounterVec // result
 	expansions prometheus.Counter
+	filtered   map[Selection]prometheus.Counter
 
 	attempts    *prometheus.CounterVec // result
 	attemptTime prometheus.Histogram
@@ -22,12 +23,27 @@ type Metrics struct {
 	moves   *prometheus.CounterVec // to
 	late    prometheus.Histogram
 	waiting prometheus.Gauge
+
+	recorded       *prometheus.CounterVec // result
+	recordRetries  prometheus.Counter
+	published      *prometheus.CounterVec // result
+	publishTime    prometheus.Histogram
+	unchecked      prometheus.Counter
+	unindexed      prometheus.Counter
+	disabled       *prometheus.CounterVec // result
+	disableRetries prometheus.Counter
 }
 
 // NewMetrics makes the metrics and registers them; a nil Registerer registers nothing.
 func NewMetrics(reg prometheus.Registerer) *Metrics {
 	r := registerer{reg}
+	filtered := r.counterVec("postrider_router_filtered_total", "Deliveries not made because of channels or a filter.", "reason")
+	byReason := map[Selection]prometheus.Counter{}
+	for _, s := range filteredSelections() {
+		byReason[s] = filtered.WithLabelValues(string(s))
+	}
 	return &Metrics{
+		filtered:    byReason,
 		events:      r.counterVec("postrider_router_events_total", "Source records read.", "result"),
 		expansions:  r.counter("postrider_router_expansions_total", "Deliveries made of events."),
 		attempts:    r.counterVec("postrider_deliverer_attempts_total", "Attempts made.", "result"),
@@ -44,6 +60,15 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		moves:       r.counterVec("postrider_retrier_moves_total", "Records moved.", "to"),
 		late:        r.histogram("postrider_retrier_late_seconds", "How late a record went back to deliveries.", prometheus.ExponentialBuckets(0.001, 2, 16)),
 		waiting:     r.gauge("postrider_retrier_waiting", "Records in memory: fetched and not due."),
+
+		recorded:       r.counterVec("postrider_recorder_events_total", "Source records read for the index of events.", "result"),
+		recordRetries:  r.counter("postrider_recorder_retries_total", "Tries to record that failed: Redis was away."),
+		published:      r.counterVec("postrider_publisher_events_total", "Events that were to be published.", "result"),
+		publishTime:    r.histogram("postrider_publisher_seconds", "Time until a published event was acknowledged.", prometheus.ExponentialBuckets(0.001, 2, 15)),
+		unchecked:      r.counter("postrider_publisher_unchecked_total", "Events published without a look whether they were before."),
+		unindexed:      r.counter("postrider_publisher_unindexed_total", "Published events that are left to the recorder to be found again."),
+		disabled:       r.counterVec("postrider_disabler_events_total", "Operational records read.", "result"),
+		disableRetries: r.counter("postrider_disabler_retries_total", "Tries to disable a subscription that failed."),
 	}
 }
 

@@ -1,6 +1,7 @@
 // Package pipeline is the path of an event, one stage per file:
 //
 //	route.go       source topics → deliveries, routed, rejected
+//	select.go          which subscriptions receive an event: channels and filters
 //	reject.go          records that could not be read, carried to where people look for them
 //	deliver.go     deliveries → lanes → attempts
 //	hold.go            when a partition waits, and who lets it go on
@@ -8,12 +9,20 @@
 //	try.go             one delivery through registry, breaker and attempt to its verdict
 //	sender.go          the prepared profile of each subscription
 //	settle.go          verdict → retry or dead-letter record → outcome → finished
+//	operational.go     operational events, and the failures in a row that disable a subscription
 //	endpoint.go        endpoint state: folded from outcomes, snapshotted to endpoint-states
 //	restore.go         the same, taken up by a partition's next owner
 //	window.go          recent (delivery, trigger, pass), to drop what a crash repeated
 //	retry.go       retry tiers → deliveries when due
 //	timer.go           what happens when
 //	deadletter.go  deadletters → deliveries, by hand; deliveries sent again, by hand
+//	publish.go     events of the API → source topic
+//	publish_index.go   whether they were published before; found again at once
+//	sendto.go      an event of the API → deliveries, for one subscription alone
+//	record.go      source topics → the index of events in Redis
+//	readback.go    the index's positions → events
+//	disable.go     operational → the registry: endpoints that were disabled
+//	batch.go           what record and disable share: batches that are tried until they succeed
 //
 // DESIGN.md says why the writes are in their order and which accounts must balance.
 //
@@ -22,12 +31,15 @@
 //
 // Metrics (see metrics.go):
 //
-//	postrider_router_events_total, postrider_router_expansions_total, postrider_deliverer_attempts_total,
+//	postrider_router_events_total, postrider_router_expansions_total, postrider_router_filtered_total,
+//	postrider_deliverer_attempts_total,
 //	postrider_deliverer_attempt_seconds, postrider_deliverer_verdicts_total, postrider_deliverer_repeats_total,
 //	postrider_deliverer_in_flight, postrider_deliverer_queued, postrider_deliverer_bytes,
 //	postrider_deliverer_unconfirmed_total, postrider_deliverer_breakers_open, postrider_deliverer_restore_seconds,
 //	postrider_deliverer_aborted_total, postrider_retrier_moves_total, postrider_retrier_late_seconds,
-//	postrider_retrier_waiting
+//	postrider_retrier_waiting, postrider_recorder_events_total, postrider_recorder_retries_total,
+//	postrider_publisher_events_total, postrider_publisher_seconds, postrider_publisher_unchecked_total,
+//	postrider_publisher_unindexed_total, postrider_disabler_events_total, postrider_disabler_retries_total
 package pipeline
 
 import (

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/failure"
 	"github.com/postrider/postrider/pkg/gate"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
@@ -28,7 +29,7 @@ func (d *Deliverer) restore(o *owned) error {
 	if r.checkpoint < 0 {
 		from = 0
 	}
-	folded := map[ident.ID]outcome.State{}
+	folded := map[ident.ID]*failure.State{}
 	_, err := d.reader.Range(o.ctx, d.opts.Topics.Name(topics.Outcomes), o.p.ID, from, func(rec *kafka.Record) error {
 		d.refold(o, &r, folded, rec)
 		return nil
@@ -94,7 +95,7 @@ func older(generation int32, sequence int64, than [2]int64) bool {
 }
 
 // refold folds one outcome of the log, unless it repeats one.
-func (d *Deliverer) refold(o *owned, r *restored, folded map[ident.ID]outcome.State, rec *kafka.Record) {
+func (d *Deliverer) refold(o *owned, r *restored, folded map[ident.ID]*failure.State, rec *kafka.Record) {
 	var row outcome.Outcome
 	if err := json.Unmarshal(rec.Value, &row); err != nil {
 		d.opts.Log.Error("reading outcome", "partition", rec.Partition, "offset", rec.Offset, "error", err)
@@ -106,18 +107,20 @@ func (d *Deliverer) refold(o *owned, r *restored, folded map[ident.ID]outcome.St
 		return
 	}
 	o.window.settled(key, row.Verdict)
-	s, ok := folded[row.Subscription]
-	if !ok {
-		s = outcome.NewState()
+	s := folded[row.Subscription]
+	if s == nil {
+		clean := failure.NewState()
 		if snap, ok := r.states[row.Subscription]; ok {
-			s = snap.State
+			clean = snap.State.Clone()
 		}
+		s = &clean
+		folded[row.Subscription] = s
 	}
-	folded[row.Subscription] = s.Fold(&row, rec.Offset)
+	s.Fold(&row, rec.Offset, d.failurePolicy(row.Subscription))
 }
 
 // adopt makes the endpoints of what was restored.
-func (d *Deliverer) adopt(o *owned, r *restored, folded map[ident.ID]outcome.State) {
+func (d *Deliverer) adopt(o *owned, r *restored, folded map[ident.ID]*failure.State) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for sub, snap := range r.states {
@@ -127,16 +130,16 @@ func (d *Deliverer) adopt(o *owned, r *restored, folded map[ident.ID]outcome.Sta
 			if s.LastSuccess.After(state.LastSuccess) {
 				breaker = gate.State{} // it recovered after the snapshot
 			}
-			state = s
+			state = *s
 			delete(folded, sub)
 		}
 		d.endpointLocked(o, sub, breaker, state)
 	}
 	for sub, state := range folded {
-		d.endpointLocked(o, sub, gate.State{}, state)
+		d.endpointLocked(o, sub, gate.State{}, *state)
 	}
 	for sub, generation := range r.disabled {
-		d.endpointLocked(o, sub, gate.State{}, outcome.NewState()).disabled.Store(generation)
+		d.endpointLocked(o, sub, gate.State{}, failure.NewState()).disabled.Store(generation)
 	}
 }
 

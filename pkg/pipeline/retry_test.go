@@ -22,7 +22,7 @@ type tierWorld struct {
 	b    *broker
 	r    *Retrier
 	logs map[string]*tierLog
-	err  failure
+	err  firstError
 }
 
 type tierLog struct {

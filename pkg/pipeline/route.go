@@ -11,6 +11,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/filter"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -22,6 +23,8 @@ type RouterOptions struct {
 	Topics Topics
 	// Decoder returns the decoder of a source topic.
 	Decoder func(topic string) *event.Decoder
+	// OperationalTenant names the tenant whose subscriptions receive the operational events of all tenants; empty for none.
+	OperationalTenant string
 	// MaxExpansions is how many deliveries are made before the source offset is committed at the latest, a single event
 	// aside; 5,000 by default.
 	MaxExpansions int
@@ -43,6 +46,10 @@ type Router struct {
 	registry Registry
 	out      Producer
 	fail     func(error)
+	// operational is the topic of operational events, which not everybody receives.
+	operational string
+
+	filters filter.Cache
 
 	mu    sync.Mutex
 	parts map[*kafka.Partition]*backlog
@@ -67,7 +74,10 @@ func NewRouter(opts RouterOptions, reg Registry, out Producer, fail func(error))
 	if opts.Metrics == nil {
 		opts.Metrics = NewMetrics(nil)
 	}
-	return &Router{opts: opts, registry: reg, out: out, fail: fail, parts: map[*kafka.Partition]*backlog{}}
+	return &Router{
+		opts: opts, registry: reg, out: out, fail: fail, operational: opts.Topics.Name(topics.Operational),
+		parts: map[*kafka.Partition]*backlog{},
+	}
 }
 
 // Assign starts the partition's worker.
@@ -184,9 +194,11 @@ type RoutedRecord struct {
 	Last     int64 `json:"last"`
 	Registry int64 `json:"registry_version"`
 	// Events is the number of records; Expanded of deliveries; Unmatched of events that nobody wanted; Rejected of
-	// records that could not be read as events.
+	// records that could not be read as events. Filtered is how many deliveries were not made because of channels and
+	// filters: an event all of whose deliveries were filtered is Unmatched as well.
 	Events    int `json:"events"`
 	Expanded  int `json:"expanded"`
+	Filtered  int `json:"filtered,omitempty"`
 	Unmatched int `json:"unmatched"`
 	Rejected  int `json:"rejected"`
 }
@@ -201,9 +213,9 @@ func (r *Router) chunk(p *kafka.Partition, records []*kafka.Record) (int, error)
 	routed := RoutedRecord{
 		Version: 1, Topic: p.Topic, Partition: p.ID, First: records[0].Offset, Registry: snap.Version(),
 	}
-	n := 0
+	n, sel := 0, newSelector(&r.filters, r.opts.Metrics)
 	for n < len(records) && (n == 0 || routed.Expanded < r.opts.MaxExpansions) {
-		r.expand(ctx, snap, records[n], &routed, made)
+		r.expand(ctx, snap, sel, records[n], &routed, made)
 		n++
 	}
 	if err := made.wait(); err != nil {
@@ -223,7 +235,9 @@ func (r *Router) chunk(p *kafka.Partition, records []*kafka.Record) (int, error)
 	return n, nil
 }
 
-func (r *Router) expand(ctx context.Context, snap *registry.Snapshot, rec *kafka.Record, routed *RoutedRecord, acks *acks) {
+func (r *Router) expand(
+	ctx context.Context, snap *registry.Snapshot, sel *selector, rec *kafka.Record, routed *RoutedRecord, acks *acks,
+) {
 	ev, err := r.read(rec)
 	if err != nil {
 		routed.Rejected++
@@ -233,9 +247,11 @@ func (r *Router) expand(ctx context.Context, snap *registry.Snapshot, rec *kafka
 		return
 	}
 	made := 0
-	if tenant, ok := snap.ResolveTenant(ev.Tenant); ok {
-		for _, sub := range snap.Match(tenant.ID, ev.Type) {
-			d := Expand(ev, tenant, sub, position(rec), snap.Version())
+	for _, to := range r.recipients(snap, ev, rec.Topic == r.operational) {
+		matched, filtered := sel.match(snap, to, ev)
+		routed.Filtered += filtered
+		for _, sub := range matched {
+			d := Expand(ev, to.tenant, sub, position(rec), snap.Version())
 			acks.produce(ctx, r.out, encode(r.opts.Topics.Name(topics.Deliveries), d))
 			made++
 		}
@@ -250,7 +266,12 @@ func (r *Router) expand(ctx context.Context, snap *registry.Snapshot, rec *kafka
 }
 
 func (r *Router) read(rec *kafka.Record) (*event.Event, error) {
-	decoder := r.opts.Decoder(rec.Topic)
+	return readEvent(r.opts.Decoder(rec.Topic), rec)
+}
+
+// readEvent reads a source record with the decoder of its topic; nil is no decoder. All stages that read source topics
+// read them this way.
+func readEvent(decoder *event.Decoder, rec *kafka.Record) (*event.Event, error) {
 	if decoder == nil {
 		return nil, fmt.Errorf("no source reads topic %s", rec.Topic)
 	}

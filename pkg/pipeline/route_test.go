@@ -30,7 +30,7 @@ type source struct {
 	p    *kafka.Partition
 	lose context.CancelFunc
 	next int64
-	err  failure
+	err  firstError
 }
 
 func newSource(t testing.TB, opts RouterOptions, subs ...*subscription.Subscription) *source {

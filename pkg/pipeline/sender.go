@@ -1,43 +1,74 @@
 package pipeline
 
 import (
+	"errors"
 	"sync"
+	"time"
 
+	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/pkg/token"
 )
 
-// senders keeps the prepared profile of each subscription version: decoding secrets costs more than signing.
+// senders keeps what is prepared for each subscription version: decoding secrets and keys costs more than signing.
 type senders struct {
+	tokens *token.Store
+
 	mu sync.RWMutex
-	m  map[ident.ID]preparedSender
+	m  map[ident.ID]*preparedSender
 }
 
 type preparedSender struct {
 	version int64
 	profile *profile.Profile
 	sender  *profile.Sender
-	err     error
+	// authorizer and tls are nil for subscriptions without OAuth, client certificate and CA.
+	authorizer attempt.Authorizer
+	tls        *egress.TLS
+	err        error
 }
 
 // maxSenders bounds the cache; at the bound it starts anew.
 const maxSenders = 100_000
 
-func (s *senders) get(sub *subscription.Subscription, p *profile.Profile) (*profile.Sender, error) {
+// get returns what attempts of sub at the given time are sent with. It is made anew for a new version of the
+// subscription, and when a secret that was rotated out expires.
+func (s *senders) get(sub *subscription.Subscription, p *profile.Profile, at time.Time) *preparedSender {
 	s.mu.RLock()
 	e, ok := s.m[sub.ID]
 	s.mu.RUnlock()
-	if ok && e.version == sub.Version && e.profile == p {
-		return e.sender, e.err
+	if ok && e.version == sub.Version && e.profile == p && (e.err != nil || e.sender.ValidAt(at)) {
+		return e
 	}
-	e = preparedSender{version: sub.Version, profile: p}
-	e.sender, e.err = p.Sender(sub)
+	e = s.prepare(sub, p, at)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.m == nil || len(s.m) >= maxSenders {
-		s.m = map[ident.ID]preparedSender{}
+		s.m = map[ident.ID]*preparedSender{}
 	}
 	s.m[sub.ID] = e
-	return e.sender, e.err
+	return e
+}
+
+func (s *senders) prepare(sub *subscription.Subscription, p *profile.Profile, at time.Time) *preparedSender {
+	e := &preparedSender{version: sub.Version, profile: p}
+	if e.sender, e.err = p.Sender(sub, at); e.err != nil {
+		return e
+	}
+	if sub.ClientIdentity != "" || sub.CA != "" {
+		if e.tls, e.err = egress.NewTLS(sub.ClientIdentity, sub.CA); e.err != nil {
+			return e
+		}
+	}
+	if sub.OAuth != nil && !p.ReservedHeader("Authorization") {
+		if s.tokens == nil {
+			e.err = errors.New("oauth: no token endpoint can be asked here")
+			return e
+		}
+		e.authorizer = s.tokens.Source(sub)
+	}
+	return e
 }

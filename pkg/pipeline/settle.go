@@ -14,13 +14,14 @@ import (
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/profile"
+	"github.com/postrider/postrider/pkg/subscription"
 	"github.com/postrider/postrider/topics"
 )
 
 // settle writes what follows from an attempt, in an order that matters: the retry or dead-letter record first, and the
 // outcome only when that is acknowledged. The next owner takes an outcome for proof that the delivery was dealt with
 // and drops the record when it reads it again; an outcome without its retry record would be a lost delivery.
-func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgement, v verdict, req *attempt.Request) {
+func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgement, h health, v verdict, req *attempt.Request) {
 	row := d.row(c.item, v)
 	row.Attempt = c.d.Attempts + 1
 	row.Result, row.Status, row.Detail = j.Result, resp.Status, safeText(resp.Detail, maxDetail)
@@ -29,7 +30,7 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 	first := c.first()
 	row.First = &first
 	row.URL, row.Generation = redactedURL(c.sub.URL), c.sub.Generation
-	row.Profile = profileName(c.sub, c.tenant)
+	row.Profile = subscription.ProfileOf(c.sub, c.tenant)
 	row.ResponseBody = safeText(string(resp.Body), maxBody)
 	row.ResponseTruncated = resp.Truncated || len(resp.Body) > maxBody
 	if req != nil {
@@ -43,7 +44,10 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 	}
 	d.sched.release(c.lane)
 
-	if v.reason == outcome.ReasonGone && !d.written(c.item, d.disable(c)) {
+	switch {
+	case v.reason == outcome.ReasonGone && !d.stop(c, outcome.ReasonGone, h.since):
+		return
+	case v.reason != outcome.ReasonGone && h.full && !d.stop(c, outcome.ReasonFailing, h.since):
 		return
 	}
 	switch v.Verdict {
@@ -60,7 +64,9 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 		}
 	case outcome.Delivered, outcome.Cancelled, outcome.Parked:
 	}
-	d.record(c.item, row)
+	if d.tellSuspension(c, h) && d.tellAttempt(c, row) {
+		d.record(c.item, row, c.failure)
+	}
 }
 
 // Bounds of texts in outcomes, in bytes.
@@ -101,7 +107,7 @@ func (d *Deliverer) park(it *item, reason outcome.Reason, due time.Time) {
 		d.finish(it)
 		return
 	}
-	d.record(it, d.row(it, v))
+	d.record(it, d.row(it, v), nil)
 }
 
 // minPark is the shortest tier: records with less to wait would stand behind others that become ready later.
@@ -147,8 +153,9 @@ func (d *Deliverer) refusedByKafka(o *owned, err error) {
 	}
 }
 
-// record produces the outcome; when it is acknowledged, the state is folded and the delivery is finished.
-func (d *Deliverer) record(it *item, row *outcome.Outcome) {
+// record produces the outcome; when it is acknowledged, the state is folded, under the failure policy that the attempt was
+// made with, and the delivery is finished.
+func (d *Deliverer) record(it *item, row *outcome.Outcome, policy *subscription.FailurePolicy) {
 	o := it.lane.owner
 	value, err := json.Marshal(row)
 	if err != nil {
@@ -165,7 +172,7 @@ func (d *Deliverer) record(it *item, row *outcome.Outcome) {
 			d.drop(it)
 			return
 		}
-		d.fold(o, row, r.Offset)
+		d.fold(o, row, r.Offset, policy)
 		d.finish(it)
 	})
 }

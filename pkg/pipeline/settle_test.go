@@ -13,6 +13,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/failure"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/subscription"
 )
@@ -227,7 +228,7 @@ func TestOthersWaitForTheProbe(t *testing.T) {
 
 // The records that Postrider writes for itself can be read by it.
 func TestStateRecordsRoundTrip(t *testing.T) {
-	s := stateRecord{Version: stateVersion, Generation: 3, Sequence: 4, State: outcome.NewState()}
+	s := stateRecord{Version: stateVersion, Generation: 3, Sequence: 4, State: failure.NewState()}
 	text, err := json.Marshal(s)
 	require.NoError(t, err)
 	var again stateRecord

@@ -10,6 +10,7 @@ import (
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/backoff"
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/envelope"
 	"github.com/postrider/postrider/pkg/gate"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/profile"
@@ -24,6 +25,7 @@ type candidate struct {
 	tenant  *subscription.Tenant
 	profile *profile.Profile
 	policy  subscription.RetryPolicy
+	failure *subscription.FailurePolicy
 	ep      *endpoint
 	started time.Time
 }
@@ -58,9 +60,17 @@ func (d *Deliverer) try(it *item) {
 		return
 	}
 	if c.profile == nil {
-		d.opts.Log.Error("profile does not exist: see profiles_dir", "profile", profileName(c.sub, c.tenant),
+		d.opts.Log.Error("profile does not exist: see profiles_dir", "profile", subscription.ProfileOf(c.sub, c.tenant),
 			"subscription", c.sub.ID.UUID())
 		d.park(it, outcome.ReasonNoProfile, time.Now().Add(noProfileDelay))
+		return
+	}
+	if c.sub.IsSealed() { // a few comparisons of prefixes; the registry's view said so already, in the log
+		d.park(it, outcome.ReasonNoKey, time.Now().Add(noProfileDelay))
+		return
+	}
+	if d.suspended(c) {
+		d.bury(c, outcome.ReasonRetriesSuspended)
 		return
 	}
 	permit, refusal := c.ep.breaker.Allow(time.Now())
@@ -96,8 +106,8 @@ func (d *Deliverer) remember(it *item) {
 	o.window.settled(it.d.Key(), outcome.Delivered)
 }
 
-// noProfileDelay is how long a delivery stays away whose profile this process does not have. Another process may have it,
-// or this one after its next start.
+// noProfileDelay is how long a delivery stays away whose profile, or whose secrets' key, this process does not have.
+// Another process may have it, or this one after its next start.
 const noProfileDelay = time.Minute
 
 // divertDelay is how long a delivery stays away that was diverted because its partition's window is full.
@@ -156,24 +166,11 @@ func (d *Deliverer) candidate(it *item, snap *registry.Snapshot) (*candidate, ou
 		return nil, outcome.ReasonDisabled
 	}
 	c := &candidate{item: it, sub: sub, tenant: tenant, ep: ep}
-	c.profile, _ = d.profiles.Get(profileName(sub, tenant))
+	c.profile, _ = d.profiles.Get(subscription.ProfileOf(sub, tenant))
 	if c.profile != nil {
-		c.policy = c.profile.RetryFor(sub)
+		c.policy, c.failure = c.profile.RetryFor(sub), c.profile.FailureFor(sub)
 	}
 	return c, ""
-}
-
-// defaultProfile is the profile of subscriptions whose tenant has none.
-const defaultProfile = "standard"
-
-func profileName(sub *subscription.Subscription, tenant *subscription.Tenant) string {
-	switch {
-	case sub.Profile != "":
-		return sub.Profile
-	case tenant.Profile != "":
-		return tenant.Profile
-	}
-	return defaultProfile
 }
 
 // lastTry reports whether a delivery that the breaker refuses is tried all the same: its age limit is reached, and the
@@ -226,7 +223,8 @@ func (d *Deliverer) attempt(c *candidate, permit *gate.Permit) {
 	}
 	judged := c.profile.Judge(resp.Result, resp.Status)
 	d.report(c, permit, judged)
-	d.settle(c, resp, judged, d.decide(c, resp, judged), req)
+	h := d.count(c, resp, judged)
+	d.settle(c, resp, judged, h, d.decide(c, resp, judged, h), req)
 }
 
 // report tells the breaker and the lane how the attempt went.
@@ -246,18 +244,21 @@ func (d *Deliverer) report(c *candidate, permit *gate.Permit, j profile.Judgemen
 }
 
 func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
-	sender, err := d.senders.get(c.sub, c.profile)
-	if err != nil {
-		return nil, err
+	with := d.senders.get(c.sub, c.profile, c.started)
+	if with.err != nil {
+		return nil, with.err
 	}
-	body, err := sender.AppendBody(make([]byte, 0, len(c.d.Data)+bodyRoom), c.d, c.tenant)
+	body, err := with.sender.AppendBody(make([]byte, 0, len(c.d.Data)+bodyRoom), &envelope.Input{
+		Delivery: c.d, Tenant: c.tenant, Attempt: delivery.AttemptID(c.d.ID, c.d.Trigger, c.d.Attempts+1), At: c.started,
+	})
 	if err != nil {
 		return nil, err
 	}
 	return &attempt.Request{
 		Method: http.MethodPost, URL: c.sub.URL, Body: body,
-		Header:  sender.AppendHeaders(nil, c.d, c.started, body),
-		Timeout: c.profile.TimeoutFor(c.sub),
+		Header:     with.sender.AppendHeaders(nil, c.d, c.started, body),
+		Timeout:    c.profile.TimeoutFor(c.sub),
+		Authorizer: with.authorizer, TLS: with.tls,
 	}, nil
 }
 
@@ -265,7 +266,7 @@ func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
 const bodyRoom = 512
 
 // decide turns the judgement of an attempt into a verdict.
-func (d *Deliverer) decide(c *candidate, resp attempt.Response, j profile.Judgement) verdict {
+func (d *Deliverer) decide(c *candidate, resp attempt.Response, j profile.Judgement, h health) verdict {
 	switch {
 	case j.Success:
 		return verdict{Verdict: outcome.Delivered, reason: outcome.ReasonDelivered}
@@ -275,6 +276,8 @@ func (d *Deliverer) decide(c *candidate, resp attempt.Response, j profile.Judgem
 		return verdict{Verdict: outcome.Dead, reason: outcome.ReasonAborted}
 	case !j.Retryable:
 		return verdict{Verdict: outcome.Dead, reason: outcome.ReasonNotRetryable}
+	case h.suspended:
+		return verdict{Verdict: outcome.Dead, reason: outcome.ReasonRetriesSuspended}
 	}
 	next := backoff.Next(c.policy, backoff.Input{
 		Attempt: c.d.Attempts - c.d.Base + 1, First: c.first(),
@@ -310,7 +313,7 @@ const onTime = time.Second
 func (d *Deliverer) cancelled(it *item, reason outcome.Reason) {
 	row := d.row(it, verdict{Verdict: outcome.Cancelled, reason: reason})
 	d.sched.release(it.lane)
-	d.record(it, row)
+	d.record(it, row, nil)
 }
 
 // bodyHash is the digest of a request body for its outcome.

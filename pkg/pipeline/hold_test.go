@@ -1,0 +1,173 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/gate"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/pkg/subscription"
+)
+
+func TestBacklogHoldsItsPartition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub, client := subscriptionNamed("one"), make(hanging)
+		s := newStage(t, DelivererOptions{Workers: 4, LaneConcurrency: 1, LaneQueue: 6}, client, sub)
+		for n := range 5 {
+			s.sendDelivery(deliveryOf(sub, n))
+		}
+		synctest.Wait()
+		require.False(t, s.p.Held(kafka.HoldBacklog))
+		s.sendDelivery(deliveryOf(sub, 5), deliveryOf(sub, 6), deliveryOf(sub, 7))
+		require.True(t, s.p.Held(kafka.HoldBacklog))
+		for left := 8; left > 0; left-- {
+			client <- struct{}{}
+			synctest.Wait()
+			require.Equal(t, left-1, s.inFlight())
+			require.Equal(t, left > 4, s.p.Held(kafka.HoldBacklog), "%d left, of which one is in flight", left-1)
+		}
+	})
+}
+
+// A partition that is held for the bytes of another one is released when those are given back, by an end or by a revoke.
+func TestBytesHoldEveryPartitionUntilThereIsRoom(t *testing.T) {
+	for _, how := range []string{"finished", "revoked", "lost", "revoked while it waited"} {
+		t.Run(how, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sub, client := subscriptionNamed("one"), make(hanging)
+				s := newStage(t, DelivererOptions{Workers: 4, MaxBytes: 64 << 10}, client, sub)
+				idle, cancel := s.assign(1)
+				defer cancel()
+				if how == "revoked while it waited" {
+					s.d.lane(s.d.owned[0], sub.ID).blocked = true
+				}
+				d := deliveryOf(sub, 1)
+				d.Data = bytes.Repeat([]byte("1"), 65<<10)
+				s.sendDelivery(d)
+				synctest.Wait()
+				require.True(t, s.p.Held(kafka.HoldBytes))
+				require.True(t, idle.Held(kafka.HoldBytes))
+				late, cancel := s.assign(2) // assigned while it was full
+				defer cancel()
+				switch how {
+				case "finished":
+					client <- struct{}{}
+				case "revoked", "revoked while it waited":
+					s.revoke(s.p)
+				case "lost":
+					s.lose()
+					s.d.Lost([]*kafka.Partition{s.p})
+				}
+				synctest.Wait()
+				require.False(t, idle.Held(kafka.HoldBytes))
+				require.False(t, late.Held(kafka.HoldBytes))
+				s.revoke(idle)
+				s.revoke(late)
+			})
+		})
+	}
+}
+
+// A window that is mostly finished hangs on a few old deliveries: those that wait are diverted, those in flight are waited
+// for.
+func TestMostlyFinishedWindowDivertsWhatIsQueued(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, fast := subscriptionNamed("slow"), subscriptionNamed("fast")
+		client := make(hanging)
+		s := newStage(t, DelivererOptions{Workers: 8, LaneConcurrency: 1}, answers(func(ctx context.Context, r *attempt.Request) (attempt.Response, error) {
+			if strings.Contains(r.URL, "slow") {
+				return client.Do(ctx, r)
+			}
+			return response(200), nil
+		}), slow, fast)
+		s.sendDelivery(deliveryOf(slow, 0), deliveryOf(slow, 1), deliveryOf(slow, 2))
+		synctest.Wait()
+		s.next = windowSpan + 100
+		s.sendDelivery(deliveryOf(slow, 3))
+		time.Sleep(time.Second)
+		require.True(t, s.p.Held(kafka.HoldWindow))
+		rows := s.b.outcomes(t)
+		require.Len(t, rows, 2, "what was queued at the old end")
+		for _, row := range rows {
+			require.Equal(t, outcome.ReasonWindowFull, row.Reason)
+			require.Less(t, row.Record.Offset, int64(3))
+		}
+		require.Len(t, s.b.acknowledged("retry.5s"), 2)
+		require.Equal(t, 2, s.inFlight(), "the oldest is in flight, the newest waits behind it")
+		client <- struct{}{}
+		synctest.Wait()
+		require.False(t, s.p.Held(kafka.HoldWindow))
+		client <- struct{}{}
+		synctest.Wait()
+		require.Zero(t, s.inFlight())
+	})
+}
+
+// A window that is mostly unfinished is backlog: it is held and nothing is diverted.
+func TestMostlyUnfinishedWindowHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := make(hanging)
+		var subs []*subscription.Subscription
+		for i := range 20 {
+			subs = append(subs, subscriptionNamed(fmt.Sprint("s", i)))
+		}
+		s := newStage(t, DelivererOptions{Workers: 8, LaneConcurrency: 1, LaneQueue: 1 << 20, MaxBytes: 1 << 30}, client, subs...)
+		var ds []*delivery.Delivery
+		for n := range windowSpan + 100 {
+			ds = append(ds, deliveryOf(subs[n%len(subs)], n))
+		}
+		s.sendDelivery(ds...)
+		synctest.Wait()
+		require.True(t, s.p.Held(kafka.HoldWindow))
+		require.Empty(t, s.b.order())
+		close(client)
+		synctest.Wait()
+		require.False(t, s.p.Held(kafka.HoldWindow))
+		require.Zero(t, s.inFlight())
+	})
+}
+
+// A hold that is set just after the last delivery ended has nobody else to release it.
+func TestHoldThatComesLateIsReleased(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, DelivererOptions{Workers: 1}, status(200))
+		s.p.Hold(kafka.HoldBacklog)
+		s.p.Hold(kafka.HoldWindow)
+		s.d.holdAll()
+		s.d.Records(s.p, nil)
+		for _, why := range []kafka.Hold{kafka.HoldBacklog, kafka.HoldWindow, kafka.HoldBytes} {
+			require.False(t, s.p.Held(why), "%d", why)
+		}
+	})
+}
+
+// A probe may end between its refusal of others and their return to the lane; they go on all the same.
+func TestProbeThatEndsBeforeTheOthersAreBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscriptionNamed("one")
+		s := newStage(t, DelivererOptions{Workers: 1}, status(200), sub)
+		o := s.d.owned[0]
+		l := s.d.lane(o, sub.ID)
+		require.True(t, s.p.Tracker().Begin(0))
+		it := &item{d: deliveryOf(sub, 1), lane: l}
+		s.d.bytes.Add(it.size())
+		s.d.sched.mu.Lock()
+		s.d.sched.queued++
+		s.d.sched.dispatch(it)
+		s.d.sched.mu.Unlock()
+		s.d.refused(&candidate{item: it, sub: sub, ep: s.d.endpoint(o, sub.ID)}, gate.Refusal{Probing: true})
+		synctest.Wait()
+		require.Zero(t, s.inFlight())
+		require.Len(t, s.b.outcomes(t), 1)
+	})
+}
