@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/pkg/view"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -28,6 +29,8 @@ type Options struct {
 	// Presence is told the registry version that roles have applied, see [OpenViews]; nil is told nothing. Nothing waits
 	// for it.
 	Presence Presence
+	// Views are the Redis of the process, see [OpenViews]. The recorder and publishing need them.
+	Views *view.Redis
 }
 
 // App is what the roles of one process share: the configuration, one view of the registry, metrics.
@@ -37,7 +40,9 @@ type App struct {
 	topics pipeline.Topics
 
 	registryLog  *kafka.Log
-	view         *registry.View // nil until a role needs it
+	view         *registry.View  // nil until a role needs it
+	store        *registry.Store // likewise
+	apiAddr      string
 	kafkaMetrics *kafka.Metrics
 	metrics      *pipeline.Metrics
 	roles        []*Role
@@ -49,7 +54,7 @@ type Role struct {
 	Name string
 	// run works until ctx ends, then drains.
 	run   func(ctx context.Context) error
-	group *kafka.Group
+	group *kafka.Group // nil for the API, which has none
 }
 
 // New reaches Kafka and checks that the topics exist. Its error is one line that says what is wrong.
@@ -67,16 +72,21 @@ func New(ctx context.Context, conf *config.Config, opts Options) (*App, error) {
 	return a, nil
 }
 
-// View returns the registry as the roles of this process see it. The first call replays it.
+// View returns the registry as the roles of this process see it. The first call replays it. Secrets are open if a keyset
+// is configured.
 func (a *App) View(ctx context.Context) (*registry.View, error) {
 	if a.view != nil {
 		return a.view, nil
+	}
+	keyset, err := Keyset(a.conf)
+	if err != nil {
+		return nil, err
 	}
 	log, err := kafka.OpenLog(a.conf.Kafka, a.topics.Name(topics.Registry))
 	if err != nil {
 		return nil, err
 	}
-	view, err := registry.Open(ctx, log, registry.Options{Log: a.opts.Log, Metrics: a.opts.Metrics})
+	view, err := registry.Open(ctx, log, registry.Options{Cipher: cipher(keyset), Log: a.opts.Log, Metrics: a.opts.Metrics})
 	if err != nil {
 		log.Close()
 		return nil, fmt.Errorf("replaying the registry: %w", err)
@@ -114,6 +124,9 @@ func (a *App) Run(ctx context.Context) error {
 		})
 	}
 	err := work.Wait()
+	if a.store != nil {
+		a.store.Close() // it needs the view to the end
+	}
 	stopReporting()
 	return errors.Join(err, stopFollowing())
 }
@@ -143,6 +156,9 @@ const maxPollAge = 30 * time.Second
 // Live returns an error if a role's poll loop stands still.
 func (a *App) Live() error {
 	for _, r := range a.roles {
+		if r.group == nil {
+			continue
+		}
 		if at := r.group.Polled(); !at.IsZero() && time.Since(at) > maxPollAge {
 			return fmt.Errorf("%s: poll loop has not moved since %s", r.Name, at.Format(time.RFC3339))
 		}
@@ -154,6 +170,9 @@ func (a *App) Live() error {
 // It stays so through rebalances.
 func (a *App) Ready() error {
 	for _, r := range a.roles {
+		if r.group == nil {
+			continue
+		}
 		if !r.group.Joined() {
 			return fmt.Errorf("%s: not in its consumer group", r.Name)
 		}
@@ -167,7 +186,8 @@ func (a *App) Ready() error {
 // flushTimeout bounds the wait for the last acknowledgements when a role ends.
 const flushTimeout = 5 * time.Second
 
-// role makes a role of a handler: its group runs until ctx ends or the handler fails.
+// role makes a role of a handler: its group runs until ctx ends or the handler fails. One that writes nothing has no
+// producer.
 func (a *App) role(name string, group *kafka.Group, out *kafka.Producer, failed <-chan error, start, stop func()) {
 	run := func(ctx context.Context) error {
 		ctx, cancel := context.WithCancelCause(ctx)
@@ -182,6 +202,9 @@ func (a *App) role(name string, group *kafka.Group, out *kafka.Producer, failed 
 		start()
 		err := group.Run(ctx)
 		stop()
+		if out == nil {
+			return err
+		}
 		flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 		defer done()
 		if closeErr := out.Close(flush); closeErr != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/profile"
+	"github.com/postrider/postrider/pkg/token"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -21,9 +22,10 @@ import (
 //	deliveries ──▶ group "deliverer" ──▶ lanes ──▶ workers ──▶ breaker ──▶ HTTPS endpoint
 //	endpoint-states, outcomes ──▶ (at take-over)       ├──▶ retry.<tier> or deadletters
 //	                                                   ├──▶ outcomes
-//	                                                   └──▶ endpoint-states
+//	                                                   ├──▶ endpoint-states
+//	                                                   └──▶ operational
 func (a *App) AddDeliverer(ctx context.Context) error {
-	view, err := a.View(ctx)
+	view, err := a.SecretView(ctx)
 	if err != nil {
 		return err
 	}
@@ -32,12 +34,13 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 		return err
 	}
 	client := a.opts.Attempter
+	var tokens *token.Store
 	if client == nil {
 		transport, err := egress.New(EgressConfig(a.conf))
 		if err != nil {
 			return fmt.Errorf("egress: %w", err)
 		}
-		client = attempt.New(transport)
+		client, tokens = attempt.New(transport), token.New(transport)
 	}
 	out, err := kafka.NewProducer(a.conf.Kafka.For("deliverer-producer", a.opts.Metrics), a.topics.Name(topics.Outcomes), a.topics.Name(topics.EndpointStates))
 	if err != nil {
@@ -52,7 +55,7 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 			Failures: c.Breaker.Failures, OpenFor: c.Breaker.OpenFor, MaxOpenFor: c.Breaker.MaxOpen,
 			Probes: c.Breaker.Probes, RampRate: float64(c.Breaker.RampRate),
 		},
-		Log: a.opts.Log, Metrics: a.metrics,
+		Tokens: tokens, Log: a.opts.Log, Metrics: a.metrics,
 	}, view, profiles, client, out, kafka.NewReader(a.conf.Kafka), fail)
 	group, err := kafka.NewGroup(a.conf.Kafka.For("deliverer", a.opts.Metrics), a.groupOptions("deliverer", a.topics.Name(topics.Deliveries)), deliverer)
 	if err != nil {

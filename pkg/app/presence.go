@@ -29,7 +29,8 @@ func OpenViews(conf *config.Config, metrics prometheus.Registerer) (*view.Redis,
 	c := conf.Redis
 	return view.Open(view.Config{
 		Addresses: c.Addresses, Prefix: conf.Kafka.Prefix, Username: c.Username, Password: c.Password,
-		PasswordFile: c.PasswordFile, TLS: c.TLS.Enabled, CAFile: c.TLS.CAFile, DB: c.DB, Metrics: metrics,
+		PasswordFile: c.PasswordFile, TLS: c.TLS.Enabled, CAFile: c.TLS.CAFile, DB: c.DB,
+		EventRetention: conf.Recorder.EventRetention, CallTimeout: c.CallTimeout, Metrics: metrics,
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/pipeline"
+	"github.com/postrider/postrider/topics"
 )
 
 // AddRouter adds the role that expands events into deliveries:
@@ -22,7 +23,7 @@ func (a *App) AddRouter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	sources, err := newSources(a.conf.AllSources())
+	sources, err := newSources(append(a.conf.AllSources(), a.operationalSource()))
 	if err != nil {
 		return err
 	}
@@ -32,7 +33,7 @@ func (a *App) AddRouter(ctx context.Context) error {
 	}
 	fail, failed := failures()
 	router := pipeline.NewRouter(pipeline.RouterOptions{
-		Topics: a.topics, Decoder: sources.decoder, MaxExpansions: a.conf.Router.MaxExpansions,
+		Topics: a.topics, Decoder: sources.decoder, OperationalTenant: a.conf.Router.OperationalTenant, MaxExpansions: a.conf.Router.MaxExpansions,
 		Log: a.opts.Log, Metrics: a.metrics,
 	}, view, out, fail)
 	opts := a.groupOptions("router", sources.topics...)
@@ -44,6 +45,14 @@ func (a *App) AddRouter(ctx context.Context) error {
 	a.role("router", group, out, failed, func() {}, func() {})
 	a.followers = append(a.followers, "router")
 	return nil
+}
+
+// operationalSource is the topic of operational events, which are delivered like others to those who name them.
+func (a *App) operationalSource() config.Source {
+	return config.Source{
+		Source: event.Source{Name: topics.Operational, Format: event.FormatCloudEvents},
+		Topics: []string{a.topics.Name(topics.Operational)},
+	}
 }
 
 // sources finds the decoder of a topic.

@@ -22,12 +22,16 @@ type Config struct {
 	Kafka     kafka.Config `koanf:"kafka"`
 	Redis     Redis        `koanf:"redis"`
 	HTTP      HTTP         `koanf:"http"`
+	API       API          `koanf:"api"`
 	Log       Log          `koanf:"log"`
 	Sources   []Source     `koanf:"sources"`
 	Router    Router       `koanf:"router"`
 	Deliverer Deliverer    `koanf:"deliverer"`
 	Retrier   Retrier      `koanf:"retrier"`
+	Recorder  Recorder     `koanf:"recorder"`
 	Egress    Egress       `koanf:"egress"`
+	// Encryption is how secrets are kept in the registry.
+	Encryption Encryption `koanf:"encryption"`
 	// ProfilesDir holds profiles besides the built-in ones; a file there replaces the built-in profile of its name.
 	ProfilesDir string `koanf:"profiles_dir"`
 }
@@ -41,6 +45,8 @@ type Redis struct {
 	TLS          RedisTLS `koanf:"tls"`
 	// DB is the database number; Redis Cluster has only 0.
 	DB int `koanf:"db"`
+	// CallTimeout bounds a dial, a read and a write each, and what publishing asks.
+	CallTimeout time.Duration `koanf:"call_timeout"`
 }
 
 // RedisTLS is TLS to Redis.
@@ -50,9 +56,32 @@ type RedisTLS struct {
 	CAFile string `koanf:"ca_file"`
 }
 
+// Encryption is how secrets are kept in the registry. One of its keys is set in processes that read or write them.
+type Encryption struct {
+	// Keyset is a Tink keyset as JSON; KeysetFile is a file that holds one.
+	Keyset     string `koanf:"keyset"`
+	KeysetFile string `koanf:"keyset_file"`
+}
+
 // HTTP is the operational listener every role has: /healthz, /readyz and /metrics.
 type HTTP struct {
 	Listen string `koanf:"listen"`
+}
+
+// API is the management API and the portal.
+type API struct {
+	Listen string `koanf:"listen"`
+	// PortalURL is where customers reach the portal: the link that opens it with a token begins with it.
+	PortalURL string `koanf:"portal_url"`
+	// RequestsPerSecond and Burst limit each key.
+	RequestsPerSecond int `koanf:"requests_per_second"`
+	Burst             int `koanf:"burst"`
+	// SourceIPs are the networks that deliveries come from, published for receivers' firewalls.
+	SourceIPs []netip.Prefix `koanf:"source_ips"`
+	// TrustedProxies are the networks whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix `koanf:"trusted_proxies"`
+	// ValidatePayloads refuses published events that do not match the schema of their type.
+	ValidatePayloads bool `koanf:"validate_payloads"`
 }
 
 // Log is what is logged, and how.
@@ -73,6 +102,8 @@ type Source struct {
 type Router struct {
 	// MaxExpansions is how many deliveries are made before the source offset is committed at the latest.
 	MaxExpansions int `koanf:"max_expansions"`
+	// OperationalTenant names the tenant whose subscriptions receive the operational events of all tenants.
+	OperationalTenant string `koanf:"operational_tenant"`
 }
 
 // Deliverer is the role that sends.
@@ -109,6 +140,12 @@ type Breaker struct {
 type Retrier struct {
 	// Buffer is how many records that are due within a second wait in memory.
 	Buffer int `koanf:"buffer"`
+}
+
+// Recorder is the role that fills the views in Redis.
+type Recorder struct {
+	// EventRetention is how long events are found through the API.
+	EventRetention time.Duration `koanf:"event_retention"`
 }
 
 // Egress is what endpoints may be, and the connections to them.
@@ -151,12 +188,19 @@ func Default() Config {
 			OnOutOfRange:   kafka.OutOfRangeStop,
 			FetchMaxWait:   250 * time.Millisecond,
 		},
-		Redis:   Redis{Addresses: []string{"localhost:6379"}},
-		HTTP:    HTTP{Listen: ":9464"}, // the port of OpenTelemetry's Prometheus exporter
+		Redis: Redis{Addresses: []string{"localhost:6379"}, CallTimeout: time.Second},
+		HTTP:  HTTP{Listen: ":9464"}, // the port of OpenTelemetry's Prometheus exporter
+		API: API{
+			Listen: ":8070", PortalURL: "http://localhost:8070/portal", RequestsPerSecond: 500, Burst: 1000,
+			SourceIPs: []netip.Prefix{}, TrustedProxies: []netip.Prefix{},
+		},
 		Log:     Log{Level: "info", Format: "text"},
 		Sources: []Source{},
 		Router:  Router{MaxExpansions: 5000},
 		Retrier: Retrier{Buffer: 10_000},
+		Recorder: Recorder{
+			EventRetention: 7 * 24 * time.Hour, // two days less than the topic's
+		},
 		Deliverer: Deliverer{
 			Workers:          512,
 			MaxInFlightBytes: 256 << 20,

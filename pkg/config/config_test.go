@@ -125,7 +125,7 @@ deliverer:
 	want := Default()
 	want.Kafka.Brokers = []string{"a:1", "b:2"}
 	want.Kafka.Prefix = "file."
-	want.Redis = Redis{Addresses: []string{"r:1"}, DB: 3, TLS: RedisTLS{Enabled: true}}
+	want.Redis = Redis{Addresses: []string{"r:1"}, DB: 3, TLS: RedisTLS{Enabled: true}, CallTimeout: time.Second}
 	want.Log.Level = "debug"
 	want.Deliverer.Workers = 9
 	want.Deliverer.Drain = 7 * time.Second
@@ -160,6 +160,7 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "several invalid", file: "deliverer: {workers: 0}\nlog: {level: loud}\nkafka: {session_timeout: 1m}\n", want: []string{
 			"deliverer.workers: 0: want 1 to 65536", `log.level: "loud": want debug, info, warn, error`, "kafka.session_timeout: 1m0s: want 6s to 10s",
 		}},
+		{name: "timeout of Redis", file: "redis: {call_timeout: 10ms}\n", want: []string{"redis.call_timeout: 10ms: want 100ms to 1m"}},
 		{name: "size", file: "deliverer: {max_in_flight_bytes: 5MB}\n", want: []string{`deliverer.max_in_flight_bytes: "5MB": want a size such as`}},
 		{name: "too small a size", file: "deliverer: {max_in_flight_bytes: 1KiB}\n", want: []string{"deliverer.max_in_flight_bytes: 1KiB: want 2MiB to 1024GiB"}},
 		{name: "network", file: "egress: {allow_networks: [10.0.0.1/8]}\n", want: []string{"egress networks: 10.0.0.1/8: want 10.0.0.0/8"}},
@@ -232,6 +233,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("kafka: {brokers: [a:1]}\nsources: [{name: a, topics: [t]}]\n")
 	f.Add("sources: [[], {mapping: 3}]\n")
 	f.Add("deliverer: {workers: {}}\n1: 2\n? [a]\n: b\n")
+	f.Add("000000[0:") // found: the parser said nothing of it
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text string) {
 		path := filepath.Join(dir, "fuzz.yaml")

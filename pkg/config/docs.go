@@ -30,9 +30,19 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"redis.tls.enabled":   "TLS to Redis.",
 	"redis.tls.ca_file":   "Certificates to trust, PEM. Empty: the system's.",
 	"redis.db":            "Database number; 0 in a Redis Cluster.",
+	"redis.call_timeout":  "How long a call may take, 100ms to 1m. Publishing waits as long for Redis, and then does without: an event id that\nwas published before is not noticed.",
 
 	"http":        "The operational listener of every role: /healthz, /readyz and /metrics. Not for the public.",
 	"http.listen": "host:port or :port.",
+
+	"api":                     "The management API, `postrider api`. Terminate TLS in front of it.",
+	"api.listen":              "host:port or :port.",
+	"api.portal_url":          "Where customers reach the portal; links with portal tokens begin with it.",
+	"api.requests_per_second": "Requests of one key a second, sustained; more are answered 429 with Retry-After. Per process.",
+	"api.burst":               "Requests of one key at once.",
+	"api.source_ips":          "Networks that deliveries come from, as receivers see them: published at /api/v1/source-ips.",
+	"api.trusted_proxies":     "Networks whose X-Forwarded-For is believed in logs, audit and limits. None: the peer's address counts.",
+	"api.validate_payloads":   "Refuse published events (422) that do not match the schema of their event type, if it has one.",
 
 	"log":        "Logs go to standard error.",
 	"log.level":  "debug, info, warn or error.",
@@ -49,10 +59,13 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"sources[].mapping.type":     "Path of the event type.",
 	"sources[].mapping.tenant":   "Path of the tenant.",
 	"sources[].mapping.time":     "Path of the time, RFC 3339. Empty: the record's timestamp.",
+	"sources[].mapping.channels": "Path of the channels, a text or a list of texts. Empty: no channels.",
 	"sources[].mapping.data":     "Path of what subscribers receive. Empty: the whole value.",
 
 	"router":                "Expands events into deliveries.",
 	"router.max_expansions": "Deliveries made between two commits of a source offset, at most: what a crash makes twice (with the same ids).",
+
+	"router.operational_tenant": "Tenant (uid or id) whose subscriptions receive the operational events of all tenants (endpoint.disabled,\nmessage.attempt.exhausted …). Every tenant receives its own in subscriptions that name them. Empty: nobody else.",
 
 	"deliverer":                     "Sends deliveries.",
 	"deliverer.workers":             "Requests in flight at a time, per process.",
@@ -71,6 +84,9 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"retrier":        "Moves records from the retry tiers back to deliveries when they are due.",
 	"retrier.buffer": "Records due within a second that wait in memory.",
 
+	"recorder":                 "Fills the views in Redis, through which the API finds events. Other roles that use Redis need the same settings.",
+	"recorder.event_retention": "How long events are found, by id and in lists: at most as long as their topics keep them. 1h to 720h. An event\ntakes about 200 bytes of Redis' memory.",
+
 	"egress":                "What endpoints may be, and the connections to them.",
 	"egress.allow_http":     "Permit http:// endpoints. For development.",
 	"egress.allow_networks": "Networks that may be reached although they are private, special or denied: [10.0.0.0/8]. With one, internal names\n(localhost, names without a dot) may be endpoints too.",
@@ -79,6 +95,10 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"egress.any_port":       "Permit every port.",
 	"egress.user_agent":     "User-Agent of requests, unless the profile has its own.",
 	"egress.max_idle_conns": "Idle connections kept, least recently used closed first; about 33 KB each over TLS.",
+
+	"encryption":             "How signing secrets, headers and credentials of subscriptions are kept in the registry. The deliverer, the API and the\ncommands that read or write secrets need a keyset; `postrider keys` makes and rotates it.",
+	"encryption.keyset":      "The keyset, Tink's JSON. Better given as environment variable or through keyset_file. One of the two.",
+	"encryption.keyset_file": "A file that holds the keyset.",
 
 	"profiles_dir": "Directory of profiles besides the built-in ones. A file replaces the built-in profile of its name.",
 }

@@ -52,7 +52,7 @@ func section(b *strings.Builder, v reflect.Value, path, indent string) {
 var example = map[string]string{ //nolint:gochecknoglobals // a table
 	"name": "dixa", "topics": "[dixa.conversation-events]", "pattern": `""`, "format": "json", "tenant": `""`,
 	"tenant_extension": `""`, "mapping.id": "event_id", "mapping.type": "event_fqn", "mapping.tenant": "organization.id",
-	"mapping.time": "event_timestamp", "mapping.data": "data",
+	"mapping.time": "event_timestamp", "mapping.channels": `""`, "mapping.data": "data",
 }
 
 // sourceExample writes every key of a source as a comment, since there is none by default.

@@ -13,7 +13,9 @@ import (
 const hidden = "(hidden)"
 
 // secret reports whether the value of a key must never be shown.
-func secret(path string) bool { return strings.HasSuffix(path, "password") }
+func secret(path string) bool {
+	return strings.HasSuffix(path, "password") || path == "encryption.keyset"
+}
 
 // String returns one key and value a line, secrets hidden. It is what %v prints.
 func (c Config) String() string {

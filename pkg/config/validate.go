@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ func (c *Config) Validate() error {
 		c.Kafka.Validate(),
 		c.Redis.validate(),
 		listen("http.listen", c.HTTP.Listen),
+		c.API.validate(),
 		oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		oneOf("log.format", c.Log.Format, "text", "json"),
 		c.validateSources(),
@@ -37,7 +39,9 @@ func (c *Config) Validate() error {
 		within("deliverer.breaker.probes", b.Probes, 1, 100),
 		within("deliverer.breaker.ramp_rate", b.RampRate, 1, 100_000),
 		within("retrier.buffer", c.Retrier.Buffer, 1, 1_000_000),
+		within("recorder.event_retention", c.Recorder.EventRetention, time.Hour, 30*24*time.Hour),
 		c.Egress.validate(),
+		c.Encryption.validate(),
 	)
 }
 
@@ -57,8 +61,33 @@ func (r Redis) validate() error {
 	if len(r.Addresses) > 1 && r.DB != 0 {
 		errs = append(errs, fmt.Errorf("redis.db: %d: want 0, a Redis Cluster has no other", r.DB))
 	}
-	errs = append(errs, within("redis.db", r.DB, 0, 1<<20))
+	errs = append(errs, within("redis.db", r.DB, 0, 1<<20),
+		within("redis.call_timeout", r.CallTimeout, 100*time.Millisecond, time.Minute))
 	return errors.Join(errs...)
+}
+
+func (a API) validate() error {
+	errs := []error{
+		listen("api.listen", a.Listen),
+		within("api.requests_per_second", a.RequestsPerSecond, 1, 1_000_000),
+		within("api.burst", a.Burst, 1, 1_000_000),
+	}
+	if u, err := url.Parse(a.PortalURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
+		errs = append(errs, fmt.Errorf("api.portal_url: %q: want http(s)://host/path", a.PortalURL))
+	}
+	for _, p := range slices.Concat(a.SourceIPs, a.TrustedProxies) {
+		if p != p.Masked() {
+			errs = append(errs, fmt.Errorf("api networks: %s: want %s", p, p.Masked()))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (e Encryption) validate() error {
+	if e.Keyset != "" && e.KeysetFile != "" {
+		return errors.New("encryption: keyset and keyset_file: want one of them")
+	}
+	return nil // the keyset itself is read by those who need it
 }
 
 func (c *Config) validateSources() error {

@@ -1,0 +1,140 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/postrider/postrider/pkg/api"
+	"github.com/postrider/postrider/pkg/audit"
+	"github.com/postrider/postrider/pkg/egress"
+	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/pipeline"
+	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/pkg/view"
+	"github.com/postrider/postrider/topics"
+)
+
+// AddAPI adds the role that serves the management API:
+//
+//	HTTP ──▶ api ──▶ registry.Store ──▶ registry, audit, operational   (one transaction)
+//	          ├──▶ Publisher ──▶ events, deliveries; Redis index
+//	          └◀── audit log, events, Redis index
+//	operational ──▶ group "disabler" ──▶ registry.Store
+func (a *App) AddAPI(ctx context.Context) error {
+	store, err := a.Store(ctx)
+	if err != nil {
+		return err
+	}
+	publishing, err := a.Publishing()
+	if err != nil {
+		return err
+	}
+	egressTransport, err := egress.New(EgressConfig(a.conf))
+	if err != nil {
+		return err
+	}
+	opts, err := a.apiOptions(store, publishing, egressTransport)
+	if err != nil {
+		return err
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.conf.API.Listen)
+	if err != nil {
+		return fmt.Errorf("api.listen: %w", err)
+	}
+	a.apiAddr = listener.Addr().String()
+	server := api.Server(api.New(opts).Handler())
+	a.roles = append(a.roles, &Role{Name: "api", run: func(ctx context.Context) error {
+		err := serve(ctx, server, listener)
+		flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout) // ctx has ended
+		defer done()
+		return errors.Join(err, publishing.Close(flush))
+	}})
+	return a.AddDisabler(disabler{store})
+}
+
+// APIAddr is where the API listens, once it was added.
+func (a *App) APIAddr() string { return a.apiAddr }
+
+func (a *App) apiOptions(store *registry.Store, p *Publishing, transport *egress.Transport) (api.Options, error) {
+	profiles, err := Profiles(a.conf)
+	if err != nil {
+		return api.Options{}, err
+	}
+	rules, err := Rules(a.conf, profiles)
+	if err != nil {
+		return api.Options{}, err
+	}
+	keyset, err := NeedKeyset(a.conf)
+	if err != nil {
+		return api.Options{}, err
+	}
+	c := a.conf.API
+	return api.Options{
+		Store: store, Presence: appliedWaiter{a.opts.Views}, Cipher: keyset, Profiles: profiles, Rules: rules,
+		Publisher: p.Publisher, Events: a.opts.Views, EventReader: p.Reader, Idempotency: a.opts.Views,
+		Sender: p.Publisher, Prober: transport,
+		ValidatePayloads: c.ValidatePayloads,
+		Audit: &auditLog{
+			conf: a.conf.Kafka, topic: a.topics.Name(topics.Audit), reader: kafka.NewReader(a.conf.Kafka), log: a.opts.Log,
+		},
+		SourceIPs: c.SourceIPs, PortalURL: c.PortalURL, RequestsPerSecond: float64(c.RequestsPerSecond), Burst: c.Burst,
+		TrustedProxies: c.TrustedProxies, Log: a.opts.Log, Metrics: a.opts.Metrics,
+	}, nil
+}
+
+// shutdownTimeout bounds the wait for requests that are being answered; a write takes a second at the most.
+const shutdownTimeout = 10 * time.Second
+
+// serve serves until ctx ends, and then answers what has come.
+func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serving the API: %w", err)
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout) // ctx has ended
+	defer cancel()
+	err := server.Shutdown(stopping)
+	if err != nil {
+		_ = server.Close() // whoever still waits is cut off
+	}
+	if serveErr := <-ended; !errors.Is(serveErr, http.ErrServerClosed) {
+		err = errors.Join(err, serveErr)
+	}
+	return err
+}
+
+// appliedWaiter counts the live roles that have a version.
+type appliedWaiter struct{ views *view.Redis }
+
+// WaitApplied implements [api.Presence].
+func (w appliedWaiter) WaitApplied(ctx context.Context, version int64) (int, error) {
+	members, err := w.views.WaitApplied(ctx, version)
+	return len(members), err
+}
+
+// disabler writes to the registry what a deliverer decided.
+type disabler struct{ store *registry.Store }
+
+// Disable disables a subscription unless it was enabled again, disabled or deleted since.
+func (d disabler) Disable(ctx context.Context, id ident.ID, why pipeline.Disabling) error {
+	for {
+		old, ok := d.store.Snapshot().Subscription(id)
+		if !ok || old.Disabled || old.Generation != why.Generation {
+			return nil
+		}
+		s := *old
+		s.Disabled, s.Locked = true, why.Lock
+		_, err := d.store.Apply(ctx, audit.Actor{Kind: audit.ActorSystem, Name: "deliverer: " + why.Reason}, registry.PutSubscription(&s))
+		if _, changed := errors.AsType[*registry.ConflictError](err); !changed {
+			return err
+		}
+	}
+}
