@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/postrider/postrider/pkg/app"
+	"github.com/postrider/postrider/pkg/config"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
 )
@@ -78,20 +79,25 @@ func runApply(cmd *cobra.Command, opts applyOptions) error {
 		return err
 	}
 	defer stopWaiting()
-	view, closeRegistry, err := openRegistry(cmd.Context(), conf)
+	a := &applier{out: cmd.OutOrStdout(), file: file, opts: registry.FileOptions{Prune: opts.prune, CheckSecret: rules.CheckSecret}}
+	if opts.dryRun {
+		return a.dryRun(cmd.Context(), conf)
+	}
+	a.opts.NewSecret = newSecret(profiles)
+	if err := app.WithStore(cmd.Context(), conf, app.StoreUse{}, a.apply); err != nil {
+		return err
+	}
+	return wait(a.version)
+}
+
+// dryRun prints what apply would do to the registry as it is.
+func (a *applier) dryRun(ctx context.Context, conf *config.Config) error {
+	view, closeRegistry, err := openSecrets(ctx, conf)
 	if err != nil {
 		return err
 	}
 	defer closeRegistry()
-	a := &applier{out: cmd.OutOrStdout(), file: file, opts: registry.FileOptions{Prune: opts.prune, CheckSecret: rules.CheckSecret}}
-	if opts.dryRun {
-		return a.plan(view.Snapshot())
-	}
-	a.opts.NewSecret = newSecret(profiles)
-	if err := withWriter(cmd.Context(), conf, view, a.apply); err != nil {
-		return err
-	}
-	return wait(a.version)
+	return a.plan(view.Snapshot())
 }
 
 // applier applies one file.
@@ -102,6 +108,7 @@ type applier struct {
 	// version is that of the registry when all was applied.
 	version int64
 	count   map[registry.Verb]int
+	told    map[string]bool
 }
 
 // plan prints what apply would do.
@@ -116,13 +123,27 @@ func (a *applier) plan(s *registry.Snapshot) error {
 	return nil
 }
 
-// apply writes the steps in batches and prints each batch once it is committed: a secret that was shown is valid.
-func (a *applier) apply(ctx context.Context, w *registry.Writer) error {
-	steps, err := registry.Reconcile(w.Snapshot(), a.file, a.opts)
+// applyAttempts is how often a file is reconciled anew because somebody else changed one of its objects meanwhile.
+const applyAttempts = 5
+
+// apply makes the registry what the file says. What somebody else changes meanwhile is read again and decided again.
+func (a *applier) apply(ctx context.Context, store *registry.Store) error {
+	for attempt := 1; ; attempt++ {
+		err := a.applyOnce(ctx, store)
+		if _, conflict := errors.AsType[*registry.ConflictError](err); conflict && attempt < applyAttempts {
+			continue
+		}
+		return explain(err)
+	}
+}
+
+// applyOnce writes the steps in batches and prints each batch once it is committed: a secret that was shown is valid.
+func (a *applier) applyOnce(ctx context.Context, store *registry.Store) error {
+	steps, err := registry.Reconcile(store.Snapshot(), a.file, a.opts)
 	if err != nil {
 		return err
 	}
-	version := w.Snapshot().Version()
+	a.version = store.Snapshot().Version()
 	for batch := range slices.Chunk(steps, applyBatch) {
 		var changes []registry.Change
 		for _, s := range batch {
@@ -130,22 +151,20 @@ func (a *applier) apply(ctx context.Context, w *registry.Writer) error {
 				changes = append(changes, s.Change)
 			}
 		}
-		if version, err = w.Apply(ctx, changes...); err != nil && version == 0 {
-			return explain(err)
+		result, err := store.Apply(ctx, commandActor("apply"), changes...)
+		if err != nil && result.Version == 0 {
+			return err
 		}
+		a.version = result.Version
 		a.print(batch)
 	}
-	a.version = version
-	a.summary(version, "")
+	a.summary(a.version, "")
 	return nil
 }
 
-// explain adds to an error of the writer what to do about it.
+// explain adds to an error of the store what to do about it.
 func explain(err error) error {
-	switch {
-	case errors.Is(err, registry.ErrFenced):
-		return fmt.Errorf("%w: apply again; it goes on where it was", err)
-	case errors.Is(err, registry.ErrBroken):
+	if errors.Is(err, registry.ErrUnknown) {
 		return fmt.Errorf("%w: apply again; secrets of this batch that were written are in the registry: see postrider get", err)
 	}
 	return err
@@ -153,11 +172,16 @@ func explain(err error) error {
 
 func (a *applier) print(steps []registry.Step) {
 	if a.count == nil {
-		a.count = map[registry.Verb]int{}
+		a.count, a.told = map[registry.Verb]int{}, map[string]bool{}
 	}
 	for _, s := range steps {
+		name := stepName(s)
+		if a.told[name] {
+			continue // written before a conflict made the file be read again
+		}
+		a.told[name] = true
 		a.count[s.Verb]++
-		fmt.Fprintf(a.out, "%-9s %s", s.Verb, stepName(s))
+		fmt.Fprintf(a.out, "%-9s %s", s.Verb, name)
 		if s.NewSecret != "" {
 			fmt.Fprintf(a.out, " secret: %s", s.NewSecret)
 		}

@@ -24,6 +24,8 @@ type devOptions struct {
 	noDemo       bool
 	ports        embedded.Ports
 	receiverPort int
+	// settle bounds the wait for what is due at the end.
+	settle time.Duration
 
 	// wrap stands between the endpoints and the deliverer; nil is nothing.
 	wrap func(http.Handler) http.Handler
@@ -36,7 +38,7 @@ type devOptions struct {
 //	stream of sample events ──▶ dixa.conversation-events ──▶ router, deliverer, retrier ──HTTP──▶ receiver
 //	                                                                  └──▶ outcomes ──▶ board, tally ──▶ console, summary
 func newDevCmd() *cobra.Command {
-	var opts devOptions
+	opts := devOptions{settle: settleFor}
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run everything in one process, with a demo",

@@ -46,17 +46,12 @@ func (d *dev) prepareDemo(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	view, closeRegistry, err := openRegistry(ctx, d.conf)
-	if err != nil {
-		return err
-	}
-	defer closeRegistry()
-	return withWriter(ctx, d.conf, view, func(ctx context.Context, w *registry.Writer) error {
+	return app.WithStore(ctx, d.conf, app.StoreUse{}, func(ctx context.Context, store *registry.Store) error {
 		a := &applier{out: io.Discard, file: file, opts: opts}
-		if err := a.apply(ctx, w); err != nil {
+		if err := a.apply(ctx, store); err != nil {
 			return err
 		}
-		d.endpoints = demoEndpoints(w.Snapshot(), file)
+		d.endpoints = demoEndpoints(store.Snapshot(), file)
 		return nil
 	})
 }
@@ -212,8 +207,9 @@ func (d *dev) work(ctx context.Context, roles *devRoles) error {
 	return d.send(ctx)
 }
 
-// flushTimeout bounds the wait for the acknowledgement of the last events.
-const flushTimeout = 5 * time.Second
+// flushTimeout bounds the wait for the acknowledgement of the last events, which takes milliseconds unless the machine is
+// very busy.
+const flushTimeout = 30 * time.Second
 
 // send puts events on the source topic, at the rate, until ctx ends.
 func (d *dev) send(ctx context.Context) error {

@@ -28,7 +28,7 @@ func (d *dev) settle(ctx context.Context, roles *devRoles) {
 		return
 	}
 	d.say("waiting for what is due")
-	ctx, cancel := context.WithTimeout(ctx, settleFor)
+	ctx, cancel := context.WithTimeout(ctx, d.opts.settle)
 	defer cancel()
 	t := time.NewTicker(settleEvery)
 	defer t.Stop()

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +23,7 @@ import (
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/pkg/seal"
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
@@ -42,6 +45,7 @@ type dev struct {
 	listener  net.Listener   // of the receiver
 	receiver  string         // its address
 	view      *registry.View // of the running roles
+	token     string         // of an operator's key
 	state     atomic.Pointer[string]
 }
 
@@ -55,23 +59,46 @@ func (d *dev) configure(ctx context.Context) error {
 	prefix := c.Kafka.Prefix
 	c.Kafka = defaults.Kafka
 	c.Kafka.Prefix, c.Kafka.Brokers = prefix, d.system.Brokers()
-	c.Redis = config.Redis{Addresses: []string{d.system.Redis()}}
+	c.Redis = config.Redis{Addresses: []string{d.system.Redis()}, CallTimeout: c.Redis.CallTimeout}
 	c.Egress.AllowHTTP, c.Egress.AnyPort = true, true
 	c.Egress.AllowNetworks = append(c.Egress.AllowNetworks, loopbackNetworks()...)
 	if c.HTTP.Listen == defaults.HTTP.Listen {
 		c.HTTP.Listen = fmt.Sprintf("127.0.0.1:%d", opsPort)
 	}
 	var err error
-	if c.HTTP.Listen, err = freeAddress(ctx, c.HTTP.Listen); err != nil {
+	if c.HTTP.Listen, err = freeAddress(ctx, "http.listen", c.HTTP.Listen); err != nil {
+		return err
+	}
+	if err := d.configureAPI(ctx); err != nil {
 		return err
 	}
 	if !d.opts.noDemo {
 		d.configureDemo()
 	}
+	if err := d.configureKeyset(); err != nil {
+		return err
+	}
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("checking configuration: %w", err)
 	}
 	return nil
+}
+
+// configureKeyset makes a keyset in the data directory at the first start, unless one is configured.
+func (d *dev) configureKeyset() error {
+	e := &d.conf.Encryption
+	if e.Keyset != "" || e.KeysetFile != "" {
+		return nil
+	}
+	e.KeysetFile = filepath.Join(d.dir.Path, "keyset.json")
+	if _, err := os.Stat(e.KeysetFile); err == nil {
+		return nil
+	}
+	keyset, err := seal.Generate()
+	if err != nil {
+		return err
+	}
+	return createKeyset(e.KeysetFile, keyset)
 }
 
 // loopbackNetworks are this machine's own addresses, where the demo's endpoints are.
@@ -83,10 +110,10 @@ func loopbackNetworks() []netip.Prefix {
 const opsPort = 9464
 
 // freeAddress returns the address, or a free one on the loopback interface if it is taken.
-func freeAddress(ctx context.Context, address string) (string, error) {
+func freeAddress(ctx context.Context, field, address string) (string, error) {
 	l, err := embedded.ListenAt(ctx, address)
 	if err != nil {
-		return "", fmt.Errorf("http.listen: %w", err)
+		return "", fmt.Errorf("%s: %w", field, err)
 	}
 	return l.Addr().String(), l.Close()
 }
@@ -103,6 +130,9 @@ func (d *dev) prepare(ctx context.Context) error {
 			}
 		}
 	}
+	if err := d.prepareAPI(ctx); err != nil {
+		return err
+	}
 	if d.opts.noDemo {
 		return nil
 	}
@@ -117,7 +147,7 @@ type devRoles struct {
 	err    error // once ended is closed
 }
 
-// startRoles starts router, deliverer and retrier as one process, with probes and metrics.
+// startRoles starts router, deliverer, retrier, recorder and API as one process, with probes and metrics.
 func (d *dev) startRoles(ctx context.Context) (*devRoles, error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -125,11 +155,11 @@ func (d *dev) startRoles(ctx context.Context) (*devRoles, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := app.New(ctx, d.conf, app.Options{Log: d.log, Metrics: metrics, Presence: views})
+	a, err := app.New(ctx, d.conf, app.Options{Log: d.log, Metrics: metrics, Presence: views, Views: views})
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(a.AddRouter(ctx), a.AddDeliverer(ctx), a.AddRetrier()); err != nil {
+	if err := errors.Join(a.AddRouter(ctx), a.AddDeliverer(ctx), a.AddRetrier(), a.AddRecorder(ctx), a.AddAPI(ctx)); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -186,6 +216,8 @@ func (d *dev) facts() []demo.Fact {
 	broker := d.conf.Kafka.Brokers[0]
 	facts := []demo.Fact{
 		{Name: "Kafka", Value: broker + "   kcat -C -b " + broker + " -t " + d.conf.Kafka.Prefix + "outcomes -o end"},
+		{Name: "API", Value: "http://" + d.conf.API.Listen + "/api/v1   reference: http://" + d.conf.API.Listen + "/api/v1/docs"},
+		{Name: "Key", Value: "export POSTRIDER_SERVER=http://" + d.conf.API.Listen + " POSTRIDER_TOKEN=" + d.token},
 		{Name: "Metrics", Value: "http://" + d.conf.HTTP.Listen + "/metrics   probes: /healthz /readyz"},
 	}
 	if !d.opts.noDemo {

@@ -64,7 +64,11 @@ func runGet(cmd *cobra.Command, args []string, opts getOptions) error {
 	if err != nil {
 		return err
 	}
-	view, closeRegistry, err := openRegistry(cmd.Context(), conf)
+	open := openRegistry
+	if opts.showSecrets {
+		open = openSecrets
+	}
+	view, closeRegistry, err := open(cmd.Context(), conf)
 	if err != nil {
 		return err
 	}
@@ -180,14 +184,7 @@ func (g getter) redact(s *subscription.Subscription) *subscription.Subscription 
 		return s
 	}
 	c := *s
-	c.Secrets = make([]string, len(s.Secrets))
-	for i := range c.Secrets {
-		c.Secrets[i] = redacted
-	}
-	c.Headers = make(map[string]string, len(s.Headers))
-	for name := range s.Headers {
-		c.Headers[name] = redacted
-	}
+	_ = c.EachSecret(func(string, string) (string, error) { return redacted, nil }) // which does not fail
 	c.URL = plainURL(s.URL)
 	return &c
 }
@@ -226,7 +223,10 @@ func (g getter) print(heading string, rows iter.Seq[row]) error {
 }
 
 func state(s *subscription.Subscription) string {
-	if s.Disabled {
+	switch {
+	case s.Locked:
+		return "locked"
+	case s.Disabled:
 		return "disabled"
 	}
 	return "enabled"

@@ -57,9 +57,10 @@ circuit breaker per endpoint, and with a record of every attempt. "postrider dev
 			root.AddCommand(c)
 		}
 	}
-	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd(), newDevCmd())
-	add(groupManage, newTopicsCmd(), newApplyCmd(), newGetCmd())
-	add(groupEvents, newSendCmd(), newMatchCmd(), newOutcomesCmd(), newRedriveCmd(), newResendCmd())
+	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd(), newAPICmd(), newRecorderCmd(), newDevCmd())
+	add(groupManage, newTopicsCmd(), newApplyCmd(), newGetCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(), newEndpointCmd(),
+		newEventTypeCmd(), newAuditCmd())
+	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newRedriveCmd(), newResendCmd(), newVerifyCmd())
 	return root
 }
 

@@ -16,8 +16,10 @@ import (
 	"github.com/postrider/postrider/pkg/config"
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/filter"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/match"
+	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
 )
@@ -144,12 +146,19 @@ func printMatch(out io.Writer, source string, ev *event.Event, s *registry.Snaps
 	}
 	fmt.Fprintf(out, "event source  %s\nevent type    %s\nevent id      %s\nevent time    %s\ndata          %d bytes of %s\n",
 		ev.Source, ev.Type, ev.ID, ev.Time.UTC().Format(time.RFC3339Nano), len(ev.Data), ev.ContentType)
+	if len(ev.Channels) > 0 {
+		fmt.Fprintf(out, "channels      %s\n", strings.Join(ev.Channels, ", "))
+	}
 	if !known {
 		return nil
 	}
 	message := delivery.MessageID(t.ID, ev.Source, ev.ID)
 	fmt.Fprintf(out, "message       %s\n\n", message.Base62(delivery.MessagePrefix))
-	matched := s.Match(t.ID, ev.Type)
+	in, filters := filter.NewInput(ev), &filter.Cache{}
+	matched := s.AppendMatch(nil, t.ID, ev.Type, func(sub *subscription.Subscription) bool {
+		selection, _ := pipeline.Select(sub, ev, in, filters)
+		return selection == pipeline.Selected
+	})
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "deliveries: %d, at registry version %d\n", len(matched), s.Version())
 	for _, sub := range matched {
@@ -160,7 +169,7 @@ func printMatch(out io.Writer, source string, ev *event.Event, s *registry.Snaps
 	fmt.Fprintf(w, "no delivery: %d\n", s.CountOf(t.ID)-len(matched))
 	for sub := range s.SubscriptionsOf(t.ID, ident.ID{}) {
 		if !slices.Contains(matched, sub) {
-			fmt.Fprintf(w, "  %s\t%s\n", subscriptionName(sub), whyNot(sub, ev.Type))
+			fmt.Fprintf(w, "  %s\t%s\n", subscriptionName(sub), whyNot(sub, ev, in, filters))
 		}
 	}
 	return w.Flush()
@@ -170,14 +179,28 @@ func subscriptionName(s *subscription.Subscription) string {
 	return displayName(s.UID, s.ID.Base62(subscription.SubscriptionPrefix))
 }
 
-// whyNot says why a subscription does not get events of a type.
-func whyNot(s *subscription.Subscription, eventType string) string {
+// whyNot says why a subscription does not get an event.
+func whyNot(s *subscription.Subscription, ev *event.Event, in *filter.Input, filters *filter.Cache) string {
 	var reasons []string
 	if s.Disabled {
 		reasons = append(reasons, "is disabled")
 	}
-	if !match.Covers(s.EventTypes, eventType) {
-		reasons = append(reasons, "wants "+eventTypes(s))
+	if !match.Covers(s.EventTypes, ev.Type) {
+		return strings.Join(append(reasons, "wants "+eventTypes(s)), " and ")
+	}
+	enabled := *s
+	enabled.Disabled = false
+	switch selection, text := pipeline.Select(&enabled, ev, in, filters); selection {
+	case pipeline.Selected, pipeline.SelectDisabled:
+	case pipeline.SelectChannel:
+		reasons = append(reasons, "wants channel "+strings.Join(s.Channels, " or "))
+	case pipeline.SelectFilter:
+		reasons = append(reasons, "its filter is false: "+oneLine(s.Filter))
+	default:
+		reasons = append(reasons, fmt.Sprintf("its filter could not be evaluated (%s: %s): %s", selection, text, oneLine(s.Filter)))
 	}
 	return strings.Join(reasons, " and ")
 }
+
+// oneLine returns an expression without line breaks; a table has one line for each subscription.
+func oneLine(expression string) string { return strings.Join(strings.Fields(expression), " ") }

@@ -13,9 +13,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postrider/postrider/pkg/seal"
 )
 
-// registryBroker starts an embedded broker with an empty registry and points the environment at it.
+// registryBroker starts an embedded broker with the topics of an empty registry and points the environment at it.
 func registryBroker(t *testing.T) {
 	t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1))
@@ -25,10 +27,19 @@ func registryBroker(t *testing.T) {
 	require.NoError(t, err)
 	defer client.Close()
 	compacted := "compact"
-	_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1,
-		map[string]*string{"cleanup.policy": &compacted}, "postrider.registry")
+	admin := kadm.NewClient(client)
+	_, err = admin.CreateTopic(t.Context(), 1, 1, map[string]*string{"cleanup.policy": &compacted}, "postrider.registry")
 	require.NoError(t, err)
+	for _, journal := range []string{"postrider.audit", "postrider.operational"} {
+		_, err = admin.CreateTopic(t.Context(), 1, 1, nil, journal)
+		require.NoError(t, err)
+	}
 	t.Setenv("POSTRIDER_KAFKA_BROKERS", strings.Join(c.ListenAddrs(), ","))
+	keyset, err := seal.Generate()
+	require.NoError(t, err)
+	text, err := keyset.JSON()
+	require.NoError(t, err)
+	t.Setenv("POSTRIDER_ENCRYPTION_KEYSET", text)
 }
 
 // command runs a command and returns what it prints.
@@ -207,7 +218,7 @@ func TestApplyTellsAllErrors(t *testing.T) {
 		`bad.yaml:6:9: tenants[0].subscriptions[0].url: scheme "http", want https`,
 		`bad.yaml:7:22: tenants[0].subscriptions[0].eventTypes[0]: "order*": * stands`,
 		`bad.yaml:8:19: tenants[0].subscriptions[0].headers.Webhook-Id: `,
-		`bad.yaml:12:9: tenants[0].subscriptions[1].profile: "dixia": want dixa, dixa-classic, `,
+		`bad.yaml:12:9: tenants[0].subscriptions[1].profile: "dixia": want cloudevents, `,
 	} {
 		require.Contains(t, text, want)
 	}

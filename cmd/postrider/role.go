@@ -26,7 +26,7 @@ func runRole(cmd *cobra.Command, add func(context.Context, *app.App) error) erro
 		return err
 	}
 	defer func() { _ = views.Close() }() // nothing is buffered
-	a, err := app.New(ctx, conf, app.Options{Log: log, Metrics: metrics, Presence: views})
+	a, err := app.New(ctx, conf, app.Options{Log: log, Metrics: metrics, Presence: views, Views: views})
 	if err != nil {
 		return err
 	}

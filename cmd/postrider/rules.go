@@ -4,40 +4,20 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/user"
 
 	"github.com/postrider/postrider/pkg/app"
+	"github.com/postrider/postrider/pkg/audit"
 	"github.com/postrider/postrider/pkg/config"
-	"github.com/postrider/postrider/pkg/egress"
-	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
-	"github.com/postrider/postrider/topics"
 )
 
 // fileRules returns what a subscriptions file has to comply with under a configuration.
 func fileRules(conf *config.Config, profiles profile.Set) (subscription.FileRules, error) {
-	guard, err := egress.NewGuard(app.EgressConfig(conf))
-	if err != nil {
-		return subscription.FileRules{}, fmt.Errorf("egress: %w", err)
-	}
-	return subscription.FileRules{
-		Rules: subscription.Rules{
-			CheckURL: guard.CheckURL,
-			CheckSecret: func(name, secret string) error {
-				if p, ok := profiles.Get(name); ok {
-					return p.Scheme().ValidateSecret(secret)
-				}
-				return nil // the profile itself is what is wrong
-			},
-			ReservedHeader: func(name, header string) bool {
-				p, ok := profiles.Get(name)
-				return ok && p.ReservedHeader(header)
-			},
-			Profiles: profiles.Names(),
-		},
-		LookupEnv: os.LookupEnv,
-	}, nil
+	rules, err := app.Rules(conf, profiles)
+	return subscription.FileRules{Rules: rules, LookupEnv: os.LookupEnv}, err
 }
 
 // newSecret returns a function that makes a signing secret in the form of a profile.
@@ -51,44 +31,29 @@ func newSecret(profiles profile.Set) func(name string) (string, error) {
 	}
 }
 
-// openRegistry reaches Kafka and replays the registry. The returned function closes what was opened.
+// openRegistry reaches Kafka and replays the registry, secrets as they are stored: encrypted. The returned function closes
+// what was opened.
 func openRegistry(ctx context.Context, conf *config.Config) (*registry.View, func(), error) {
-	topic := conf.Kafka.Prefix + topics.Registry
-	if err := kafka.Reach(ctx, conf.Kafka, topic); err != nil {
-		return nil, nil, err
-	}
-	log, err := kafka.OpenLog(conf.Kafka, topic)
-	if err != nil {
-		return nil, nil, err
-	}
-	view, err := registry.Open(ctx, log, registry.Options{})
-	if err != nil {
-		log.Close()
-		return nil, nil, err
-	}
-	return view, log.Close, nil
+	return app.OpenView(ctx, conf, nil)
 }
 
-// withWriter runs fn with the one writer of the registry. The writer of a running API is fenced by it, and opens anew
-// when it next writes.
-func withWriter(
-	ctx context.Context, conf *config.Config, view *registry.View, fn func(context.Context, *registry.Writer) error,
-) (err error) {
-	running, stop := context.WithCancel(ctx)
-	done := make(chan error, 1)
-	go func() { done <- view.Run(running) }()
-	defer func() {
-		stop()
-		if ended := <-done; err == nil {
-			err = ended
-		}
-	}()
-	writer, err := registry.OpenWriter(ctx, view, func(ctx context.Context) (registry.Appender, error) {
-		return kafka.OpenLogWriter(ctx, conf.Kafka, conf.Kafka.Prefix+topics.Registry, conf.Kafka.Prefix+registry.WriterID)
-	})
+// openSecrets is openRegistry with the secrets decrypted; without a keyset it refuses.
+func openSecrets(ctx context.Context, conf *config.Config) (*registry.View, func(), error) {
+	keyset, err := app.NeedKeyset(conf)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer writer.Close()
-	return fn(ctx, writer)
+	return app.OpenView(ctx, conf, keyset)
+}
+
+// commandActor is who a command that writes the registry itself is run by, for the audit log.
+func commandActor(command string) audit.Actor {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		name += "@" + host
+	}
+	return audit.Actor{Kind: audit.ActorCommand, Name: "postrider " + command + " by " + name}
 }

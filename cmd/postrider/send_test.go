@@ -60,7 +60,7 @@ func consumeRecords(t *testing.T, cfg kafka.Config, topic string, n int) []*kgo.
 	client, err := kafka.NewClient(cfg, kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	require.NoError(t, err)
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), inTime)
 	defer cancel()
 	var records []*kgo.Record
 	for len(records) < n {
