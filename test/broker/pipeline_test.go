@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
 	webhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -22,6 +23,7 @@ import (
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/pkg/seal"
 	"github.com/postrider/postrider/pkg/subscription"
 	"github.com/postrider/postrider/test/kafkatest"
 	"github.com/postrider/postrider/test/redistest"
@@ -71,7 +73,7 @@ func newReceiver(t *testing.T) *receiver {
 // wait blocks until n different deliveries were accepted.
 func (r *receiver) wait(t *testing.T, n int) {
 	t.Helper()
-	limit := time.NewTimer(3 * time.Minute)
+	limit := time.NewTimer(10 * time.Minute)
 	defer limit.Stop()
 	for {
 		r.mu.Lock()
@@ -90,9 +92,25 @@ func (r *receiver) wait(t *testing.T, n int) {
 
 // installed is a whole installation in this process: every role, on a cluster.
 type installed struct {
-	conf   config.Config
-	client *kgo.Client
-	stop   func()
+	conf    config.Config
+	client  *kgo.Client
+	metrics *prometheus.Registry
+	stop    func()
+}
+
+// lost is how often the broker threw a role out of its group, as it does with one that is not heard of for a session.
+func (i *installed) lost(t *testing.T) (n float64) {
+	t.Helper()
+	families, err := i.metrics.Gather()
+	require.NoError(t, err)
+	for _, f := range families {
+		if f.GetName() == "postrider_group_lost_total" {
+			for _, m := range f.GetMetric() {
+				n += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return n
 }
 
 func install(t *testing.T, conf kafka.Config, redis string, endpoints ...string) *installed {
@@ -100,6 +118,10 @@ func install(t *testing.T, conf kafka.Config, redis string, endpoints ...string)
 	c := config.Default()
 	conf.Prefix = fmt.Sprintf("pipeline-%s.", uuid.NewString()[:8])
 	c.Kafka = conf
+	keyset, err := seal.Generate()
+	require.NoError(t, err)
+	c.Encryption.Keyset, err = keyset.JSON()
+	require.NoError(t, err)
 	c.Redis.Addresses = []string{redis}
 	c.Egress.AllowHTTP, c.Egress.AnyPort = true, true
 	c.Egress.AllowNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -111,13 +133,14 @@ func install(t *testing.T, conf kafka.Config, redis string, endpoints ...string)
 	t.Cleanup(client.Close)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	a, err := app.New(ctx, &c, app.Options{})
+	metrics := prometheus.NewRegistry()
+	a, err := app.New(ctx, &c, app.Options{Metrics: metrics})
 	require.NoError(t, err)
 	require.NoError(t, errors.Join(a.AddRouter(ctx), a.AddDeliverer(ctx), a.AddRetrier()))
 	go func() { done <- a.Run(ctx) }()
 	stop := sync.OnceFunc(func() { cancel(); require.NoError(t, <-done) })
 	t.Cleanup(stop)
-	return &installed{conf: c, client: client, stop: stop}
+	return &installed{conf: c, client: client, metrics: metrics, stop: stop}
 }
 
 // subscribe writes a tenant with one subscription per endpoint.
@@ -182,8 +205,8 @@ func (i *installed) send(t *testing.T, from, n int) {
 	wg.Wait()
 }
 
-// The whole path on real Kafka and Redis, under both group protocols: every event arrives at every endpoint, once and
-// verified, also at one that fails every third first try.
+// The whole path on real Kafka and Redis, under both group protocols: every event arrives at every endpoint, once (and
+// once more for each time that the broker threw a role out) and verified, also at one that fails every third first try.
 func TestKafkaPipelineDeliversEverythingOnce(t *testing.T) {
 	for _, protocol := range []string{kafka.ProtocolClassic, kafka.ProtocolConsumer} {
 		t.Run(protocol, func(t *testing.T) {
@@ -198,8 +221,9 @@ func TestKafkaPipelineDeliversEverythingOnce(t *testing.T) {
 			defer r.mu.Unlock()
 			require.Empty(t, r.bad, "signatures")
 			require.Len(t, r.accepted, 3*events)
+			lost := int(i.lost(t)) // none, unless the machine stood still: what was not committed then is sent again
 			for key, n := range r.accepted {
-				require.Equal(t, 1, n, key)
+				require.LessOrEqual(t, n, 1+lost, key)
 			}
 		})
 	}

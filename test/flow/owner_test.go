@@ -67,7 +67,8 @@ func TestRebalanceInTheMiddle(t *testing.T) {
 		w.start(e, "deliverer")
 		time.Sleep(1500 * time.Millisecond)
 		require.NoError(t, second.stop())
-		time.Sleep(2 * time.Minute)
+		until(t, 2*time.Minute, func() bool { return e.total() >= 180*6 })
+		time.Sleep(10 * time.Second)
 		requireOnce(t, e, 180*6)
 		require.Equal(t, map[string]int{"delivered/delivered": 180 * 6}, verdicts(w.outcomes()))
 	})
@@ -86,7 +87,8 @@ func TestAttemptsLongerThanTheDrainAreRepeated(t *testing.T) {
 		require.NoError(t, first.stop())
 		require.Less(t, time.Since(before), 10*time.Second, "the drain is bounded")
 		w.start(e, "deliverer")
-		time.Sleep(5 * time.Minute)
+		until(t, 5*time.Minute, func() bool { return e.total() >= 20 })
+		time.Sleep(45 * time.Second) // the second attempts end, and no third begins
 		counts := e.count()
 		require.Len(t, counts, 10)
 		for key, n := range counts {
@@ -125,7 +127,8 @@ func TestBreakerParksAndIsTakenUp(t *testing.T) {
 		probes := len(e.times(s.URL)) - 5
 		require.Equal(t, 1, probes, "one probe at the expiry, which failed")
 		healthy.Store(true)
-		time.Sleep(5 * time.Minute)
+		until(t, 5*time.Minute, func() bool { return len(e.times(s.URL)) >= 255+5+probes })
+		time.Sleep(10 * time.Second)
 		requireDelivered(t, w, 255)
 		require.Less(t, len(e.times(s.URL)), 255+15, "nothing but probes was tried in vain")
 		rows := verdicts(w.outcomes())
@@ -321,7 +324,7 @@ func TestBreakerTakesNoTryAway(t *testing.T) {
 		})
 		w.start(e, "router", "deliverer", "retrier")
 		w.send(5, "a") // opens the breaker at the first tries
-		time.Sleep(10 * time.Minute)
+		time.Sleep(4 * time.Minute)
 		tries, last := map[string]int{}, map[string]outcome.Outcome{}
 		for _, row := range w.outcomes() {
 			if row.Attempted() {
@@ -346,7 +349,7 @@ func TestUnknownProfileIsPutOff(t *testing.T) {
 		w.start(e, "router", "retrier")
 		without := w.start(e, "deliverer")
 		w.send(1, "a")
-		time.Sleep(90 * time.Second)
+		time.Sleep(65 * time.Second)
 		require.Empty(t, e.count())
 		require.Equal(t, map[string]int{"parked/no_profile": 1}, verdicts(w.outcomes()))
 		require.NoError(t, without.stop())
@@ -358,7 +361,8 @@ func TestUnknownProfileIsPutOff(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "custom.yaml"), text, 0o600))
 		w.conf.ProfilesDir = dir
 		w.start(e, "deliverer")
-		time.Sleep(90 * time.Second)
+		until(t, 90*time.Second, func() bool { return e.total() > 0 })
+		time.Sleep(5 * time.Second)
 		requireOnce(t, e, 1)
 	})
 }

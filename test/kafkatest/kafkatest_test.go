@@ -22,8 +22,8 @@ import (
 func TestMain(m *testing.M) { os.Exit(kafkatest.Main(m)) }
 
 // limit bounds every step against a broker; each takes well under a second
-// unless it has to wait for a lost broker to be noticed.
-const limit = 30 * time.Second
+// unless it has to wait for a lost broker to be noticed, or the machine is busy.
+const limit = 3 * time.Minute
 
 func TestKafkaSharedCarriesARecord(t *testing.T) {
 	t.Parallel()

@@ -42,11 +42,11 @@ type Options struct {
 	// Close removes. A given one must be empty and stays.
 	Dir string
 	// StartTimeout bounds starting and restarting until the cluster serves; 0
-	// means 90 s: a start takes a few seconds, and far more on a busy machine.
+	// means ten minutes: a start takes a few seconds, and far more on a busy machine.
 	StartTimeout time.Duration
 }
 
-const defaultStartTimeout = 90 * time.Second
+const defaultStartTimeout = 10 * time.Minute
 
 func (o Options) withDefaults() (Options, error) {
 	if o.Brokers == 0 {

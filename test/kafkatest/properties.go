@@ -68,6 +68,7 @@ func (c *Cluster) properties(i int, dataDir string) string {
 		// Fast for tests: no wait for more members, few partitions to load, small
 		// sessions allowed, a dead broker noticed within seconds.
 		"group.initial.rebalance.delay.ms":             "0",
+		"metadata.max.idle.interval.ms":                "0", // no records that say that nothing happened
 		"group.min.session.timeout.ms":                 "1000",
 		"offsets.topic.num.partitions":                 "4",
 		"transaction.state.log.num.partitions":         "4",

@@ -14,7 +14,7 @@ import (
 
 // topicLimit bounds making a topic; it takes milliseconds on an idle broker, and
 // seconds behind hundreds of partitions that another test makes.
-const topicLimit = 30 * time.Second
+const topicLimit = 3 * time.Minute
 
 // CreateTopic makes a topic and returns when every broker serves it. The options
 // are those of a client of the cluster; a negative number of partitions means the

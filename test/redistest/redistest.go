@@ -37,7 +37,7 @@ const (
 )
 
 const (
-	startLimit = 30 * time.Second      // a start takes tens of milliseconds on an idle machine
+	startLimit = 2 * time.Minute       // a start takes tens of milliseconds on an idle machine
 	pollEvery  = 10 * time.Millisecond // small beside that
 	tryLimit   = 2 * time.Second       // for one PING; one that hangs is made anew
 )

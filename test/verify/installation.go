@@ -67,9 +67,15 @@ func newInstallation(ctx context.Context, b *bench, name string, report *report)
 	if err := in.configure(""); err != nil {
 		return nil, err
 	}
+	if _, err = in.run(ctx, "keys", "generate", in.keyset()); err != nil {
+		return nil, err
+	}
 	_, err = in.run(ctx, "topics", "apply", "--partitions", fmt.Sprint(partitions))
 	return in, err
 }
+
+// keyset is the file of the encryption keys.
+func (in *installation) keyset() string { return filepath.Join(in.dir, "keyset.json") }
 
 // configure writes the configuration of all processes; extra is YAML of further sections.
 func (in *installation) configure(extra string) error {
@@ -79,8 +85,9 @@ func (in *installation) configure(extra string) error {
   prefix: %s
   session_timeout: %s
 log: {level: warn}
+encryption: {keyset_file: %s}
 egress: {allow_networks: [127.0.0.0/8], any_port: true}
-%s`, strings.Join(in.bench.brokers, ", "), in.prefix, sessionTimeout, extra)
+%s`, strings.Join(in.bench.brokers, ", "), in.prefix, sessionTimeout, in.keyset(), extra)
 	if err := os.WriteFile(in.config, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("writing configuration: %w", err)
 	}

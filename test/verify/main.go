@@ -45,6 +45,8 @@ func checks() []check {
 		{"retry-latency", retryLatency},
 		{"idle", idle},
 		{"stop", stop},
+		{"counter", counter},
+		{"registry", bigRegistry},
 	}
 }
 

@@ -38,8 +38,8 @@ type process struct {
 	err  error         // of its end
 }
 
-// start runs a role. The process ends with [process.stop] or [process.kill], at the latest with this one.
-func (in *installation) start(ctx context.Context, role string) (*process, error) {
+// start runs a role, with further arguments. The process ends with [process.stop] or [process.kill], at the latest with this one.
+func (in *installation) start(ctx context.Context, role string, args ...string) (*process, error) {
 	port, err := freePort(ctx)
 	if err != nil {
 		return nil, err
@@ -52,8 +52,8 @@ func (in *installation) start(ctx context.Context, role string) (*process, error
 		return nil, fmt.Errorf("opening log of %s: %w", p.name, err)
 	}
 	// The context bounds the start: the process lives until it is ended.
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), in.bench.binary, role, "--config", in.config,
-		"--set", "http.listen=127.0.0.1:"+port, "--set", "kafka.client_id="+p.name)
+	args = append([]string{role, "--config", in.config, "--set", "http.listen=127.0.0.1:" + port, "--set", "kafka.client_id=" + p.name}, args...)
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), in.bench.binary, args...)
 	p.cmd.Stdout, p.cmd.Stderr, p.cmd.Env = out, out, in.env()
 	p.cmd.SysProcAttr = attributes()
 	started := make(chan error)

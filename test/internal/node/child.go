@@ -14,7 +14,7 @@ import (
 // stopLimit is how long a server may take to end after SIGTERM. A broker of a
 // test ends in well under a second; one that waits for a controller that is
 // gone never does, and then the test wants to know.
-const stopLimit = 30 * time.Second
+const stopLimit = 3 * time.Minute
 
 // Child is a [Node] that is a child process in a process group of its own.
 type Child struct {

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// apiProcess is an API in a process of its own.
+type apiProcess struct {
+	*process
+	base string
+}
+
+// startAPI starts an API on a port of its own and waits until it is ready.
+func (in *installation) startAPI(ctx context.Context) (*apiProcess, error) {
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p, err := in.start(ctx, "api", "--set", "api.listen=127.0.0.1:"+port, "--set", "api.requests_per_second=100000", "--set", "api.burst=100000")
+	if err != nil {
+		return nil, err
+	}
+	return &apiProcess{process: p, base: "http://127.0.0.1:" + port + "/api/v1"}, p.ready(ctx)
+}
+
+// key makes an operator's key and returns its token.
+func (in *installation) key(ctx context.Context) (string, error) {
+	text, err := in.run(ctx, "key", "create", "--name", "verify", "--role", "operator", "-o", "json")
+	if err != nil {
+		return "", err
+	}
+	var out struct{ Token string }
+	if err := json.Unmarshal([]byte(text), &out); err != nil {
+		return "", fmt.Errorf("reading the new key: %w", err)
+	}
+	return out.Token, nil
+}
+
+// apiAnswer is what the API said.
+type apiAnswer struct {
+	status int
+	etag   string
+	body   []byte
+}
+
+var apiClient = &http.Client{Timeout: 30 * time.Second}
+
+// call makes a request; an error means that it is not known what became of it.
+func (p *apiProcess) call(ctx context.Context, token, method, path string, body any, ifMatch string) (*apiAnswer, error) {
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, method, p.base+path, bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Authorization", "Bearer "+token)
+	req.Header.Set("Content-Type", "application/json")
+	if ifMatch != "" {
+		req.Header.Set("If-Match", ifMatch)
+	}
+	resp, err := apiClient.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxScrape))
+	return &apiAnswer{status: resp.StatusCode, etag: resp.Header.Get("ETag"), body: text}, err
+}
