@@ -25,7 +25,7 @@ func (s Standard) Claim(get func(name string) string) (Claim, error) {
 		return Claim{}, err
 	}
 	c := Claim{ID: values[0], At: at}
-	for _, s := range strings.Fields(values[2]) { //nolint:modernize // there are one or two
+	for s := range strings.FieldsSeq(values[2]) {
 		if strings.HasPrefix(s, "v1,") || strings.HasPrefix(s, "v1a,") {
 			c.Signatures = append(c.Signatures, s)
 		}
