@@ -120,6 +120,8 @@ func (g *Group) options() []kgo.Opt {
 		kgo.DisableAutoCommit(),
 		// What a producer took back was never said: aborted source events are not expanded, aborted operational ones not sent.
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		// A transaction's marker takes an offset: without it the commit never reaches the end, and the lag never 0.
+		kgo.KeepControlRecords(),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
@@ -258,9 +260,11 @@ func (g *Group) hand(f kgo.FetchTopicPartition) {
 		g.fail(fmt.Errorf("polling: records of %s/%d before it was prepared", p.Topic, p.ID))
 		return
 	}
-	fresh := f.Records[:0]
+	fresh, tracker := f.Records[:0], p.tracker.Load()
 	for _, r := range f.Records {
-		if p.tracker.Load().Begin(r.Offset) {
+		if r.Attrs.IsControl() {
+			tracker.Pass(r.Offset)
+		} else if tracker.Begin(r.Offset) {
 			fresh = append(fresh, r)
 		}
 	}

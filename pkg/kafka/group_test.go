@@ -185,3 +185,43 @@ func TestNextOwnerGetsWhatIsNotFinished(t *testing.T) {
 		require.EqualValues(t, 6, w.committed())
 	})
 }
+
+// Transactions leave markers in the log, and records that nobody gets if they are aborted: the commit goes past both.
+func TestCommitReachesTheEndBehindTransactions(t *testing.T) {
+	inGroupWorld(t, func(t *testing.T, w *groupWorld) {
+		writer, err := kafka.NewClient(w.conf, kgo.TransactionalID("upstream"))
+		require.NoError(t, err)
+		defer writer.Close()
+		transact := func(end kgo.TransactionEndTry) {
+			require.NoError(t, writer.BeginTransaction())
+			require.NoError(t, writer.ProduceSync(t.Context(), &kgo.Record{Topic: work, Value: []byte("v")}).FirstErr())
+			require.NoError(t, writer.EndTransaction(t.Context(), end))
+		}
+		transact(kgo.TryCommit) // 0, marker 1
+		transact(kgo.TryAbort)  // 2, marker 3
+		transact(kgo.TryCommit) // 4, marker 5
+		var got []int64
+		finish := make(chan int64, 2)
+		leave := w.join(handler{records: func(p *kafka.Partition, rs []*kafka.Record) {
+			for _, r := range rs {
+				got = append(got, r.Offset)
+			}
+			go func() {
+				for o := range finish {
+					p.Finish(o)
+				}
+			}()
+		}})
+		time.Sleep(5 * time.Second)
+		require.Equal(t, []int64{0, 4}, got)
+		require.EqualValues(t, -1, w.committed(), "what is in flight is not passed over")
+		finish <- 0
+		time.Sleep(5 * time.Second)
+		require.EqualValues(t, 4, w.committed())
+		finish <- 4
+		time.Sleep(5 * time.Second)
+		require.EqualValues(t, 6, w.committed())
+		close(finish)
+		require.NoError(t, leave())
+	})
+}

@@ -70,6 +70,23 @@ func (t *Tracker) Begin(offset int64) bool {
 	return !done
 }
 
+// Pass records that there is nothing to handle at offset, such as the marker at the end of a transaction: the commit goes
+// past it with what is below. It takes no room, in memory or in the commit's metadata.
+func (t *Tracker) Pass(offset int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.revoked || offset < t.next {
+		return
+	}
+	t.next = offset + 1
+	if t.next >= t.skip.end() {
+		t.skip = Set{}
+	}
+	if t.head == len(t.entries) {
+		t.dirty = true
+	}
+}
+
 // Finish records that everything offset promises is acknowledged. It returns [ErrRevoked] after [Tracker.Revoke], and
 // does nothing for offsets that are not in flight.
 func (t *Tracker) Finish(offset int64) error {

@@ -58,7 +58,8 @@ func TestTracker(t *testing.T) {
 
 // model is the account of one partition as the design says it, over all its owners: a log, and what of it is finished.
 type model struct {
-	log      []int64 // the offsets that exist
+	log      []int64        // the offsets that exist
+	markers  map[int64]bool // those of them with nothing to handle
 	finished map[int64]bool
 	start    int64 // of the first owner
 
@@ -74,9 +75,13 @@ func (m *model) begin(t *rapid.T) {
 		t.Skip("the whole log is read")
 	}
 	o := m.log[m.read]
+	m.read++
+	if m.markers[o] {
+		m.tracker.Pass(o)
+		return
+	}
 	require.Equal(t, !m.finished[o], m.tracker.Begin(o), "offset %d: skip exactly what is finished", o)
 	require.False(t, m.tracker.Begin(o), "handed out before")
-	m.read++
 }
 
 func (m *model) finish(t *rapid.T) {
@@ -85,7 +90,7 @@ func (m *model) finish(t *rapid.T) {
 	}
 	o := rapid.SampledFrom(m.log[m.begun:m.read]).Draw(t, "offset")
 	require.NoError(t, m.tracker.Finish(o))
-	m.finished[o] = true
+	m.finished[o] = !m.markers[o]
 }
 
 func (m *model) finishUnknown(t *rapid.T) {
@@ -98,12 +103,19 @@ func (m *model) commit(t *rapid.T) {
 		c = m.last // must still be true
 	}
 	m.check(t, c)
+	if _, inFlight := m.tracker.Lowest(); !inFlight && m.read > m.begun {
+		require.Equal(t, m.log[m.read-1]+1, c.Offset, "all that was read is below the commit")
+	}
 }
 
 // check compares a commit with what is finished: it tells no less and, which would lose events, no more.
 func (m *model) check(t *rapid.T, c offset.Commit) {
 	require.GreaterOrEqual(t, c.Offset, m.last.Offset, "never backwards")
 	for _, o := range m.log {
+		if m.markers[o] {
+			require.False(t, c.Finished.Contains(o), "a marker takes no room")
+			continue
+		}
 		require.Equal(t, m.finished[o], o < c.Offset || c.Finished.Contains(o), "offset %d after commit %d", o, c.Offset)
 	}
 	for o := range c.Finished.All() {
@@ -141,7 +153,7 @@ func (m *model) counts(t *rapid.T) {
 	inFlight, lowest, next := 0, int64(-1), int64(0)
 	for _, o := range m.log[m.begun:m.read] {
 		next = o + 1
-		if !m.finished[o] {
+		if !m.finished[o] && !m.markers[o] {
 			if inFlight == 0 {
 				lowest = o
 			}
@@ -161,10 +173,11 @@ func (m *model) counts(t *rapid.T) {
 
 func TestTrackerModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &model{finished: map[int64]bool{}, start: rapid.Int64Range(0, 1<<40).Draw(t, "start")}
+		m := &model{finished: map[int64]bool{}, markers: map[int64]bool{}, start: rapid.Int64Range(0, 1<<40).Draw(t, "start")}
 		gap := rapid.SampledFrom([]int64{1, 1, 1, 1, 2, 7, 1 << 40})
 		for o, n := m.start, rapid.IntRange(1, 200).Draw(t, "records"); n > 0; n-- {
 			m.log = append(m.log, o)
+			m.markers[o] = rapid.IntRange(0, 4).Draw(t, "marker") == 0
 			o += gap.Draw(t, "gap")
 		}
 		m.tracker = offset.NewTracker(m.start, offset.Set{})
