@@ -58,11 +58,16 @@ func (in *installation) harvestRouted(ctx context.Context) error {
 		in.history.SourceEnds[p] = end.Offset
 	}
 	return in.read(ctx, "routed", func(r *kgo.Record) error {
-		var account history.Range
+		var account struct {
+			history.Range
+			Topic string `json:"topic"`
+		}
 		if err := json.Unmarshal(r.Value, &account); err != nil {
 			return fmt.Errorf("reading routed record %d/%d: %w", r.Partition, r.Offset, err)
 		}
-		in.history.Routed = append(in.history.Routed, account)
+		if account.Topic == in.topic("events") { // operational events are routed as well
+			in.history.Routed = append(in.history.Routed, account.Range)
+		}
 		return nil
 	})
 }
