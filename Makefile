@@ -64,7 +64,7 @@ bench: ## All benchmarks
 verify: ## What takes longer: outages, kills under load, figures
 	go test -count=1 -vet=off -timeout $(TIMEOUT) -run TestLadder ./test/flow # 28 virtual hours, too long under the race detector
 	$(BROKER_TESTS) -run '$(OUTAGES)' $(BROKERS:%=./%)
-	go run ./test/provide -- go run ./test/verify
+	go run ./test/verify
 
 generate: ## What is generated from the code
 	go generate ./...

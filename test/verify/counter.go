@@ -207,7 +207,7 @@ func (c *counting) restartBroker(ctx context.Context) error {
 	}
 	cluster := c.in.bench.cluster
 	if cluster == nil {
-		c.in.tell("broker restarted between replay and first write", "not done: it is not this run's")
+		c.in.tell("broker restarted between replay and first write", "not done: the broker was given")
 		return nil
 	}
 	if err := cluster.Stop(0); err != nil { //nolint:contextcheck // bounded by its start timeout

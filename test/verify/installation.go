@@ -84,10 +84,11 @@ func (in *installation) configure(extra string) error {
   brokers: [%s]
   prefix: %s
   session_timeout: %s
+redis: {addresses: ["%s"]}
 log: {level: warn}
 encryption: {keyset_file: %s}
 egress: {allow_networks: [127.0.0.0/8], any_port: true}
-%s`, strings.Join(in.bench.brokers, ", "), in.prefix, sessionTimeout, in.keyset(), extra)
+%s`, strings.Join(in.bench.brokers, ", "), in.prefix, sessionTimeout, in.bench.redis, in.keyset(), extra)
 	if err := os.WriteFile(in.config, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("writing configuration: %w", err)
 	}

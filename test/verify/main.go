@@ -2,11 +2,12 @@
 // every signature stands for the endpoints, processes are killed and stopped under load, and the history of each run is
 // held against what was promised (package history). Every check works under a topic prefix of its own.
 //
-//	go run ./test/provide -- go run ./test/verify
+//	go run ./test/verify
 //	go run ./test/verify --only kill-deliverer --short
 //
-// It prints a table of figures and ends with 1 if one of them misses its target. The broker is that of
-// POSTRIDER_TEST_KAFKA, else one that is started. Endpoints are https://127.0.0.1 under an authority of its own, which
+// It prints a table of figures and ends with 1 if one of them misses its target. The broker and the
+// Redis are those of POSTRIDER_TEST_KAFKA and POSTRIDER_TEST_REDIS, else such as are started; one that was given is not
+// restarted. Endpoints are https://127.0.0.1 under an authority of its own, which
 // the processes trust through SSL_CERT_FILE.
 //
 // Two promises are proven elsewhere: what happens when a deliverer is cut off from the registry alone, by test/flow
@@ -26,6 +27,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/test/kafkatest"
+	"github.com/postrider/postrider/test/redistest"
 )
 
 // check is one proof. It adds its figures to the run's report; an error means that it could not be made.
@@ -129,6 +131,8 @@ type bench struct {
 	options options
 	brokers []string
 	cluster *kafkatest.Cluster // nil if the environment gave the brokers
+	redis   string
+	server  *redistest.Server // nil if the environment gave redis
 	dir     string
 	binary  string
 	ca      *authority
@@ -152,20 +156,34 @@ func newBench(ctx context.Context, o options) (_ *bench, err error) {
 			return nil, err
 		}
 	}
+	return b, b.launch(ctx)
+}
+
+// launch starts the servers that the environment does not give.
+func (b *bench) launch(ctx context.Context) (err error) {
 	if given := os.Getenv(kafkatest.AddrVar); given != "" {
 		b.brokers = strings.Split(given, ",")
-		return b, nil
+	} else {
+		if b.cluster, err = kafkatest.Launch(ctx, kafkatest.SharedOptions()); err != nil {
+			return fmt.Errorf("starting Kafka: %w", err)
+		}
+		b.brokers = b.cluster.Brokers()
 	}
-	if b.cluster, err = kafkatest.Launch(ctx, kafkatest.SharedOptions()); err != nil {
-		return nil, fmt.Errorf("starting Kafka: %w", err)
+	if b.redis = os.Getenv(redistest.AddrVar); b.redis == "" {
+		if b.server, err = redistest.Launch(ctx); err != nil {
+			return fmt.Errorf("starting Redis: %w", err)
+		}
+		b.redis = b.server.Addr
 	}
-	b.brokers = b.cluster.Brokers()
-	return b, nil
+	return nil
 }
 
 func (b *bench) close() (err error) {
 	if b.cluster != nil {
 		err = b.cluster.Close()
+	}
+	if b.server != nil {
+		err = errors.Join(err, b.server.Close())
 	}
 	if b.options.keep {
 		fmt.Fprintln(os.Stderr, "verify: kept", b.dir)
