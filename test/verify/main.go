@@ -55,9 +55,10 @@ func checks() []check {
 type options struct {
 	only, out, binary string
 	short, keep       bool
+	subscriptions     int
 }
 
-// checkLimit bounds one check; the longest takes about three minutes.
+// checkLimit bounds one check; the longest takes about three minutes. With many subscriptions it is a multiple.
 const checkLimit = 6 * time.Minute
 
 func main() {
@@ -71,6 +72,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "", "also write the figures to this file, as JSON")
 	flag.StringVar(&o.binary, "binary", "", "the postrider to verify; built if empty")
 	flag.BoolVar(&o.keep, "keep", false, "keep topics, logs and configuration of the checks")
+	flag.IntVar(&o.subscriptions, "subscriptions", registrySubscriptions, "how many the registry check has, in steps of 100000")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	go orphaned(ctx, cancel)
@@ -194,7 +196,8 @@ func (b *bench) close() (err error) {
 
 // check makes one check in an installation of its own and ends everything that it started.
 func (b *bench) check(ctx context.Context, c check, report *report) (err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, checkLimit, fmt.Errorf("not done within %s", checkLimit))
+	limit := checkLimit * time.Duration(max(1, b.options.subscriptions/registrySubscriptions/3))
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %s", limit))
 	defer cancel()
 	fmt.Fprintf(os.Stderr, "verify: %s …\n", c.name)
 	in, err := newInstallation(ctx, b, c.name, report)

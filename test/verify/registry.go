@@ -16,21 +16,24 @@ import (
 // Figures of the registry check.
 const (
 	registrySubscriptions = 100_000
-	registryTenants       = 100
+	registryTenants       = 100 // of each step of registrySubscriptions
 	registryUpdates       = 200
 	registryLoad          = 1000        // events a second, meanwhile
 	registryVisible       = time.Second // at p99
 )
 
-// bigRegistry: 100,000 subscriptions. How long a router takes to start on them, what one costs in memory, and how soon an
+// bigRegistry: 100,000 subscriptions, or as many as --subscriptions says. How long a router takes to start on them, what one costs in memory, and how soon an
 // update through the API is with the router while it routes.
 func bigRegistry(ctx context.Context, in *installation) error {
-	n := in.scale(registrySubscriptions)
-	all := tenants(registryTenants, n/registryTenants, subscription{types: []string{"never.sent"}})
+	step := in.scale(registrySubscriptions)
+	n := in.bench.options.subscriptions / registrySubscriptions * step
+	all := tenants(registryTenants*n/step, step/registryTenants, subscription{types: []string{"never.sent"}})
 	listening := tenant{uid: "listening", subscriptions: []subscription{{id: uuid.NewString()}}}
 	begin := time.Now()
-	if err := in.applyFile(ctx, append(all, listening)); err != nil {
-		return err
+	for some := range slices.Chunk(append(slices.Clip(all), listening), registryTenants) { // what a file may hold is bounded
+		if err := in.applyFile(ctx, some); err != nil {
+			return err
+		}
 	}
 	in.tell("apply of "+strconv.Itoa(n)+" subscriptions", "%.1f s", time.Since(begin).Seconds())
 	empty, err := in.emptyRSS(ctx)
