@@ -84,8 +84,8 @@ func (s *State) Add(o *outcome.Outcome, p *subscription.FailurePolicy) {
 		s.Counts = Counts{}
 	}
 	s.State = s.State.Add(o)
-	if o.Generation < s.Generation {
-		return // of before it was enabled
+	if o.Generation < s.Generation || o.Result == outcome.ResultProxy {
+		return // of before it was enabled, or it never came to the endpoint
 	}
 	s.count(o.Result != outcome.ResultSuccess, o.At, p)
 	if p.Does(subscription.EffectSuspendRetries) && s.Suspended.IsZero() && s.Full(p) {

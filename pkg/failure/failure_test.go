@@ -55,6 +55,29 @@ func TestConsecutive(t *testing.T) {
 	require.True(t, a.at(5*time.Hour, down))
 }
 
+// Whatever a policy looks at, it does not look at the forward proxy.
+func TestTheProxyIsNotCounted(t *testing.T) {
+	for name, p := range map[string]subscription.FailurePolicy{
+		"consecutive": {Kind: subscription.FailureConsecutive, Failures: 2},
+		"within":      {Kind: subscription.FailureConsecutive, Failures: 2, Within: std(time.Hour)},
+		"rate":        {Kind: subscription.FailureRate, Percent: 95, Attempts: 2, Within: std(time.Hour)},
+		"lasting":     {Kind: subscription.FailureLasting, Failures: 2, Within: std(time.Hour), For: std(time.Minute)},
+		"suspended": {
+			Kind: subscription.FailureConsecutive, Failures: 2, Effect: subscription.EffectSuspendRetries,
+		},
+	} {
+		a := newAttempts(p)
+		require.False(t, a.at(0, down), name)
+		for i := range 5 {
+			require.False(t, a.at(time.Duration(i)*time.Minute, outcome.ResultProxy), name)
+		}
+		require.Zero(t, a.state.Suspended, name)
+		a.at(6*time.Minute, down)
+		require.Equal(t, 2, a.state.ConsecutiveFailures, name)
+		require.True(t, a.at(8*time.Minute, down), name)
+	}
+}
+
 // The last of as many must be within the time of the first of them, however many there were before.
 func TestConsecutiveWithin(t *testing.T) {
 	a := newAttempts(subscription.FailurePolicy{Kind: subscription.FailureConsecutive, Failures: 3, Within: std(3 * time.Hour)})

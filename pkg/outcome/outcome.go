@@ -52,15 +52,19 @@ const (
 	ResultRequest     Result = "request"      // no request could be made: bad URL, header, secret or envelope
 	// ResultAuthorization: no access token could be had, so no request was made. Not a 401, which is a client error.
 	ResultAuthorization Result = "authorization"
+	// ResultProxy: the forward proxy could not be asked, or refused. It says nothing of the endpoint, so no failure policy
+	// counts it. A proxy that could not get to the endpoint is [ResultUnreachable].
+	ResultProxy Result = "proxy"
 )
 
 // Unhealthy reports whether r says that the endpoint as a whole is not well, rather than that it refuses this delivery:
 // what opens its breaker. A token endpoint that gives no token counts as a name server that gives no address does: it
-// is not the endpoint's fault, but nothing can be delivered, and an open breaker keeps the deliveries' tries for later.
+// is not the endpoint's fault, but nothing can be delivered, and an open breaker keeps the deliveries' tries for later. So
+// does a forward proxy that fails.
 func (r Result) Unhealthy() bool {
 	switch r {
 	case ResultThrottled, ResultServerError, ResultTimeout, ResultDNS, ResultRefused, ResultUnreachable, ResultReset,
-		ResultTLS, ResultProtocol, ResultBlocked, ResultAuthorization:
+		ResultTLS, ResultProtocol, ResultBlocked, ResultAuthorization, ResultProxy:
 		return true
 	case ResultNone, ResultSuccess, ResultRedirect, ResultClientError, ResultGone, ResultRequest:
 		return false
@@ -73,7 +77,7 @@ func Results() []Result {
 	return []Result{
 		ResultNone, ResultSuccess, ResultRedirect, ResultClientError, ResultGone, ResultThrottled, ResultServerError,
 		ResultTimeout, ResultDNS, ResultRefused, ResultUnreachable, ResultReset, ResultTLS, ResultProtocol,
-		ResultBlocked, ResultRequest, ResultAuthorization,
+		ResultBlocked, ResultRequest, ResultAuthorization, ResultProxy,
 	}
 }
 

@@ -133,7 +133,7 @@ var unhealthy = map[outcome.Result]bool{
 	outcome.ResultThrottled: true, outcome.ResultServerError: true, outcome.ResultTimeout: true, outcome.ResultDNS: true,
 	outcome.ResultRefused: true, outcome.ResultUnreachable: true, outcome.ResultReset: true, outcome.ResultTLS: true,
 	outcome.ResultProtocol: true, outcome.ResultBlocked: true,
-	outcome.ResultAuthorization: true,
+	outcome.ResultAuthorization: true, outcome.ResultProxy: true,
 }
 
 func TestUnhealthy(t *testing.T) {

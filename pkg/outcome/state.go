@@ -34,7 +34,8 @@ func (s State) Fold(o *Outcome, offset int64) State {
 	return s.Add(o)
 }
 
-// Add returns s after an outcome that is not in the log yet. Rows without an attempt change nothing.
+// Add returns s after an outcome that is not in the log yet. Rows without an attempt change nothing, and those that end
+// at the forward proxy no more than Unhealthy: an hour without it must not disable endpoints that are well.
 func (s State) Add(o *Outcome) State {
 	if !o.Attempted() {
 		return s
@@ -47,6 +48,7 @@ func (s State) Add(o *Outcome) State {
 		s.Unhealthy = 0
 	}
 	switch {
+	case o.Result == ResultProxy:
 	case o.Result == ResultSuccess:
 		s.ConsecutiveFailures = 0
 		s.FailingSince = time.Time{}

@@ -49,6 +49,9 @@ func TestFold(t *testing.T) {
 		"a 4xx says it is well": {[]outcome.Result{down, down, refused, down}, outcome.State{
 			ConsecutiveFailures: 4, Unhealthy: 1, FailingSince: at, LastFailure: minute(3), Folded: 3,
 		}},
+		"the proxy is nobody's failure": {[]outcome.Result{down, outcome.ResultProxy}, outcome.State{
+			ConsecutiveFailures: 1, Unhealthy: 2, FailingSince: at, LastFailure: at, Folded: 1,
+		}},
 		"recovers": {[]outcome.Result{down, refused, ok}, outcome.State{
 			LastFailure: minute(1), LastSuccess: minute(2), Folded: 2,
 		}},

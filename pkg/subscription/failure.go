@@ -36,7 +36,7 @@ const (
 )
 
 // FailurePolicy says what follows when a subscription's attempts fail, over all its deliveries. Every attempt that is no
-// success counts as a failure. Enabling the subscription starts all counts anew.
+// success counts as a failure, but for those that ended at Postrider's own forward proxy. Enabling the subscription starts all counts anew.
 type FailurePolicy struct {
 	Kind FailureKind `json:"kind" yaml:"kind"`
 	// Failures are failed attempts in a row, of consecutive and lasting.
