@@ -25,13 +25,15 @@ type dialled struct {
 	refused []error
 }
 
-// wouldDial hands a URL to the real transport and returns what its sockets were about to connect to. No name resolves: the
-// resolver's own dials are refused.
-func wouldDial(t *testing.T, guard *Guard, raw string) (d dialled) {
+// wouldDial hands a URL to the real transport and returns what its sockets, or the proxy, were about to connect to. No name
+// resolves: the resolver's own dials are refused.
+func wouldDial(t *testing.T, guard *Guard, raw string, proxied Proxy) (d dialled) {
 	t.Helper()
 	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errSeen }}
-	c := Config{AllowHTTP: guard.allowHTTP, Resolver: resolver}.withDefaults()
-	transport := newHTTP(c, func(network, address string, conn syscall.RawConn) error {
+	c := Config{AllowHTTP: guard.allowHTTP, Resolver: resolver, Proxy: proxied}.withDefaults()
+	proxy, err := newForward(c)
+	require.NoError(t, err)
+	transport := newHTTP(c, proxy, func(network, address string, conn syscall.RawConn) error {
 		if to, err := netip.ParseAddrPort(address); err == nil {
 			d.addrs = append(d.addrs, to)
 		}
@@ -63,17 +65,19 @@ func agree(t *testing.T, guard *Guard, raw string) {
 	}
 	u, err := url.Parse(raw)
 	require.NoError(t, err)
-	d := wouldDial(t, guard, raw)
-	for i, to := range d.addrs {
-		want, err := netip.ParseAddr(strings.TrimSuffix(u.Hostname(), "."))
-		require.NoError(t, err, "%q is no address to the validator, and the dialer goes to %s", raw, to)
-		require.Equal(t, want, to.Addr(), "%q: address %d", raw, i)
-		require.Equal(t, portOf(u), strconv.Itoa(int(to.Port())), "%q: port", raw)
-	}
-	require.Empty(t, d.refused, "%q passes the validator, and the dialer refuses it", raw)
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
-		require.NotEmpty(t, d.addrs, "%q is an address, and was not dialled", raw)
-		require.NoError(t, guard.CheckAddr(addr), raw)
+	for _, proxied := range []Proxy{{}, {URL: "http://127.0.0.1:9"}} {
+		d := wouldDial(t, guard, raw, proxied)
+		for i, to := range d.addrs {
+			want, err := netip.ParseAddr(strings.TrimSuffix(u.Hostname(), "."))
+			require.NoError(t, err, "%q is no address to the validator, and the dialer goes to %s", raw, to)
+			require.Equal(t, want, to.Addr(), "%q: address %d", raw, i)
+			require.Equal(t, portOf(u), strconv.Itoa(int(to.Port())), "%q: port", raw)
+		}
+		require.Empty(t, d.refused, "%q passes the validator, and the dialer refuses it", raw)
+		if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+			require.NotEmpty(t, d.addrs, "%q is an address, and was not dialled", raw)
+			require.NoError(t, guard.CheckAddr(addr), raw)
+		}
 	}
 }
 

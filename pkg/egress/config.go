@@ -3,8 +3,9 @@
 // dialled do not differ; the dial decides, because a name may resolve to anything later.
 //
 // Endpoints are hostile until proven otherwise: the guard refuses every address that is not public (the registries of
-// IANA, through code.dny.dev/ssrf), cloud metadata services and whatever the configuration adds; no proxy is taken
-// from the environment, since the guard would see the proxy's address alone; headers of a response are bounded.
+// IANA, through code.dny.dev/ssrf), cloud metadata services and whatever the configuration adds; headers of a response
+// are bounded. No proxy is taken from the environment, since the guard would see the proxy's address alone; one that is
+// configured is asked for addresses that the guard has seen.
 package egress
 
 import (
@@ -43,6 +44,8 @@ type Config struct {
 	// ConnectTimeout bounds DNS and TCP together, and then the TLS handshake, also for attempts whose own deadline has
 	// passed already: Go's transport finishes such dials to keep the connection. 0 is [DefaultConnectTimeout].
 	ConnectTimeout time.Duration
+	// Proxy is the forward proxy, if there is one.
+	Proxy Proxy
 	// DisableHTTP2 keeps to HTTP/1.1, which costs about a third less CPU per attempt.
 	DisableHTTP2 bool
 	// Resolver replaces the system's.
@@ -91,6 +94,9 @@ func (c Config) Validate() error {
 		if i := slices.IndexFunc(prefixes, func(p netip.Prefix) bool { return !p.IsValid() }); i >= 0 {
 			return fmt.Errorf("%s[%d]: want a network such as 10.0.0.0/8", field, i)
 		}
+	}
+	if err := c.Proxy.Validate(); err != nil {
+		return fmt.Errorf("proxy.%w", err)
 	}
 	switch {
 	case slices.Contains(c.Ports, 0):

@@ -31,8 +31,8 @@ type Finding struct {
 	Detail string
 }
 
-// maxProbeDials is how many of a host's addresses are tried.
-const maxProbeDials = 4
+// maxDials is how many of a host's addresses are tried, by a probe and through a proxy.
+const maxDials = 4
 
 // Probe goes the way to the URL's host as an attempt would, under the same guard, and sends no request. It returns the
 // steps it made; what fails is the last one. ctx bounds all of it.
@@ -41,12 +41,12 @@ func (t *Transport) Probe(ctx context.Context, raw string) []Finding {
 	if err != nil || t.guard.CheckURL(raw) != nil {
 		return []Finding{{Step: StepResolves, Detail: "the URL is not allowed"}}
 	}
-	addrs, found := t.resolve(ctx, u.Hostname())
+	to, found := t.resolve(ctx, u)
 	findings := []Finding{found}
 	if !found.OK {
 		return findings
 	}
-	conn, found := t.connect(ctx, addrs, portOf(u))
+	conn, found := t.connect(ctx, to)
 	if findings = append(findings, found); !found.OK {
 		return findings
 	}
@@ -68,22 +68,15 @@ func portOf(u *url.URL) string {
 }
 
 // resolve returns the addresses that the guard lets through.
-func (t *Transport) resolve(ctx context.Context, host string) ([]netip.Addr, Finding) {
-	addrs := []netip.Addr{}
-	if addr, err := netip.ParseAddr(host); err == nil {
-		addrs = append(addrs, addr)
-	} else {
-		if !t.guard.allowInternalNames && !strings.HasSuffix(host, ".") {
-			host += "." // as dialContext asks
-		}
-		if addrs, err = t.resolver.LookupNetIP(ctx, "ip", host); err != nil {
-			return nil, Finding{Step: StepResolves, Detail: "the name has no address: " + lookupReason(err)}
-		}
+func (t *Transport) resolve(ctx context.Context, u *url.URL) ([]netip.AddrPort, Finding) {
+	addrs, err := lookup(ctx, t.resolver, t.guard.allowInternalNames, u.Hostname())
+	if err != nil {
+		return nil, Finding{Step: StepResolves, Detail: "the name has no address: " + lookupReason(err)}
 	}
-	allowed := addrs[:0]
+	var allowed []netip.AddrPort
 	for _, a := range addrs {
-		if a = a.Unmap(); t.guard.CheckAddr(a) == nil {
-			allowed = append(allowed, a)
+		if to, err := netip.ParseAddrPort(net.JoinHostPort(a.String(), portOf(u))); err == nil && t.guard.CheckAddr(a) == nil {
+			allowed = append(allowed, to)
 		}
 	}
 	if len(allowed) == 0 {
@@ -104,17 +97,25 @@ func lookupReason(err error) string {
 	return "the name servers did not answer"
 }
 
-func (t *Transport) connect(ctx context.Context, addrs []netip.Addr, port string) (net.Conn, Finding) {
-	dialer := &net.Dialer{Timeout: t.connectTimeout, Control: t.guard.Control}
-	reason := ""
-	for _, a := range addrs[:min(len(addrs), maxProbeDials)] {
-		conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(a.String(), port))
-		if err == nil {
-			return conn, Finding{Step: StepConnects, OK: true, Detail: "port " + port + " answers"}
-		}
-		reason = dialReason(err)
+func (t *Transport) connect(ctx context.Context, to []netip.AddrPort) (net.Conn, Finding) {
+	conn, err := t.dial(ctx, to)
+	if err != nil {
+		return nil, Finding{Step: StepConnects, Detail: fmt.Sprintf("port %d: %s", to[0].Port(), dialReason(err))}
 	}
-	return nil, Finding{Step: StepConnects, Detail: "port " + port + ": " + reason}
+	return conn, Finding{Step: StepConnects, OK: true, Detail: fmt.Sprintf("port %d answers", to[0].Port())}
+}
+
+func (t *Transport) dial(ctx context.Context, to []netip.AddrPort) (conn net.Conn, err error) {
+	if t.forward != nil {
+		return t.forward.connect(ctx, to)
+	}
+	dialer := &net.Dialer{Timeout: t.connectTimeout, Control: t.guard.Control}
+	for _, a := range to[:min(len(to), maxDials)] {
+		if conn, err = dialer.DialContext(ctx, "tcp", a.String()); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
 }
 
 func dialReason(err error) string {
@@ -124,6 +125,9 @@ func dialReason(err error) string {
 	}
 	if _, blocked := errors.AsType[*BlockedError](err); blocked {
 		return "is not allowed"
+	}
+	if own, ok := errors.AsType[*ProxyError](err); ok && !own.Beyond() {
+		return "the forward proxy here gives no connections"
 	}
 	return "refuses connections, or cannot be reached"
 }
@@ -135,16 +139,17 @@ func (t *Transport) handshake(ctx context.Context, conn net.Conn, host string) F
 	defer cancel()
 	client := tls.Client(conn, conf)
 	if err := client.HandshakeContext(ctx); err != nil {
-		return Finding{Step: StepTLS, Detail: tlsReason(err)}
+		return Finding{Step: StepTLS, Detail: tlsReason(err, conf.MinVersion)}
 	}
 	state := client.ConnectionState()
 	return Finding{Step: StepTLS, OK: true, Detail: fmt.Sprintf("%s, certificate valid until %s",
 		tls.VersionName(state.Version), state.PeerCertificates[0].NotAfter.UTC().Format(time.RFC3339))}
 }
 
-func tlsReason(err error) string {
-	if name, ok := errors.AsType[x509.HostnameError](err); ok {
-		return "the certificate is for other names than " + name.Host
+// tlsReason says what went wrong in a handshake, without the host's name.
+func tlsReason(err error, lowest uint16) string {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "the certificate is for other names"
 	}
 	if bad, ok := errors.AsType[x509.CertificateInvalidError](err); ok && bad.Reason == x509.Expired {
 		return "the certificate has expired, or is not valid yet"
@@ -155,5 +160,5 @@ func tlsReason(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"
 	}
-	return "the handshake failed: want TLS 1.2 or later"
+	return fmt.Sprintf("the handshake failed: want %s or later", tls.VersionName(lowest))
 }

@@ -37,6 +37,7 @@ type Transport struct {
 	http  *http.Transport
 	own   *pool
 	// Of probes, which dial by themselves.
+	forward        *forward // nil without a proxy
 	resolver       *net.Resolver
 	connectTimeout time.Duration
 }
@@ -50,20 +51,33 @@ func New(c Config) (*Transport, error) {
 		return nil, err
 	}
 	c = c.withDefaults()
-	t := newHTTP(c, guard.Control)
+	forward, err := newForward(c)
+	if err != nil {
+		return nil, err
+	}
+	t := newHTTP(c, forward, guard.Control)
 	return &Transport{
-		guard: guard, http: t, own: newPool(t.Clone()), resolver: c.Resolver, connectTimeout: c.ConnectTimeout,
+		guard: guard, http: t, own: newPool(t.Clone()),
+		forward: forward, resolver: c.Resolver, connectTimeout: c.ConnectTimeout,
 	}, nil
 }
 
 // control is a net.Dialer's.
 type control func(network, address string, conn syscall.RawConn) error
 
-func newHTTP(c Config, check control) *http.Transport {
-	dialer := &net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: keepAlive, Control: check, Resolver: c.Resolver}
+// dialContext is an http.Transport's.
+type dialContext func(ctx context.Context, network, address string) (net.Conn, error)
+
+// newHTTP returns a transport whose connections all passed check. The proxy is in its dials: the transport, its limits and
+// its connections are the same with and without.
+func newHTTP(c Config, proxy *forward, check control) *http.Transport {
+	dial := direct(c, check)
+	if proxy != nil {
+		dial = proxy.dialContext(c.AllowInternalNames, check)
+	}
 	t := &http.Transport{
 		Proxy:                  nil,
-		DialContext:            dialContext(dialer, c.AllowInternalNames),
+		DialContext:            dial,
 		TLSHandshakeTimeout:    c.ConnectTimeout,
 		TLSClientConfig:        tlsConfig(c),
 		MaxIdleConns:           c.MaxIdleConns,
@@ -90,22 +104,37 @@ func tlsConfig(c Config) *tls.Config {
 	}
 }
 
-// dialContext asks for names as they are: with a final dot the resolver's search list (five more questions per dial in
-// a cluster, with answers from inside it) is left out.
-func dialContext(d *net.Dialer, search bool) func(context.Context, string, string) (net.Conn, error) {
-	if search {
-		return d.DialContext
-	}
+// direct dials endpoints themselves.
+func direct(c Config, check control) dialContext {
+	d := &net.Dialer{Timeout: c.ConnectTimeout, KeepAlive: keepAlive, Control: check, Resolver: c.Resolver}
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, port, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, err
 		}
-		if _, err := netip.ParseAddr(host); err != nil && !strings.HasSuffix(host, ".") {
-			address = net.JoinHostPort(host+".", port)
-		}
-		return d.DialContext(ctx, network, address)
+		return d.DialContext(ctx, network, net.JoinHostPort(asked(host, c.AllowInternalNames), port))
 	}
+}
+
+// asked is how a resolver is asked for a host: as it is. With a final dot the search list (five more questions per dial
+// in a cluster, with answers from inside it) is left out, unless search wants it.
+func asked(host string, search bool) string {
+	if _, err := netip.ParseAddr(host); err == nil || search || strings.HasSuffix(host, ".") {
+		return host
+	}
+	return host + "."
+}
+
+// lookup returns the addresses of a host, which may be one.
+func lookup(ctx context.Context, r *net.Resolver, search bool, host string) ([]netip.Addr, error) {
+	if addr, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{addr}, nil
+	}
+	addrs, err := r.LookupNetIP(ctx, "ip", asked(host, search))
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap()
+	}
+	return addrs, err
 }
 
 // RoundTrip implements http.RoundTripper.
