@@ -140,7 +140,7 @@ func (c *Client) Do(ctx context.Context, r *Request) (Response, error) {
 		res.Detail = fmt.Sprintf("timed out after %s while %s", timeout, phaseOf(err, trace))
 	case cause != nil:
 		return res, fmt.Errorf("attempt given up while %s: %w", trace.phase(), cause)
-	case errors.As(err, new(*authorizationError)):
+	case errors.As(err, new(*authorizationError)) && !proxyFailed(err):
 		res.Result, res.Detail = outcome.ResultAuthorization, detail(err)
 	default:
 		res.Result, res.Detail = classify(err, trace)

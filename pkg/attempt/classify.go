@@ -67,8 +67,13 @@ func result(err error, trace *tracer) outcome.Result {
 		blocked *egress.BlockedError
 		dns     *net.DNSError
 		timeout net.Error
+		proxy   *egress.ProxyError
 	)
 	switch {
+	case proxyFailed(err):
+		return outcome.ResultProxy
+	case errors.As(err, &proxy):
+		return outcome.ResultUnreachable // for the proxy, that is
 	case errors.As(err, &blocked):
 		return outcome.ResultBlocked
 	case errors.As(err, &dns):
@@ -95,6 +100,12 @@ func result(err error, trace *tracer) outcome.Result {
 	default:
 		return outcome.ResultProtocol
 	}
+}
+
+// proxyFailed reports whether err is of our own forward proxy, and says nothing of what is beyond it.
+func proxyFailed(err error) bool {
+	var proxy *egress.ProxyError
+	return errors.As(err, &proxy) && !proxy.Beyond()
 }
 
 func isTLS(err error) bool {
