@@ -162,7 +162,16 @@ type Egress struct {
 	// UserAgent is sent unless the profile has its own.
 	UserAgent string `koanf:"user_agent"`
 	// MaxIdleConns bounds idle connections; about 33 KB each over TLS.
-	MaxIdleConns int `koanf:"max_idle_conns"`
+	MaxIdleConns int   `koanf:"max_idle_conns"`
+	Proxy        Proxy `koanf:"proxy"`
+}
+
+// Proxy is a forward proxy between this installation and the endpoints; see [egress.Proxy], which it converts to.
+type Proxy struct {
+	URL          string `koanf:"url"` // http://host:port or https://host:port; empty for none
+	Username     string `koanf:"username"`
+	Password     string `koanf:"password"`
+	PasswordFile string `koanf:"password_file"`
 }
 
 // EventsTopic is the source topic of Postrider's own, without the prefix: `postrider send` writes to it and the router

@@ -107,6 +107,7 @@ redis: {addresses: ["r:1"], db: 3}
 egress:
   allow_networks: [10.0.0.0/8, fd00::/8]
   ports: [9443]
+  proxy: {url: "http://proxy.corp:3128", username: rider}
 deliverer:
   max_in_flight_bytes: 64MiB
   workers: 1
@@ -119,7 +120,7 @@ deliverer:
 		"POSTRIDER_KAFKA_BROKERS=a:1, b:2", "POSTRIDER_LOG_LEVEL=warn", "POSTRIDER_DELIVERER_WORKERS=5",
 		"POSTRIDER_REDIS_SERVICE_HOST=10.0.0.1", "POSTRIDER_REDIS_PORT_6379_TCP_ADDR=10.0.0.1", "POSTRIDER_TOKEN=x", "PATH=/bin",
 		"POSTRIDER_SOURCES=[{name: s, topics: [t], format: json, tenant: acme, mapping: {type: kind}}]",
-		"POSTRIDER_REDIS_TLS_ENABLED=true",
+		"POSTRIDER_REDIS_TLS_ENABLED=true", "POSTRIDER_EGRESS_PROXY_PASSWORD=hunter2",
 	})
 	require.NoError(t, err)
 	want := Default()
@@ -132,6 +133,7 @@ deliverer:
 	want.Deliverer.MaxInFlightBytes = 64 << 20
 	want.Egress.AllowNetworks = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
 	want.Egress.Ports = []int{9443}
+	want.Egress.Proxy = Proxy{URL: "http://proxy.corp:3128", Username: "rider", Password: "hunter2"}
 	want.Sources = []Source{{
 		Source: event.Source{Name: "s", Format: event.FormatJSON, Tenant: "acme", Mapping: event.Mapping{Type: "kind"}},
 		Topics: []string{"t"},
@@ -164,6 +166,9 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "size", file: "deliverer: {max_in_flight_bytes: 5MB}\n", want: []string{`deliverer.max_in_flight_bytes: "5MB": want a size such as`}},
 		{name: "too small a size", file: "deliverer: {max_in_flight_bytes: 1KiB}\n", want: []string{"deliverer.max_in_flight_bytes: 1KiB: want 2MiB to 1024GiB"}},
 		{name: "network", file: "egress: {allow_networks: [10.0.0.1/8]}\n", want: []string{"egress networks: 10.0.0.1/8: want 10.0.0.0/8"}},
+		{name: "proxy", file: "egress: {proxy: {url: 'http://user:hush@proxy:3128', password_file: f}}\n", environ: []string{"POSTRIDER_EGRESS_PROXY_PASSWORD=hush"}, want: []string{
+			"egress.proxy.url: want http://host:port or https://host:port, and user and password beside it", "egress.proxy: password and password_file: want one of them",
+		}},
 		{name: "variable", environ: []string{"POSTRIDER_KAFKA_BROKER=a:1"}, want: []string{"POSTRIDER_KAFKA_BROKER: no such setting: did you mean POSTRIDER_KAFKA_BROKERS?"}},
 		{name: "flag", args: []string{"--set", "log.lvl=debug"}, want: []string{"--set log.lvl: want key=value", "did you mean log.level?"}},
 		{name: "no YAML", file: "kafka: [", want: []string{"postrider.yaml:1:8: sequence end token ']' not found"}},
@@ -192,6 +197,7 @@ func TestLoadRefuses(t *testing.T) {
 			for _, want := range tt.want {
 				require.ErrorContains(t, err, want)
 			}
+			require.NotContains(t, err.Error(), "hush")
 		})
 	}
 }
@@ -203,11 +209,12 @@ func TestMissingFile(t *testing.T) {
 
 func TestSecretsAreNotShown(t *testing.T) {
 	c := Default()
-	c.Kafka.SASL.Password, c.Redis.Password = "hunter2", "hunter2"
+	c.Kafka.SASL.Password, c.Redis.Password, c.Egress.Proxy.Password = "hunter2", "hunter2", "hunter2"
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		for _, shown := range []string{fmt.Sprintf(verb, c), fmt.Sprintf(verb, &c)} {
 			require.NotContains(t, shown, "hunter2")
 			require.Contains(t, shown, "redis.password: (hidden)")
+			require.Contains(t, shown, "egress.proxy.password: (hidden)")
 		}
 	}
 	require.NotContains(t, c.LogValue().String(), "hunter2")

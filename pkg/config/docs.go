@@ -96,6 +96,12 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"egress.user_agent":     "User-Agent of requests, unless the profile has its own.",
 	"egress.max_idle_conns": "Idle connections kept, least recently used closed first; about 33 KB each over TLS.",
 
+	"egress.proxy":               "Forward proxy through which all endpoints and token endpoints are reached. The environment's (HTTPS_PROXY) is\nnot used. It has to allow CONNECT to addresses, on all ports that endpoints may have: names are resolved here.",
+	"egress.proxy.url":           "http://host:port or https://host:port. Empty: none. It may be internal.",
+	"egress.proxy.username":      "For Basic authentication. Empty: none.",
+	"egress.proxy.password":      "Better given as environment variable or through password_file. One of the two.",
+	"egress.proxy.password_file": "A file that holds the password.",
+
 	"encryption":             "How signing secrets, headers and credentials of subscriptions are kept in the registry. The deliverer, the API and the\ncommands that read or write secrets need a keyset; `postrider keys` makes and rotates it.",
 	"encryption.keyset":      "The keyset, Tink's JSON. Better given as environment variable or through keyset_file. One of the two.",
 	"encryption.keyset_file": "A file that holds the keyset.",

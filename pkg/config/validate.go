@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/topics"
 )
@@ -147,6 +148,12 @@ func (e Egress) validate() error {
 	}
 	if e.UserAgent == "" || strings.ContainsAny(e.UserAgent, "\r\n\x00") {
 		errs = append(errs, fmt.Errorf("egress.user_agent: %q: want one line of text", e.UserAgent))
+	}
+	if err := egress.Proxy(e.Proxy).Validate(); err != nil {
+		errs = append(errs, fmt.Errorf("egress.proxy.%w", err))
+	}
+	if e.Proxy.Password != "" && e.Proxy.PasswordFile != "" {
+		errs = append(errs, errors.New("egress.proxy: password and password_file: want one of them"))
 	}
 	return errors.Join(append(errs, within("egress.max_idle_conns", e.MaxIdleConns, 1, 1_000_000))...)
 }
