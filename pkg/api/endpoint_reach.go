@@ -10,9 +10,9 @@ import (
 
 // Prober tries whether an endpoint's host can be reached, without sending a request: [egress.Transport] is one.
 type Prober interface {
-	// Probe goes the way to the URL's host under the guard of deliveries and returns the steps it made; what fails is the
-	// last one. ctx bounds all of it.
-	Probe(ctx context.Context, url string) []egress.Finding
+	// Probe goes the way to the URL's host under the guard of deliveries, with what they would bring to the handshake (nil
+	// for nothing), and returns the steps it made; what fails is the last one. ctx bounds all of it.
+	Probe(ctx context.Context, url string, own *egress.TLS) []egress.Finding
 }
 
 var _ Prober = (*egress.Transport)(nil)
@@ -40,7 +40,7 @@ func (a *API) reach(ctx context.Context, url string, refused bool) []EndpointChe
 	default:
 		probing, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
-		found = a.opts.Prober.Probe(probing, url)
+		found = a.opts.Prober.Probe(probing, url, nil)
 	}
 	checks := make([]EndpointCheck, 0, 3)
 	for i, step := range []egress.Step{egress.StepResolves, egress.StepConnects, egress.StepTLS} {

@@ -308,7 +308,7 @@ func TestTenantPolicies(t *testing.T) {
 // prober finds what it is told.
 type prober []egress.Finding
 
-func (p prober) Probe(context.Context, string) []egress.Finding { return p }
+func (p prober) Probe(context.Context, string, *egress.TLS) []egress.Finding { return p }
 
 func TestValidateEndpoint(t *testing.T) {
 	const path = "/app/acme/endpoint/validate"

@@ -45,7 +45,7 @@ func identity(t *testing.T, ca *x509.Certificate, name string) string {
 
 func newTLS(t *testing.T, identity, ca string) *egress.TLS {
 	t.Helper()
-	own, err := egress.NewTLS(identity, ca)
+	own, err := egress.NewTLS(identity, ca, 0)
 	require.NoError(t, err)
 	return own
 }
@@ -97,7 +97,7 @@ func TestClientCertificates(t *testing.T) {
 		require.Len(t, names, 2, "one connection for each identity, kept")
 	}
 	for _, c := range [][2]string{{"hush", ""}, {"", "hush"}} {
-		_, err := egress.NewTLS(c[0], c[1])
+		_, err := egress.NewTLS(c[0], c[1], 0)
 		require.ErrorContains(t, err, "PEM")
 		require.NotContains(t, err.Error(), "hush")
 	}

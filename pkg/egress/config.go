@@ -35,7 +35,7 @@ type Config struct {
 	AnyPort bool
 
 	// MaxIdleConns bounds the idle connections of all hosts together, the least recently used go first; 0 is
-	// [DefaultMaxIdleConns].
+	// [DefaultMaxIdleConns]. Profiles with another lowest TLS version have as many again for each version.
 	MaxIdleConns int
 	// MaxIdleConnsPerHost bounds those of one host; 0 is [DefaultMaxIdleConnsPerHost].
 	MaxIdleConnsPerHost int

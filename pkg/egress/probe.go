@@ -34,9 +34,10 @@ type Finding struct {
 // maxDials is how many of a host's addresses are tried, by a probe and through a proxy.
 const maxDials = 4
 
-// Probe goes the way to the URL's host as an attempt would, under the same guard, and sends no request. It returns the
-// steps it made; what fails is the last one. ctx bounds all of it.
-func (t *Transport) Probe(ctx context.Context, raw string) []Finding {
+// Probe goes the way to the URL's host as an attempt would, under the same guard, and sends no request. own is what the
+// attempt would bring to the handshake, nil for nothing. It returns the steps it made; what fails is the last one. ctx
+// bounds all of it.
+func (t *Transport) Probe(ctx context.Context, raw string, own *TLS) []Finding {
 	u, err := url.Parse(raw)
 	if err != nil || t.guard.CheckURL(raw) != nil {
 		return []Finding{{Step: StepResolves, Detail: "the URL is not allowed"}}
@@ -52,7 +53,7 @@ func (t *Transport) Probe(ctx context.Context, raw string) []Finding {
 	}
 	defer func() { _ = conn.Close() }() // nothing was sent
 	if u.Scheme == "https" {
-		findings = append(findings, t.handshake(ctx, conn, u.Hostname()))
+		findings = append(findings, t.handshake(ctx, conn, u.Hostname(), own))
 	}
 	return findings
 }
@@ -132,8 +133,11 @@ func dialReason(err error) string {
 	return "refuses connections, or cannot be reached"
 }
 
-func (t *Transport) handshake(ctx context.Context, conn net.Conn, host string) Finding {
+func (t *Transport) handshake(ctx context.Context, conn net.Conn, host string, own *TLS) Finding {
 	conf := t.http.TLSClientConfig.Clone()
+	if own != nil {
+		conf = own.apply(conf, 1)
+	}
 	conf.ServerName = strings.TrimSuffix(host, ".")
 	ctx, cancel := context.WithTimeout(ctx, t.connectTimeout)
 	defer cancel()

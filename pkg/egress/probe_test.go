@@ -2,7 +2,10 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
+	"io"
+	"log"
 	"net"
 	"net/http/httptest"
 	"net/netip"
@@ -45,7 +48,7 @@ func TestProbe(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			tr := prober(t, Config{AllowHTTP: true, AnyPort: true, AllowNetworks: local, RootCAs: c.roots})
-			got := tr.Probe(t.Context(), c.url)
+			got := tr.Probe(t.Context(), c.url, nil)
 			var steps []Step
 			for i, f := range got {
 				steps = append(steps, f.Step)
@@ -57,14 +60,37 @@ func TestProbe(t *testing.T) {
 	}
 }
 
+// The handshake is that of the profile's attempts, and says which version is missing.
+func TestProbeByVersion(t *testing.T) {
+	old := httptest.NewUnstartedServer(nil)
+	old.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS10}
+	old.Config.ErrorLog = log.New(io.Discard, "", 0)
+	old.StartTLS()
+	defer old.Close()
+	trusted := x509.NewCertPool()
+	trusted.AddCert(old.Certificate())
+	tr := prober(t, Config{AnyPort: true, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, RootCAs: trusted})
+	for version, want := range map[uint16]string{
+		0: "the handshake failed: want TLS 1.2 or later", tls.VersionTLS13: "the handshake failed: want TLS 1.3 or later",
+		tls.VersionTLS11: "the handshake failed: want TLS 1.1 or later", tls.VersionTLS10: "TLS 1.0, certificate valid until ",
+	} {
+		own, err := NewTLS("", "", version)
+		require.NoError(t, err)
+		got := tr.Probe(t.Context(), old.URL, own)
+		require.Len(t, got, 3)
+		require.Equal(t, version == tls.VersionTLS10, got[2].OK)
+		require.Contains(t, got[2].Detail, want)
+	}
+}
+
 func TestProbeTellsNothingOfInternalAddresses(t *testing.T) {
 	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errSeen }}
 	tr := prober(t, Config{Resolver: resolver})
-	got := tr.Probe(t.Context(), "https://somewhere.org/")
+	got := tr.Probe(t.Context(), "https://somewhere.org/", nil)
 	require.Len(t, got, 1)
 	require.False(t, got[0].OK)
 	require.Equal(t, StepResolves, got[0].Step)
-	got = tr.Probe(t.Context(), "https://10.0.0.1/")
+	got = tr.Probe(t.Context(), "https://10.0.0.1/", nil)
 	require.Len(t, got, 1)
 	require.NotContains(t, got[0].Detail, "10.0.0.1")
 	require.NotContains(t, got[0].Detail, "private")

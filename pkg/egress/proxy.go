@@ -107,7 +107,7 @@ func newForward(c Config) (*forward, error) {
 		dialer: &net.Dialer{KeepAlive: keepAlive, Resolver: c.Resolver},
 	}
 	if u.Scheme == "https" {
-		f.tls = &tls.Config{MinVersion: tls.VersionTLS12, ServerName: u.Hostname(), RootCAs: c.RootCAs}
+		f.tls = &tls.Config{MinVersion: LowestTLS, ServerName: u.Hostname(), RootCAs: c.RootCAs}
 	}
 	password := c.Proxy.Password
 	if c.Proxy.PasswordFile != "" {

@@ -178,7 +178,7 @@ func TestProxyThatFails(t *testing.T) {
 				require.NotContains(t, err.Error(), secret)
 			}
 
-			found := tr.Probe(t.Context(), "https://"+c.host+"/hush")
+			found := tr.Probe(t.Context(), "https://"+c.host+"/hush", nil)
 			require.Len(t, found, 2, "%v", found)
 			require.True(t, found[0].OK)
 			require.False(t, found[1].OK)
@@ -202,7 +202,7 @@ func TestProxyTriesEveryAddress(t *testing.T) {
 	require.Len(t, p.Asked(), 2)
 	require.NotEqual(t, p.Asked()[0].Target, p.Asked()[1].Target)
 
-	found := tr.Probe(t.Context(), "https://both.example.org/")
+	found := tr.Probe(t.Context(), "https://both.example.org/", nil)
 	require.Len(t, found, 3)
 	require.Equal(t, "port 443 answers", found[1].Detail)
 	require.Equal(t, "the certificate is for other names", found[2].Detail)
@@ -211,7 +211,7 @@ func TestProxyTriesEveryAddress(t *testing.T) {
 
 func TestProbeGoesThroughTheProxy(t *testing.T) {
 	p := forwardproxy.Start(t, endpoint(t, true).Listener.Addr().String(), true)
-	found := through(t, p, nil).Probe(t.Context(), "https://example.com/")
+	found := through(t, p, nil).Probe(t.Context(), "https://example.com/", nil)
 	require.Len(t, found, 3)
 	for _, f := range found {
 		require.True(t, f.OK, "%v", f)

@@ -1,28 +1,41 @@
 package egress
 
 import (
+	"cmp"
 	"container/list"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 )
 
-// TLS is what a subscription brings of its own to the handshake: a client certificate, the authorities that the
-// endpoint's certificate must come from, or both. It is read-only.
+// LowestTLS is the lowest version for who says nothing else. TLS 1.0 and 1.1 are deprecated (RFC 8996).
+const LowestTLS = tls.VersionTLS12
+
+// TLS is what a subscription and its profile bring of their own to the handshake: a client certificate, the authorities
+// that the endpoint's certificate must come from, another lowest version. It is read-only.
 type TLS struct {
 	key         [sha256.Size]byte // of the contents: subscriptions with the same ones share connections
 	certificate *tls.Certificate  // nil for none
 	roots       *x509.CertPool    // nil for the transport's
+	lowest      uint16
 }
 
-// NewTLS reads a client certificate with its key, and certificates of authorities, both PEM; empty for none. Its errors
+// NewTLS reads a client certificate with its key, and certificates of authorities, both PEM; empty for none. lowest is
+// tls.VersionTLS10 to tls.VersionTLS13, or 0 for [LowestTLS]. Without anything of its own it returns nil. Its errors
 // hold nothing of what they read.
-func NewTLS(identity, ca string) (*TLS, error) {
-	t := &TLS{}
+func NewTLS(identity, ca string, lowest uint16) (*TLS, error) {
+	t := &TLS{lowest: cmp.Or(lowest, LowestTLS)}
+	if identity == "" && ca == "" && t.lowest == LowestTLS {
+		return nil, nil
+	}
+	if t.lowest < tls.VersionTLS10 || t.lowest > tls.VersionTLS13 {
+		return nil, fmt.Errorf("minTLS: %#04x, want TLS 1.0 to 1.3", t.lowest)
+	}
 	if identity != "" {
 		pair, err := tls.X509KeyPair([]byte(identity), []byte(identity))
 		if err != nil {
@@ -37,20 +50,25 @@ func NewTLS(identity, ca string) (*TLS, error) {
 		}
 	}
 	h := sha256.New()
-	var size [8]byte
-	binary.BigEndian.PutUint64(size[:], uint64(len(identity)))
-	h.Write(size[:])
+	_ = binary.Write(h, binary.BigEndian, []uint64{uint64(t.lowest), uint64(len(identity))}) // a hash takes all
 	h.Write([]byte(identity))
 	h.Write([]byte(ca))
 	h.Sum(t.key[:0])
 	return t, nil
 }
 
-// apply returns config with what t brings, and a session cache of its own: a resumed session carries the identity that
-// it was opened with.
+// personal reports whether few subscriptions have the same: a lowest version belongs to all of a profile's.
+func (t *TLS) personal() bool { return t.certificate != nil || t.roots != nil }
+
+// apply returns config with what t brings, and a session cache of its own: a resumed session carries the identity and the
+// version that it was opened with.
 func (t *TLS) apply(config *tls.Config, sessions int) *tls.Config {
 	config = config.Clone()
 	config.ClientSessionCache = tls.NewLRUClientSessionCache(sessions)
+	config.MinVersion = cmp.Or(t.lowest, LowestTLS)
+	if config.MinVersion < tls.VersionTLS12 {
+		config.CipherSuites = oldSuites()
+	}
 	if t.certificate != nil {
 		config.Certificates = []tls.Certificate{*t.certificate}
 	}
@@ -60,15 +78,29 @@ func (t *TLS) apply(config *tls.Config, sessions int) *tls.Config {
 	return config
 }
 
+// oldSuites are Go's own and, last in its order of preference, those with RSA key exchange, which it does not offer any
+// more (no forward secrecy) and many a server of before TLS 1.2 has nothing beside. 3DES and RC4 stay out.
+func oldSuites() []uint16 {
+	suites := []uint16{
+		tls.TLS_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_RSA_WITH_AES_128_CBC_SHA, tls.TLS_RSA_WITH_AES_256_CBC_SHA,
+	}
+	for _, s := range tls.CipherSuites() {
+		suites = append(suites, s.ID)
+	}
+	return suites
+}
+
 const (
 	// maxOwnTLS bounds the transports of subscriptions with a TLS of their own, the least recently used goes first.
 	maxOwnTLS = 512
-	// idleOwnTLS bounds the idle connections of each, so that together they are no more than [DefaultMaxIdleConns].
+	// idleOwnTLS bounds the idle connections of each, so that together they are no more than [DefaultMaxIdleConns]. A
+	// lowest version alone, of which there are three, is of whole profiles: it has the limits of the transport itself.
 	idleOwnTLS = 8
 )
 
 // pool holds a transport for each TLS in use. A connection belongs to the transport that opened it, so it is never used
-// under another identity or after a check against other authorities.
+// under another identity, after a check against other authorities or with a lower version.
 type pool struct {
 	base *http.Transport // is copied, never used
 	max  int
@@ -99,9 +131,11 @@ func (p *pool) get(own *TLS) *http.Transport {
 		p.drop(p.recent.Back())
 	}
 	t := p.base.Clone()
-	t.TLSClientConfig = own.apply(p.base.TLSClientConfig, idleOwnTLS)
-	t.MaxIdleConns = min(t.MaxIdleConns, idleOwnTLS)
-	t.MaxIdleConnsPerHost = min(t.MaxIdleConnsPerHost, idleOwnTLS)
+	if own.personal() {
+		t.MaxIdleConns = min(t.MaxIdleConns, idleOwnTLS)
+		t.MaxIdleConnsPerHost = min(t.MaxIdleConnsPerHost, idleOwnTLS)
+	}
+	t.TLSClientConfig = own.apply(p.base.TLSClientConfig, t.MaxIdleConns)
 	p.byKey[own.key] = p.recent.PushFront(&pooled{key: own.key, http: t})
 	return t
 }

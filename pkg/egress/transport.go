@@ -98,7 +98,7 @@ func newHTTP(c Config, proxy *forward, check control) *http.Transport {
 
 func tlsConfig(c Config) *tls.Config {
 	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
+		MinVersion:         LowestTLS,
 		RootCAs:            c.RootCAs,
 		ClientSessionCache: tls.NewLRUClientSessionCache(c.MaxIdleConns),
 	}

@@ -58,10 +58,8 @@ func (s *senders) prepare(sub *subscription.Subscription, p *profile.Profile, at
 	if e.sender, e.err = p.Sender(sub, at); e.err != nil {
 		return e
 	}
-	if sub.ClientIdentity != "" || sub.CA != "" {
-		if e.tls, e.err = egress.NewTLS(sub.ClientIdentity, sub.CA); e.err != nil {
-			return e
-		}
+	if e.tls, e.err = egress.NewTLS(sub.ClientIdentity, sub.CA, 0); e.err != nil {
+		return e
 	}
 	if sub.OAuth != nil && !p.ReservedHeader("Authorization") {
 		if s.tokens == nil {
