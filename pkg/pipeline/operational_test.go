@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/gate"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/operational"
@@ -304,6 +306,13 @@ func TestCredentialsOfRequests(t *testing.T) {
 	require.NoError(t, plain.err)
 	require.Nil(t, plain.tls)
 	require.Nil(t, plain.authorizer)
+
+	old := *p
+	old.MinTLS = tls.VersionTLS10
+	want, err := egress.NewTLS("", "", tls.VersionTLS10)
+	require.NoError(t, err)
+	require.Equal(t, want, s.get(subscriptionNamed("old"), &old, time.Now()).tls, "the profile's lowest version")
+	require.Nil(t, s.get(subscriptionNamed("old"), p, time.Now()).tls, "and no more under another profile")
 
 	broken := subscriptionNamed("broken")
 	broken.ClientIdentity = "hush"

@@ -25,7 +25,7 @@ type preparedSender struct {
 	version int64
 	profile *profile.Profile
 	sender  *profile.Sender
-	// authorizer and tls are nil for subscriptions without OAuth, client certificate and CA.
+	// authorizer is nil without OAuth, tls without client certificate, CA and a lowest TLS version of the profile's.
 	authorizer attempt.Authorizer
 	tls        *egress.TLS
 	err        error
@@ -58,7 +58,7 @@ func (s *senders) prepare(sub *subscription.Subscription, p *profile.Profile, at
 	if e.sender, e.err = p.Sender(sub, at); e.err != nil {
 		return e
 	}
-	if e.tls, e.err = egress.NewTLS(sub.ClientIdentity, sub.CA, 0); e.err != nil {
+	if e.tls, e.err = egress.NewTLS(sub.ClientIdentity, sub.CA, uint16(p.MinTLS)); e.err != nil {
 		return e
 	}
 	if sub.OAuth != nil && !p.ReservedHeader("Authorization") {

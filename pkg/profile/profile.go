@@ -14,6 +14,7 @@
 //	throttle: [429, 502, 504]       # optional, statuses that also slow the lane down
 //	disableOnGone: true             # optional, 410 disables the subscription
 //	timeout: 15s                    # of a whole attempt, 1s to 60s
+//	minTLS: "1.2"                   # optional, lowest TLS version of endpoints, 1.0 to 1.3
 //	retry: {kind: fixed, interval: 1m, maxTries: 4}
 //	failure: {kind: consecutive, failures: 25, within: 3h, effect: disable} # optional, see subscription.FailurePolicy
 //
@@ -21,6 +22,7 @@
 package profile
 
 import (
+	"crypto/tls"
 	"fmt"
 	"slices"
 	"time"
@@ -33,6 +35,27 @@ import (
 
 // DefaultUserAgent is sent where neither the profile nor the installation names a user agent.
 const DefaultUserAgent = "Postrider/1"
+
+// TLSVersion is a version of TLS by its number on the wire, as in crypto/tls; written "1.2". 0 is none, which leaves the
+// choice to the transport: 1.2.
+type TLSVersion uint16
+
+// UnmarshalText reads "1.0" to "1.3". In YAML 1.0 is a number, 1, so the error shows the quotes.
+func (v *TLSVersion) UnmarshalText(text []byte) error {
+	switch string(text) {
+	case "1.0":
+		*v = tls.VersionTLS10
+	case "1.1":
+		*v = tls.VersionTLS11
+	case "1.2":
+		*v = tls.VersionTLS12
+	case "1.3":
+		*v = tls.VersionTLS13
+	default:
+		return fmt.Errorf("minTLS: %q is no version of TLS: want \"1.0\", \"1.1\", \"1.2\" or \"1.3\"", text)
+	}
+	return nil
+}
 
 // Profile is one system's way of delivering. It is read-only after [Load] and safe for concurrent use.
 type Profile struct {
@@ -48,6 +71,7 @@ type Profile struct {
 	Throttle      []int                    `yaml:"throttle"`
 	DisableOnGone bool                     `yaml:"disableOnGone"`
 	Timeout       subscription.Duration    `yaml:"timeout"`
+	MinTLS        TLSVersion               `yaml:"minTLS"`
 	Retry         subscription.RetryPolicy `yaml:"retry"`
 
 	Failure *subscription.FailurePolicy `yaml:"failure"`

@@ -1,6 +1,8 @@
 package profile_test
 
 import (
+	"crypto/tls"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -95,6 +97,9 @@ func TestProfilesThatDoNotLoad(t *testing.T) {
 		{minimal + "headers: {X-A: \"${tenant}\"}\n", "unknown variable"},
 		{minimal + "headers: {\"X A\": b}\n", "no header name"},
 		{minimal + "userAgent: \"a\\nb\"\n", "userAgent"},
+		{minimal + "minTLS: \"1.4\"\n", `minTLS: "1.4" is no version of TLS: want "1.0", "1.1", "1.2" or "1.3"`},
+		{minimal + "minTLS: 1.0\n", `minTLS: "1" is no version of TLS: want "1.0"`},
+		{minimal + "minTLS: SSLv3\n", "is no version of TLS"},
 		{"", ""},
 		{"- a\n", ""},
 		{"\t", ""},
@@ -106,6 +111,29 @@ func TestProfilesThatDoNotLoad(t *testing.T) {
 	}
 	_, err = profile.Load(fstest.MapFS{"a/x.yaml": {Data: []byte(minimal)}, "b/x.yaml": {Data: []byte(minimal)}})
 	require.ErrorContains(t, err, `there are two profiles "x"`)
+}
+
+func TestMinTLS(t *testing.T) {
+	for text, want := range map[string]profile.TLSVersion{
+		"": 0, "minTLS: \"1.0\"": tls.VersionTLS10, "minTLS: '1.1'": tls.VersionTLS11,
+		"minTLS: 1.2": tls.VersionTLS12, "minTLS: \"1.3\"": tls.VersionTLS13,
+	} {
+		set, err := profile.Load(fstest.MapFS{"x.yaml": {Data: []byte(minimal + text)}})
+		require.NoError(t, err, text)
+		p, ok := set.Get("x")
+		require.True(t, ok)
+		require.Equal(t, want, p.MinTLS, text)
+	}
+	dixa, err := fs.ReadFile(configs.Profiles, "profiles/dixa.yaml")
+	require.NoError(t, err)
+	own, err := profile.Load(fstest.MapFS{"dixa.yaml": {Data: append(dixa, "minTLS: \"1.0\"\n"...)}})
+	require.NoError(t, err)
+	p, ok := load(t).With(own).WithUserAgent("Acme/1").Get("dixa")
+	require.True(t, ok)
+	require.EqualValues(t, tls.VersionTLS10, p.MinTLS, "as configs/profiles/README.md says")
+	for _, name := range load(t).Names() {
+		require.Zero(t, get(t, name).MinTLS, "%s: no shipped profile goes below 1.2", name)
+	}
 }
 
 func TestJudge(t *testing.T) {
