@@ -27,9 +27,9 @@ const (
 // probeTimeout bounds a probe: what takes longer to shake hands is not fit for deliveries, most of which have 15 s.
 const probeTimeout = 10 * time.Second
 
-// reach tells how far one gets on the way to the URL. What is refused anyway is not tried: the guard's refusal is the
-// answer then, and nothing leaves this process.
-func (a *API) reach(ctx context.Context, url string, refused bool) []EndpointCheck {
+// reach tells how far one gets on the way to the URL, with what attempts would bring to the handshake. What is refused
+// anyway is not tried: the guard's refusal is the answer then, and nothing leaves this process.
+func (a *API) reach(ctx context.Context, url string, own *egress.TLS, refused bool) []EndpointCheck {
 	var found []egress.Finding
 	why := ""
 	switch {
@@ -40,7 +40,7 @@ func (a *API) reach(ctx context.Context, url string, refused bool) []EndpointChe
 	default:
 		probing, cancel := context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
-		found = a.opts.Prober.Probe(probing, url, nil)
+		found = a.opts.Prober.Probe(probing, url, own)
 	}
 	checks := make([]EndpointCheck, 0, 3)
 	for i, step := range []egress.Step{egress.StepResolves, egress.StepConnects, egress.StepTLS} {

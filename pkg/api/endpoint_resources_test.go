@@ -2,12 +2,14 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -18,6 +20,7 @@ import (
 	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/pipeline"
+	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
 )
@@ -334,6 +337,35 @@ func TestValidateEndpoint(t *testing.T) {
 	}, got["checks"])
 	list := failing.ok(http.StatusOK, http.MethodGet, "/app/acme/endpoint", nil).json(t)
 	require.Len(t, list["data"], 1, "nothing was created")
+}
+
+// handshakes keeps what a probe would bring to the handshake.
+type handshakes struct{ own []*egress.TLS }
+
+func (h *handshakes) Probe(_ context.Context, _ string, own *egress.TLS) []egress.Finding {
+	h.own = append(h.own, own)
+	return nil
+}
+
+// The check-up shakes hands as deliveries would: a profile with another lowest TLS version has it there, too.
+func TestValidateEndpointByTheProfilesTLS(t *testing.T) {
+	old, err := profile.Load(fstest.MapFS{"old.yaml": {Data: []byte(`{name: old, envelope: raw, signature: standard, success: ["200-299"], timeout: 15s,
+		minTLS: "1.0", retry: {kind: fixed, interval: 1m, maxTries: 4}}`)}})
+	require.NoError(t, err)
+	var probed handshakes
+	h := acme(t, func(o *Options) {
+		o.Prober, o.Profiles = &probed, o.Profiles.With(old)
+		o.Rules.Profiles = o.Profiles.Names()
+	})
+	try := func() {
+		h.ok(http.StatusOK, http.MethodPost, "/app/acme/endpoint/validate", `{"url":"https://a.example"}`)
+	}
+	try()
+	h.ok(http.StatusOK, http.MethodPut, "/app/acme/delivery-policy", `{"profile":"old"}`)
+	try()
+	want, err := egress.NewTLS("", "", tls.VersionTLS10)
+	require.NoError(t, err)
+	require.Equal(t, []*egress.TLS{nil, want}, probed.own)
 }
 
 // quoted is what the standard profile says about a secret, as JSON.

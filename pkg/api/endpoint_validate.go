@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/postrider/postrider/pkg/access"
+	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
 )
@@ -59,10 +60,24 @@ func (a *API) validateEndpoint(ctx context.Context, _ *AppBody, body *EndpointIn
 		}
 	}
 	refused := slices.ContainsFunc(out.Problems, func(p EndpointProblem) bool { return p.Field == "url" })
-	out.Checks = a.reach(ctx, body.URL, refused)
+	out.Checks = a.reach(ctx, body.URL, a.handshake(e), refused)
 	out.Valid = len(out.Problems) == 0 &&
 		!slices.ContainsFunc(out.Checks, func(c EndpointCheck) bool { return c.Status == checkFailed })
 	return &answer[ValidationOut]{Body: out}, nil
+}
+
+// handshake is what attempts would bring to the TLS handshake: the lowest version of the profile, and what is the
+// endpoint's own; nil for nothing.
+func (a *API) handshake(e *edit) *egress.TLS {
+	p, ok := a.opts.Profiles.Get(subscription.ProfileOf(e.sub, e.tenant))
+	if !ok {
+		return nil
+	}
+	own, err := egress.NewTLS(e.sub.ClientIdentity, e.sub.CA, uint16(p.MinTLS))
+	if err != nil {
+		return nil // it is among the problems
+	}
+	return own
 }
 
 // uidTaken says that another endpoint of the tenant has the uid.
