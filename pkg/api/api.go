@@ -19,7 +19,7 @@ import (
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
-// prefix is that of all operations.
+// prefix is that of all operations that do not say otherwise.
 const prefix = "/api/v1"
 
 // Store is the registry: [registry.Store] is one.
@@ -113,13 +113,15 @@ func New(opts Options) *API {
 	a.sourceIPs()
 	a.eventTypes()
 	a.messages()
+	a.flexEngage()
 	a.document(mux)
 	mux.HandleFunc("/", a.unknown)
 	a.handler = a.chain(mux)
 	return a
 }
 
-// Handler returns the API as an [http.Handler]. It serves everything below /api/v1.
+// Handler returns the API as an [http.Handler]. It serves everything below /api/v1, and flexEngage's
+// call below /v1.
 func (a *API) Handler() http.Handler { return a.handler }
 
 // chain is the way of a request to its operation; see the package doc.

@@ -1,6 +1,7 @@
 // Package api is the management API: tenants (apps), subscriptions (endpoints), event types, events (messages), keys and
 // portal tokens, over HTTP. Paths, JSON names, identifiers, iterators, status codes and error bodies are those of the Svix
 // server API, so that its clients work unchanged; Postrider's own settings are sub-resources and never added to those bodies.
+// Beside it stands the one call that flexEngage's guide shows, POST /v1/{brandId}/webhooks.
 //
 // # A request
 //

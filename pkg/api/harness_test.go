@@ -238,7 +238,7 @@ func (h *harness) documented(r *http.Request, w *httptest.ResponseRecorder) {
 		return
 	}
 	for _, route := range h.api.routes {
-		pattern := "^" + regexp.QuoteMeta(prefix) + pathParameter.ReplaceAllString(route.path, "[^/]+") + "$"
+		pattern := "^" + pathParameter.ReplaceAllString(route.full(), "[^/]+") + "$"
 		if route.method != r.Method || !regexp.MustCompile(pattern).MatchString(r.URL.Path) {
 			continue
 		}
@@ -257,6 +257,12 @@ func (h *harness) documented(r *http.Request, w *httptest.ResponseRecorder) {
 // headers are names and values in turn.
 func (h *harness) call(token, method, path string, body any, headers ...string) reply {
 	h.t.Helper()
+	return h.callAt(token, method, prefix+path, body, headers...)
+}
+
+// callAt is [harness.call] with a whole path.
+func (h *harness) callAt(token, method, path string, body any, headers ...string) reply {
+	h.t.Helper()
 	var raw []byte
 	switch b := body.(type) {
 	case nil:
@@ -267,7 +273,7 @@ func (h *harness) call(token, method, path string, body any, headers ...string) 
 		raw, err = json.Marshal(b)
 		require.NoError(h.t, err)
 	}
-	r := httptest.NewRequestWithContext(h.t.Context(), method, prefix+path, bytes.NewReader(raw))
+	r := httptest.NewRequestWithContext(h.t.Context(), method, path, bytes.NewReader(raw))
 	if token != "" {
 		r.Header.Set("Authorization", "Bearer "+token)
 	}

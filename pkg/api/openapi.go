@@ -54,7 +54,7 @@ func (a *API) document(mux *http.ServeMux) {
 
 // operation returns the operation of a route in the document.
 func operation(doc *huma.OpenAPI, r route) *huma.Operation {
-	item := doc.Paths[prefix+r.path]
+	item := doc.Paths[r.full()]
 	switch r.method {
 	case http.MethodGet:
 		return item.Get
@@ -146,7 +146,7 @@ func takesKey(r route) bool { return r.method == http.MethodPost && !r.public }
 // grantees returns the roles and portal capabilities that have an operation's permission.
 func grantees(r route) (roles, capabilities []string) {
 	tenant := ident.ID{1}
-	if !strings.Contains(r.path, "{app_id}") {
+	if r.tenantParam() == "" {
 		tenant = ident.ID{}
 	}
 	for _, role := range access.Roles() {

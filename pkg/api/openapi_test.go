@@ -29,7 +29,7 @@ func TestOpenAPIIsComplete(t *testing.T) {
 	paths := doc["paths"].(map[string]any)
 	seen := map[string]bool{}
 	for _, r := range h.api.routes {
-		op, ok := paths[prefix+r.path].(map[string]any)[strings.ToLower(r.method)].(map[string]any)
+		op, ok := paths[r.full()].(map[string]any)[strings.ToLower(r.method)].(map[string]any)
 		require.True(t, ok, r.id)
 		assert.Equal(t, r.id, op["operationId"])
 		assert.False(t, seen[r.id], "%s is there twice", r.id)
@@ -105,7 +105,7 @@ func TestOperationsAreCalledAsInSvix(t *testing.T) {
 	h := newHarness(t)
 	shared := 0
 	for _, r := range h.api.routes {
-		if id, ok := theirs[r.method+" "+prefix+r.path]; ok {
+		if id, ok := theirs[r.method+" "+r.full()]; ok {
 			shared++
 			assert.Equal(t, id, r.id)
 		} else {
@@ -124,7 +124,7 @@ func TestReferencePage(t *testing.T) {
 	assert.Contains(t, got.header.Get("Content-Security-Policy"), "default-src 'none'; style-src 'sha256-")
 	for _, r := range h.api.routes {
 		assert.Contains(t, got.body, `id="`+r.id+`"`)
-		assert.Contains(t, got.body, prefix+r.path)
+		assert.Contains(t, got.body, r.full())
 		assert.Contains(t, got.body, string(r.needs))
 	}
 	assert.Contains(t, got.body, "curl -X POST")

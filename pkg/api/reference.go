@@ -92,7 +92,7 @@ func renderReference(doc *huma.OpenAPI, routes []route) ([]byte, error) {
 
 func documentOperation(doc *huma.OpenAPI, r route) documented {
 	op := operation(doc, r)
-	out := documented{ID: r.id, Method: r.method, Path: prefix + r.path, Summary: r.summary, Description: r.doc, Permission: string(r.needs)}
+	out := documented{ID: r.id, Method: r.method, Path: r.full(), Summary: r.summary, Description: r.doc, Permission: string(r.needs)}
 	roles, capabilities := grantees(r)
 	out.Roles, out.Capabilities = strings.Join(roles, ", "), strings.Join(capabilities, ", ")
 	members := describer{registry: doc.Components.Schemas}

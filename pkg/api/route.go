@@ -19,6 +19,8 @@ import (
 // route declares an operation.
 type route struct {
 	method, path string
+	// base is what path is below, [prefix] if empty.
+	base string
 	// id is that of the operation, as in the Svix API where it has one.
 	id      string
 	summary string
@@ -72,6 +74,19 @@ func (c *call) tenantID() ident.ID {
 	return c.tenant.ID
 }
 
+// full is the path as it is called.
+func (r route) full() string { return cmp.Or(r.base, prefix) + r.path }
+
+// tenantParam is the parameter of the path that names the tenant, empty if none does.
+func (r route) tenantParam() string {
+	for _, name := range []string{"app_id", "brandId"} {
+		if strings.Contains(r.path, "{"+name+"}") {
+			return name
+		}
+	}
+	return ""
+}
+
 // success is the status of success.
 func (r route) success() int { return cmp.Or(r.status, http.StatusOK) }
 
@@ -84,7 +99,7 @@ func (a *API) declare(r route, body, answered reflect.Type) huma.Operation {
 		panic("api: " + r.id + ": wants status 204 and no body, or neither")
 	}
 	op := huma.Operation{
-		OperationID: r.id, Method: r.method, Path: prefix + r.path, Summary: r.summary, Description: r.doc,
+		OperationID: r.id, Method: r.method, Path: r.full(), Summary: r.summary, Description: r.doc,
 		Tags: []string{r.tag}, DefaultStatus: r.success(), MaxBodyBytes: cmp.Or(r.maxBody, defaultMaxBody),
 		Metadata: map[string]any{metadataRoute: r},
 		Errors: []int{
@@ -121,14 +136,14 @@ func (a *API) call(ctx huma.Context, r route) (*call, error) {
 		return nil, refuse(http.StatusUnauthorized, "authentication_failed", "want Authorization: Bearer and a valid key or token")
 	}
 	c := &call{principal: who.principal, actor: who.actor, snap: a.opts.Store.Snapshot()}
-	name := ctx.Param("app_id")
-	if name == "" {
+	param := r.tenantParam()
+	if param == "" {
 		if !who.principal.May(r.needs, ident.ID{}) {
 			return nil, forbidden()
 		}
 		return c, nil
 	}
-	t, ok := c.snap.ResolveTenant(name)
+	t, ok := c.snap.ResolveTenant(ctx.Param(param))
 	if !ok || !who.principal.General() && who.principal.Tenant != t.ID {
 		// Whether another tenant's app exists is nobody's business. Where a PUT makes one, only operators may.
 		if ok || !r.makesTenant() || !who.principal.General() {
