@@ -35,8 +35,8 @@ type devOptions struct {
 
 // newDevCmd returns the command that runs everything in one process:
 //
-//	stream of sample events ──▶ dixa.conversation-events ──▶ router, deliverer, retrier ──HTTP──▶ receiver
-//	                                                                  └──▶ outcomes ──▶ board, tally ──▶ console, summary
+//	stream of sample events ──▶ dixa.conversation-events, … ──▶ router, deliverer, retrier ──HTTP──▶ receiver
+//	                                                                     └──▶ outcomes ──▶ board, tally ──▶ console, summary
 func newDevCmd() *cobra.Command {
 	opts := devOptions{settle: settleFor}
 	cmd := &cobra.Command{
@@ -45,9 +45,12 @@ func newDevCmd() *cobra.Command {
 		Long: `Runs every role in one process, on an embedded Kafka that keeps its data and an embedded Redis. Nothing else has to be
 installed.
 
-The demo sends conversation events for a tenant with four endpoints: two are well, one fails four times in ten, and one is
-dead. Its receiver verifies every signature. Ctrl-C or --for ends it with a summary; the exit code is 1 if a delivery was lost
-or a signature was not good. What is undelivered then goes on with the next start.`,
+The demo sends the examples of four catalogues (configs/catalogues), as a conversation platform, a receipt service, a loyalty
+platform and a voice platform would, for a tenant with seven endpoints: one gets everything, four get one system's each and
+in its manner, one fails four times in ten, and one is dead. Its receiver verifies every signature, of five profiles.
+
+Ctrl-C or --for ends it with a summary; the exit code is 1 if a delivery was lost or a signature was not good. What is
+undelivered then goes on with the next start.`,
 		Example: `  postrider dev
   postrider dev --for 30s --rate 50
   postrider dev --no-demo --kafka-port 19092`,

@@ -10,10 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/postrider/postrider/configs"
 	"github.com/postrider/postrider/pkg/access"
 	"github.com/postrider/postrider/pkg/app"
-	"github.com/postrider/postrider/pkg/catalogue"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/registry"
 )
@@ -36,10 +34,7 @@ const tokenFile = "operator-token"
 func (d *dev) prepareAPI(ctx context.Context) error {
 	file := filepath.Join(d.dir.Path, tokenFile)
 	return app.WithStore(ctx, d.conf, app.StoreUse{}, func(ctx context.Context, store *registry.Store) error {
-		changes, err := d.demoEventTypes(store.Snapshot())
-		if err != nil {
-			return err
-		}
+		changes := d.demoEventTypes(store.Snapshot())
 		raw, err := os.ReadFile(file) //nolint:gosec // in the data directory
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("reading the operator's token: %w", err)
@@ -59,24 +54,14 @@ func (d *dev) prepareAPI(ctx context.Context) error {
 }
 
 // demoEventTypes are those of the demo's events that the registry does not have.
-func (d *dev) demoEventTypes(s *registry.Snapshot) ([]registry.Change, error) {
-	if d.opts.noDemo {
-		return nil, nil
-	}
-	const name = "catalogues/dixa.yaml"
-	raw, err := configs.Catalogues.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	file, err := catalogue.ParseFile(name, raw)
-	if err != nil {
-		return nil, err
-	}
+func (d *dev) demoEventTypes(s *registry.Snapshot) []registry.Change {
 	var changes []registry.Change
-	for _, et := range file.EventTypes {
-		if _, ok := s.EventType(et.Name); !ok {
-			changes = append(changes, registry.PutEventType(&et))
+	for _, system := range d.systems {
+		for _, et := range system.EventTypes {
+			if _, ok := s.EventType(et.Name); !ok {
+				changes = append(changes, registry.PutEventType(&et))
+			}
 		}
 	}
-	return changes, nil
+	return changes
 }

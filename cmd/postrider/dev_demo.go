@@ -15,6 +15,7 @@ import (
 
 	"github.com/postrider/postrider/cmd/postrider/internal/demo"
 	"github.com/postrider/postrider/cmd/postrider/internal/embedded"
+	"github.com/postrider/postrider/configs"
 	samples "github.com/postrider/postrider/configs/demo"
 	"github.com/postrider/postrider/pkg/app"
 	"github.com/postrider/postrider/pkg/config"
@@ -25,11 +26,18 @@ import (
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
-// configureDemo adds the source of the sample events, and a breaker that is quick enough to watch: one probe every two
+// configureDemo adds the sources of the sample events, and a breaker that is quick enough to watch: one probe every two
 // seconds at the slowest, as the subscriptions' ladders are of seconds, too.
-func (d *dev) configureDemo() {
-	d.conf.Sources = []config.Source{{Source: demo.Source(), Topics: []string{demo.Topic}}}
+func (d *dev) configureDemo() (err error) {
+	if d.systems, err = demo.Systems(configs.Catalogues); err != nil {
+		return fmt.Errorf("reading the demo's systems: %w", err)
+	}
+	d.conf.Sources = nil
+	for _, s := range d.systems {
+		d.conf.Sources = append(d.conf.Sources, config.Source{Source: s.Source, Topics: []string{s.Topic}})
+	}
 	d.conf.Deliverer.Breaker = config.Breaker{Failures: 5, OpenFor: time.Second, MaxOpen: 2 * time.Second, Probes: 3, RampRate: 50}
+	return nil
 }
 
 // prepareDemo subscribes what configs/demo/subscriptions.yaml says, at the address of this process' receiver.
@@ -39,13 +47,12 @@ func (d *dev) prepareDemo(ctx context.Context) error {
 		return fmt.Errorf("listening for the demo's endpoints: %w", err)
 	}
 	d.listener, d.receiver = l, l.Addr().String()
-	if d.stream, err = demo.NewStream(samples.ConversationEvents, ident.New().UUID()); err != nil {
-		return fmt.Errorf("reading sample events: %w", err)
-	}
 	file, opts, err := d.subscriptions()
 	if err != nil {
 		return err
 	}
+	tenant := file.Tenants[0].Tenant
+	d.stream = demo.NewStream(d.systems, demo.Tenant{UID: tenant.UID, Name: tenant.Name}, ident.New().UUID())
 	return app.WithStore(ctx, d.conf, app.StoreUse{}, func(ctx context.Context, store *registry.Store) error {
 		a := &applier{out: io.Discard, file: file, opts: opts}
 		if err := a.apply(ctx, store); err != nil {
@@ -101,6 +108,11 @@ func demoEndpoints(s *registry.Snapshot, file *subscription.File) []demo.Endpoin
 	return endpoints
 }
 
+// story is what the demo shows, in a sentence.
+func (d *dev) story() string {
+	return fmt.Sprintf("%d systems, %d endpoints of one company; flaky fails, dead is not there", len(d.systems), len(d.endpoints))
+}
+
 // Timeouts of the receiver's server; a demo endpoint may hang for a minute.
 const (
 	receiverReadTimeout  = 10 * time.Second
@@ -140,6 +152,9 @@ func (d *dev) watch(ctx context.Context) (stop func()) {
 	d.say("running")
 	for _, f := range d.facts() {
 		d.console.Say(fmt.Sprintf("%-9s %s", f.Name, f.Value))
+	}
+	if !d.opts.noDemo {
+		d.console.Say("retrying: failed, and to be tried again. parked: waits untried, as the breaker is open. dead: given up.")
 	}
 	shown, followed := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -211,10 +226,10 @@ func (d *dev) work(ctx context.Context, roles *devRoles) error {
 // very busy.
 const flushTimeout = 30 * time.Second
 
-// send puts events on the source topic, at the rate, until ctx ends.
+// send puts events on the source topics, at the rate, until ctx ends.
 func (d *dev) send(ctx context.Context) error {
 	lasting := context.WithoutCancel(ctx)
-	client, err := kafka.NewClient(d.conf.Kafka, kgo.DefaultProduceTopic(demo.Topic))
+	client, err := kafka.NewClient(d.conf.Kafka)
 	if err != nil {
 		return err
 	}
@@ -236,7 +251,7 @@ func (d *dev) send(ctx context.Context) error {
 		}
 		d.tally.Sent(&ev)
 		if d.opts.lose == nil || !d.opts.lose(n) {
-			client.Produce(lasting, &kgo.Record{Key: []byte(ev.Tenant), Value: ev.Value}, func(_ *kgo.Record, err error) {
+			client.Produce(lasting, record(&ev), func(_ *kgo.Record, err error) {
 				if err != nil {
 					d.log.Error("sending event", "event", ev.ID, "error", err)
 					d.tally.Withdraw(&ev)
@@ -245,4 +260,12 @@ func (d *dev) send(ctx context.Context) error {
 		}
 		timer.Reset(time.Until(begun.Add(time.Duration(float64(n) / d.opts.rate * float64(time.Second)))))
 	}
+}
+
+func record(ev *demo.Event) *kgo.Record {
+	r := &kgo.Record{Topic: ev.Topic, Key: []byte(ev.Tenant), Value: ev.Value}
+	for _, h := range ev.Headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Name, Value: []byte(h.Value)})
+	}
+	return r
 }

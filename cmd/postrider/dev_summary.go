@@ -3,13 +3,12 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 
-	"github.com/postrider/postrider/cmd/postrider/internal/demo"
 	"github.com/postrider/postrider/pkg/delivery"
-	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/topics"
@@ -28,6 +27,9 @@ func (d *dev) settle(ctx context.Context, roles *devRoles) {
 		return
 	}
 	d.say("waiting for what is due")
+	if ctx.Err() == nil {
+		d.console.Say(fmt.Sprintf("no more events; waiting for what is due, at most %s (Ctrl-C: no longer)", d.opts.settle))
+	}
 	ctx, cancel := context.WithTimeout(ctx, d.opts.settle)
 	defer cancel()
 	t := time.NewTicker(settleEvery)
@@ -77,17 +79,15 @@ const catchUp = time.Minute
 // done, and never misses one that is not.
 func (d *dev) findWaiting(ctx context.Context) error {
 	names := pipeline.Topics{Prefix: d.conf.Kafka.Prefix}
-	decoder, err := event.NewDecoder(demo.Source())
-	if err != nil {
-		return err
-	}
-	err = d.uncommitted(ctx, "router", []string{demo.Topic}, func(r *kafka.Record) {
-		if ev, err := decoder.Decode(event.Record{Value: r.Value}); err == nil {
-			d.tally.WaitingEvent(ev.ID)
+	for _, system := range d.systems {
+		err := d.uncommitted(ctx, "router", []string{system.Topic}, func(r *kafka.Record) {
+			if ev, err := system.Decode(r.Value, headersOf(r)); err == nil {
+				d.tally.WaitingEvent(ev.ID)
+			}
+		})
+		if err != nil {
+			return err
 		}
-	})
-	if err != nil {
-		return err
 	}
 	waiting := func(r *kafka.Record) { d.tally.Waiting(header(r, delivery.HeaderDelivery)) }
 	if err := d.uncommitted(ctx, "deliverer", []string{names.Name(topics.Deliveries)}, waiting); err != nil {
@@ -130,4 +130,14 @@ func (d *dev) uncommitted(ctx context.Context, role string, names []string, each
 		}
 	}
 	return nil
+}
+
+func headersOf(r *kafka.Record) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for _, h := range r.Headers {
+			if !yield(h.Key, h.Value) {
+				return
+			}
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -38,6 +39,7 @@ type dev struct {
 	console *demo.Console
 	start   time.Time
 
+	systems   []demo.System
 	endpoints []demo.Endpoint
 	stream    *demo.Stream
 	board     *demo.Board
@@ -73,7 +75,9 @@ func (d *dev) configure(ctx context.Context) error {
 		return err
 	}
 	if !d.opts.noDemo {
-		d.configureDemo()
+		if err := d.configureDemo(); err != nil {
+			return err
+		}
 	}
 	if err := d.configureKeyset(); err != nil {
 		return err
@@ -214,19 +218,31 @@ func (r *devRoles) stop() error {
 // facts are what a person may want to look at. Only what exists is listed.
 func (d *dev) facts() []demo.Fact {
 	broker := d.conf.Kafka.Brokers[0]
-	facts := []demo.Fact{
-		{Name: "Kafka", Value: broker + "   kcat -C -b " + broker + " -t " + d.conf.Kafka.Prefix + "outcomes -o end"},
-		{Name: "API", Value: "http://" + d.conf.API.Listen + "/api/v1   reference: http://" + d.conf.API.Listen + "/api/v1/docs"},
-		{Name: "Key", Value: "export POSTRIDER_SERVER=http://" + d.conf.API.Listen + " POSTRIDER_TOKEN=" + d.token},
-		{Name: "Metrics", Value: "http://" + d.conf.HTTP.Listen + "/metrics   probes: /healthz /readyz"},
-	}
+	var facts []demo.Fact
 	if !d.opts.noDemo {
-		facts = append(facts, demo.Fact{Name: "Receiver", Value: "http://" + d.receiver + "   sample events on topic " + demo.Topic})
+		facts = append(facts, demo.Fact{Name: "Demo", Value: d.story()})
+	}
+	facts = append(facts, []demo.Fact{
+		{Name: "Kafka", Value: "kcat -C -b " + broker + " -t " + d.conf.Kafka.Prefix + "outcomes -o end"},
+		{Name: "API", Value: "http://" + d.conf.API.Listen + "/api/v1/docs   the reference of the API"},
+		{Name: "Key", Value: d.exports()},
+		{Name: "Metrics", Value: "http://" + d.conf.HTTP.Listen + "/metrics   probes: /healthz /readyz"},
+	}...)
+	if !d.opts.noDemo {
+		facts = append(facts, demo.Fact{Name: "Receiver", Value: "http://" + d.receiver + "   the demo's endpoints"})
 	}
 	return append(facts,
-		demo.Fact{Name: "Redis", Value: d.system.Redis() + "   the live roles report there"},
-		demo.Fact{Name: "Data", Value: d.dir.Path},
-		demo.Fact{Name: "Log", Value: d.dir.Log.Name()})
+		demo.Fact{Name: "Redis", Value: d.system.Redis() + "   views, which can be lost"},
+		demo.Fact{Name: "Data", Value: d.dir.Path + "   log: " + filepath.Base(d.dir.Log.Name())})
+}
+
+// exports is what another shell needs for the commands that call the API. The token comes first: a terminal may cut the rest.
+func (d *dev) exports() string {
+	text := "export POSTRIDER_TOKEN=" + d.token
+	if _, port, err := net.SplitHostPort(d.conf.API.Listen); err == nil && !strings.HasSuffix(defaultAPI, ":"+port) {
+		text += " POSTRIDER_SERVER=http://" + d.conf.API.Listen
+	}
+	return text
 }
 
 // name is what the console calls a subscription.

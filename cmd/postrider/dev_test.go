@@ -5,7 +5,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -55,6 +57,23 @@ func untilRequests(n int64, enough func()) func(http.Handler) http.Handler {
 	}
 }
 
+// untilFailure is [untilRequests], and waits for a failure then: that delivery is still to be tried again.
+func untilFailure(n int64, enough func()) func(http.Handler) http.Handler {
+	var seen atomic.Int64
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			answered := httptest.NewRecorder()
+			next.ServeHTTP(answered, r)
+			maps.Copy(w.Header(), answered.Header())
+			w.WriteHeader(answered.Code)
+			_, _ = w.Write(answered.Body.Bytes())
+			if seen.Add(1) >= n && answered.Code >= http.StatusInternalServerError {
+				enough()
+			}
+		})
+	}
+}
+
 // summaryNumbers returns the numbers of a line of the summary: expected, delivered, dead, waiting, lost, twice, requests, unverified.
 func summaryNumbers(t *testing.T, out, name string) [8]int {
 	t.Helper()
@@ -88,10 +107,15 @@ func TestDevEndsByItself(t *testing.T) {
 	out, err := devRun(t.Context(), t, devOptions{dir: t.TempDir(), duration: 4 * time.Second, rate: 10})
 	require.NoError(t, err, out)
 	require.Contains(t, out, "Nothing was lost, and every signature was good.")
-	for _, healthy := range []string{"crm", "warehouse"} {
+	for _, healthy := range []string{"crm", "warehouse", "receipts", "loyalty", "calls"} {
 		n := summaryNumbers(t, out, healthy)
 		require.Positive(t, n[sumExpected])
 		require.Equal(t, n[sumExpected], n[sumDelivered], healthy)
+	}
+	for _, name := range []string{"standard", "dixa", "flexengage", "voyado", "voice-platform"} {
+		found := regexp.MustCompile(`(?m)^` + name + ` +([1-9]\d*) +(\d+)$`).FindStringSubmatch(out)
+		require.Len(t, found, 3, name+" in "+out)
+		require.Equal(t, found[1], found[2], name)
 	}
 	n := summaryNumbers(t, out, "flaky")
 	require.Positive(t, n[sumDelivered])
@@ -108,11 +132,11 @@ func TestDevGoesOnWhereItWas(t *testing.T) {
 	dir := t.TempDir()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	out, err := devRun(ctx, t, devOptions{dir: dir, rate: calm, wrap: untilRequests(60, cancel)})
+	out, err := devRun(ctx, t, devOptions{dir: dir, rate: calm, wrap: untilFailure(60, cancel)})
 	require.NoError(t, err, out)
 	all := summaryNumbers(t, out, "all")
 	require.Positive(t, all[sumWaiting], "of the flaky or the dead endpoint")
-	require.Contains(t, out, "in Kafka: a start with the same data directory goes on with them.")
+	require.Contains(t, out, "in Kafka: a start with the same data directory goes on with what waits.")
 	require.Zero(t, all[sumLost])
 	log, err := os.ReadFile(filepath.Join(dir, "postrider.log"))
 	require.NoError(t, err)
@@ -120,7 +144,7 @@ func TestDevGoesOnWhereItWas(t *testing.T) {
 
 	ctx, cancel = context.WithCancel(t.Context())
 	defer cancel()
-	out, err = devRun(ctx, t, devOptions{dir: dir, rate: calm, wrap: untilRequests(60, cancel)})
+	out, err = devRun(ctx, t, devOptions{dir: dir, rate: calm, wrap: untilRequests(100, cancel)})
 	require.NoError(t, err, out)
 	require.Contains(t, out, "for events of an earlier run.", "what waited was sent; nothing was sent anew")
 	require.Zero(t, summaryNumbers(t, out, "all")[sumLost])
@@ -131,7 +155,7 @@ func TestDevTellsOfALoss(t *testing.T) {
 	defer cancel()
 	out, err := devRun(ctx, t, devOptions{
 		dir: t.TempDir(), rate: calm, wrap: untilRequests(30, cancel),
-		lose: func(n int) bool { return n == 3 }, // the third sample is of the demo's tenant
+		lose: func(n int) bool { return n == 3 }, // the third event is of the demo's tenant
 	})
 	var code exitCode
 	require.ErrorAs(t, err, &code)
@@ -160,7 +184,7 @@ func TestDevTellsOfABadSignature(t *testing.T) {
 	require.ErrorAs(t, err, &code)
 	require.Contains(t, out, "NOT VERIFIED: 1 request.")
 	require.Equal(t, 1, summaryNumbers(t, out, "warehouse")[sumUnverified])
-	require.Contains(t, out, "Dead at warehouse: 1 not_retryable.", "401 is final there")
+	require.Contains(t, out, "Given up at warehouse: 1 not_retryable (the answer is final).", "401 is final there")
 	require.Zero(t, summaryNumbers(t, out, "all")[sumLost])
 }
 
@@ -201,5 +225,5 @@ func TestDemoSubscriptions(t *testing.T) {
 	f, err := subscription.ParseFile("subscriptions.yaml", samples.Subscriptions, rules)
 	require.NoError(t, err)
 	require.Len(t, f.Tenants, 1)
-	require.Len(t, f.Tenants[0].Subscriptions, 4)
+	require.Len(t, f.Tenants[0].Subscriptions, 7)
 }

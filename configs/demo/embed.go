@@ -1,5 +1,5 @@
-// Package demo holds sample events: what `postrider dev` and the first steps of the documentation send. People, companies
-// and conversations are made up.
+// Package demo holds what `postrider dev` subscribes, and sample events for `postrider send`. (Those that `postrider dev` sends
+// are the examples of the catalogues.) People, companies and conversations are made up.
 package demo
 
 import _ "embed"
@@ -10,7 +10,7 @@ import _ "embed"
 //go:embed conversation-events.ndjson
 var ConversationEvents []byte
 
-// Subscriptions is the subscriptions file of `postrider dev`: the tenant and the endpoints that the sample events go to.
+// Subscriptions is the subscriptions file of `postrider dev`: the tenant and the endpoints that its events go to.
 //
 //go:embed subscriptions.yaml
 var Subscriptions []byte

@@ -130,15 +130,16 @@ func (b *Board) follow(l *lane, o *outcome.Outcome) {
 		l.times = push(l.times, o.DurationMS, maxTimes)
 	}
 	if o.Verdict == outcome.Dead {
-		b.notable(l.name + ": dead letter: " + o.EventType + " after " + count(o.Attempt, "attempt") + ", " + string(o.Reason) + ", " + status(o))
+		b.notable(l.name + ": dead letter: " + o.EventType + ", given up after " + count(o.Attempt, "attempt") +
+			": " + meaning(o.Reason) + ", last " + status(o))
 	}
 	switch {
 	case o.Reason == outcome.ReasonBreakerOpen && !l.open:
 		l.open = true
-		b.notable(l.name + ": breaker open, deliveries wait for probes")
+		b.notable(l.name + ": breaker open: deliveries wait, and a few find out whether it is back")
 	case o.Attempted() && !o.Result.Unhealthy() && l.open:
 		l.open = false
-		b.notable(l.name + ": breaker closed")
+		b.notable(l.name + ": breaker closed: it is back")
 	}
 }
 

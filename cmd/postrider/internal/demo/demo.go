@@ -1,29 +1,17 @@
-// Package demo is what `postrider dev` shows: a stream of sample events, a receiver whose endpoints verify every signature
+// Package demo is what `postrider dev` shows: a stream of sample events of several systems, a receiver whose endpoints verify every signature
 // and misbehave where they are meant to, a board that follows the outcomes, and a tally that tells at the end whether
-// every event became of what it should. It knows nothing of how the system under it works: it writes to a source topic,
+// every event became of what it should. It knows nothing of how the system under it works: it writes to source topics,
 // reads outcomes as an analyst would, and answers HTTP as a subscriber would.
 package demo
 
 import (
+	"path"
 	"slices"
+	"strings"
 
-	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/outcome"
 )
-
-// Source is how the sample events are read: plain JSON through a mapping.
-func Source() event.Source {
-	return event.Source{
-		Name: "dixa", Format: event.FormatJSON,
-		Mapping: event.Mapping{
-			ID: "event_id", Type: "event_fqn", Tenant: "organization.id", Time: "event_timestamp", Data: "data",
-		},
-	}
-}
-
-// Topic is the source topic of the sample events.
-const Topic = "dixa.conversation-events"
 
 // Endpoint is a subscription with what its receiver has to know.
 type Endpoint struct {
@@ -35,13 +23,24 @@ type Endpoint struct {
 	Name    string
 	Profile string
 	Secrets []string
-	// Types are the event types it wants; all if empty.
+	// Types are the event types it wants, or patterns of them; all if empty.
 	Types []string
 }
 
-// Wants reports whether an event is for e. It is simpler than the real matching, on purpose: names, no patterns.
+// Wants reports whether an event is for e. It has nothing of the real matching, on purpose.
 func (e *Endpoint) Wants(ev *Event) bool {
-	return e.TenantName == ev.Tenant && (len(e.Types) == 0 || slices.Contains(e.Types, ev.Type))
+	return e.TenantName == ev.Tenant &&
+		(len(e.Types) == 0 || slices.ContainsFunc(e.Types, func(t string) bool { return covers(t, ev.Type) }))
+}
+
+// covers reports whether a pattern covers an event type: * stands for one segment between dots, ** as the last for the rest.
+func covers(pattern, name string) bool {
+	if start, ok := strings.CutSuffix(pattern, "**"); ok {
+		return strings.HasPrefix(name, start)
+	}
+	segments := func(s string) string { return strings.ReplaceAll(s, ".", "/") }
+	ok, _ := path.Match(segments(pattern), segments(name)) // a bad pattern covers nothing
+	return ok
 }
 
 // status is what an attempt came to, in a word: its status, or its result if there was no response.

@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/tidwall/gjson"
 )
 
 // Receipt is one request to an endpoint whose signature was checked.
@@ -33,6 +31,7 @@ type Receiver struct {
 }
 
 type receiving struct {
+	profile   string
 	verify    verifier
 	behaviour *behaviour
 }
@@ -55,7 +54,7 @@ func NewReceiver(endpoints []Endpoint, note func(Receipt)) (*Receiver, error) {
 		if err != nil {
 			return nil, fmt.Errorf("endpoint %s: %w", e.Name, err)
 		}
-		r.endpoints[e.Name] = &receiving{verify: verify, behaviour: newBehaviour(e.Name)}
+		r.endpoints[e.Name] = &receiving{profile: e.Profile, verify: verify, behaviour: newBehaviour(e.Name)}
 	}
 	return r, nil
 }
@@ -73,7 +72,7 @@ func (r *Receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "reading the body", http.StatusBadRequest)
 		return
 	}
-	receipt := Receipt{Endpoint: name, Data: sha256.Sum256([]byte(gjson.GetBytes(body, "data").Raw))}
+	receipt := Receipt{Endpoint: name, Data: sha256.Sum256(payload(e.profile, body))}
 	if receipt.Ref, receipt.Err = e.verify(req.Header, body); receipt.Err != nil {
 		r.note(receipt)
 		http.Error(w, receipt.Err.Error(), http.StatusUnauthorized)

@@ -110,20 +110,20 @@ var endpointColumns = []column{
 	{"LAST", 7, false},
 	{"P50", 6, true},
 	{"P95", 6, true},
-	{"PROFILE", 8, false},
+	{"PROFILE", 15, false},
 }
 
 func (b *Board) endpoints(s style, width int) []string {
 	room := min(width-tableWidth(endpointColumns)-1, maxMarks)
-	top := heading(s, endpointColumns, width)
+	titles := endpointColumns
 	if room >= minMarks {
-		top += "   " + s.paint(dim, "LATEST")
+		titles = append(slices.Clone(titles), column{"LATEST", room, false})
 	}
-	lines := []string{top}
+	lines := []string{heading(s, titles, width)}
 	for _, l := range b.lanes {
 		line := tableRow(s, endpointColumns, l.cells(), width)
 		if room >= minMarks {
-			line += "  " + l.bar(s, room)
+			line += " " + l.bar(s, room)
 		}
 		lines = append(lines, strings.TrimRight(line, " "))
 	}
@@ -218,6 +218,9 @@ func (b *Board) latest(s style, width, room int) []string {
 	return lines
 }
 
+// factName is the width of a fact's name. What is left of 80 columns is enough for a token.
+const factName = 10
+
 func (b *Board) footer(s style, f Frame) []string {
 	attempts := fmt.Sprintf("%s (%.1f/s)", count(b.total.attempts, "attempt"), b.rate.perSecond(f.Now))
 	signatures := s.paint(green, count(f.Verified, "signature")+" verified")
@@ -229,7 +232,7 @@ func (b *Board) footer(s style, f Frame) []string {
 		lines[0] = fmt.Sprintf("%s sent (%d for nobody) · %s · %s", count(f.Sent, "event"), f.Unwanted, attempts, signatures)
 	}
 	for _, fact := range f.Facts {
-		lines = append(lines, s.paint(dim, left(fact.Name, 12))+cut(fact.Value, f.Width-12))
+		lines = append(lines, s.paint(dim, left(fact.Name, factName))+cut(fact.Value, f.Width-factName))
 	}
 	return lines
 }

@@ -109,8 +109,8 @@ func TestPlainLines(t *testing.T) {
 	var notable []string
 	b := exampleBoard(func(line string) { notable = append(notable, line) })
 	require.Equal(t, []string{
-		"dead: breaker open, deliveries wait for probes",
-		"dead: dead letter: CONVERSATION_CLOSED after 2 attempts, expired, refused",
+		"dead: breaker open: deliveries wait, and a few find out whether it is back",
+		"dead: dead letter: CONVERSATION_CLOSED, given up after 2 attempts: expired (too old), last refused",
 	}, notable)
 	require.Equal(t, "running: 17 events sent, 12 delivered (crm 12, dead 0), 3 retrying, 2 parked, 1 dead, 12/12 signatures good",
 		b.Line(exampleFrame(0, 0)))
@@ -131,7 +131,7 @@ func TestBreakerIsSeenToClose(t *testing.T) {
 	b.Add(&outcome.Outcome{
 		Subscription: endpoints()[1].Subscription, Delivery: "d1", Verdict: outcome.Delivered, Result: outcome.ResultSuccess, Status: 200,
 	}, noon)
-	require.Equal(t, "dead: breaker closed", notable[len(notable)-1])
+	require.Equal(t, "dead: breaker closed: it is back", notable[len(notable)-1])
 	require.Equal(t, 1, b.total.parked, "d1 waits no more")
 }
 
@@ -154,12 +154,13 @@ func TestBoardIsBounded(t *testing.T) {
 func TestSummaryGolden(t *testing.T) {
 	t.Parallel()
 	good := Summary{Sent: 75, Unwanted: 22, Earlier: 2, Rows: []Row{
-		{Endpoint: "crm", Expected: 53, Delivered: 53, Requests: 55, Twice: 2},
-		{Endpoint: "dead", Expected: 11, Dead: 10, Waiting: 1, Reasons: map[outcome.Reason]int{outcome.ReasonExhausted: 1, outcome.ReasonExpired: 9}},
+		{Endpoint: "crm", Profile: "standard", Expected: 53, Delivered: 53, Requests: 55, Twice: 2},
+		{Endpoint: "calls", Profile: "voice-platform", Expected: 7, Delivered: 7, Requests: 7},
+		{Endpoint: "dead", Profile: "standard", Expected: 11, Dead: 10, Waiting: 1, Reasons: map[outcome.Reason]int{outcome.ReasonExhausted: 1, outcome.ReasonExpired: 9}},
 	}}
 	require.True(t, good.OK())
 	golden(t, "summary-good.golden", good.String())
-	bad := Summary{Sent: 1, Rows: []Row{{Endpoint: "crm", Expected: 5, Delivered: 2, Lost: 2, Unfollowed: 1, Requests: 4, Unverified: 1, Stray: 1, Altered: 1}}}
+	bad := Summary{Sent: 1, Rows: []Row{{Endpoint: "crm", Profile: "standard", Expected: 5, Delivered: 2, Lost: 2, Unfollowed: 1, Requests: 4, Unverified: 1, Stray: 1, Altered: 1}}}
 	require.False(t, bad.OK())
 	golden(t, "summary-bad.golden", bad.String())
 }

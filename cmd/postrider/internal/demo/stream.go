@@ -1,84 +1,112 @@
 package demo
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"errors"
-	"fmt"
-	"slices"
+	"encoding/binary"
+	"iter"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
-
-	"github.com/tidwall/gjson"
 
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/ident"
 )
 
-// Event is a sample event as it goes to the source topic.
+// Event is a sample event as it goes to a source topic.
 type Event struct {
 	ID, Type, Tenant, Source string
-	// Value is the record's value.
-	Value []byte
+	// Topic, Headers and Value are those of the record.
+	Topic   string
+	Headers []Header
+	Value   []byte
 	// Data is the digest of the bytes that subscribers are to get.
 	Data [sha256.Size]byte
 }
 
-// Stream gives the sample events over and over, each time with an id and a time of its own. It is not safe for
-// concurrent use.
+// Header is a header of a record.
+type Header struct{ Name, Value string }
+
+// strangerEvery is how often an event is not the tenant's but a stranger's, who subscribed to nothing: every fifth time.
+const strangerEvery = 5
+
+// stranger is another customer of the same systems.
+func stranger() Tenant { return Tenant{"a429a12f-bbec-4b49-bfd2-d073f0f0a0d0", "Lumen Home"} }
+
+// Stream gives the examples of some systems in turn, over and over, each time with ids and a time of its own. It is not
+// safe for concurrent use.
 type Stream struct {
-	lines   [][]byte
-	decoder *event.Decoder
+	systems []System
+	tenant  Tenant
 	run     string
 	n       int
 }
 
-// NewStream reads events, one a line. The ids it gives depend on the run, which is another text every time.
-func NewStream(text []byte, run string) (*Stream, error) {
-	decoder, err := event.NewDecoder(Source())
-	if err != nil {
-		return nil, err
-	}
-	s := &Stream{lines: bytes.Split(bytes.TrimSpace(text), []byte("\n")), decoder: decoder, run: run}
-	for i, line := range s.lines {
-		if _, err := s.read(line); err != nil {
-			return nil, fmt.Errorf("line %d: %w", i+1, err)
-		}
-	}
-	return s, nil
+// NewStream returns a stream of a tenant's events. The ids it gives depend on the run, which is another text every time.
+func NewStream(systems []System, tenant Tenant, run string) *Stream {
+	return &Stream{systems: systems, tenant: tenant, run: run}
 }
 
 // Next returns the next event, as if it happened now.
 func (s *Stream) Next(now time.Time) (Event, error) {
-	line := s.lines[s.n%len(s.lines)]
+	system, turn := &s.systems[s.n%len(s.systems)], s.n/len(s.systems)
+	ex, pass := system.examples[turn%len(system.examples)], turn/len(system.examples)
 	s.n++
-	id := ident.Derive("postrider/demo", s.run, strconv.Itoa(s.n)).UUID()
-	for _, change := range []struct{ path, text string }{
-		{"event_id", id}, {"event_timestamp", now.UTC().Format("2006-01-02T15:04:05.000Z")},
-	} {
-		var err error
-		if line, err = replace(line, change.path, change.text); err != nil {
-			return Event{}, err
-		}
+	owner := s.tenant
+	if s.n%strangerEvery == 0 {
+		owner = stranger()
 	}
-	return s.read(line)
+	return system.event(&event.Event{
+		Tenant: owner.UID, Source: "/" + system.Source.Name, ID: ident.Derive("postrider/demo", s.run, strconv.Itoa(s.n)).UUID(),
+		Type: ex.eventType, Time: now.UTC().Truncate(time.Millisecond), ContentType: "application/json",
+		Data: vary(ex.data, s.run, pass),
+	}, owner)
 }
 
-func (s *Stream) read(line []byte) (Event, error) {
-	e, err := s.decoder.Decode(event.Record{Value: line})
+// event writes e as the system does, and reads it again, as Postrider is to read it.
+func (s *System) event(e *event.Event, owner Tenant) (Event, error) {
+	value, err := s.write(e, owner)
 	if err != nil {
 		return Event{}, err
 	}
-	return Event{ID: e.ID, Type: e.Type, Tenant: e.Tenant, Source: e.Source, Value: line, Data: sha256.Sum256(e.Data)}, nil
+	out := Event{Topic: s.Topic, Value: value}
+	if !s.mapped() {
+		for name, v := range e.Headers() {
+			out.Headers = append(out.Headers, Header{name, v})
+		}
+	}
+	read, err := s.Decode(value, out.headers())
+	if err != nil {
+		return Event{}, err
+	}
+	out.ID, out.Type, out.Tenant, out.Source, out.Data = read.ID, read.Type, read.Tenant, read.Source, sha256.Sum256(read.Data)
+	return out, nil
 }
 
-var errNoText = errors.New("is no text")
-
-// replace returns value with another text at a path, and every other byte as it is.
-func replace(value []byte, path, text string) ([]byte, error) {
-	old := gjson.GetBytes(value, path)
-	if old.Type != gjson.String {
-		return nil, fmt.Errorf("%s: %w", path, errNoText)
+func (ev *Event) headers() iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		for _, h := range ev.Headers {
+			if !yield(h.Name, []byte(h.Value)) {
+				return
+			}
+		}
 	}
-	return slices.Concat(value[:old.Index], strconv.AppendQuote(nil, text), value[old.Index+len(old.Raw):]), nil
+}
+
+// ids are what names something in an example: UUIDs, ids such as call_01JM2Y8Q6T, and the numbers of Dixa's conversations.
+var ids = regexp.MustCompile(`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b(?:call|con|cmp|int)_\w+|"csid":\d+`)
+
+// vary gives everything in an example an id that belongs to the pass: what a pass tells, it tells of the same people and
+// conversations, and the next pass of others.
+func vary(data []byte, run string, pass int) []byte {
+	return ids.ReplaceAllFunc(data, func(old []byte) []byte {
+		id := ident.Derive("postrider/demo/data", run, strconv.Itoa(pass), string(old))
+		if prefix, _, ok := strings.Cut(string(old), "_"); ok {
+			return []byte(id.Base62(prefix + "_"))
+		}
+		if name, _, ok := strings.Cut(string(old), ":"); ok {
+			return strconv.AppendUint([]byte(name+":"), 1+uint64(binary.BigEndian.Uint16(id[:])), 10)
+		}
+		return []byte(id.UUID())
+	})
 }

@@ -13,7 +13,7 @@ import (
 // Row is what became of the deliveries of one endpoint. Each delivery is in one of Delivered, Dead, Cancelled, Waiting,
 // Lost and Unfollowed.
 type Row struct {
-	Endpoint string
+	Endpoint, Profile string
 	// Expected is how many deliveries the events should have made.
 	Expected, Delivered, Dead, Cancelled, Waiting int
 	// Lost deliveries were neither received nor given up, and Kafka does not have them; or the outcome says delivered
@@ -102,7 +102,11 @@ func (s Summary) total() Row {
 // String writes the summary as a table and a verdict.
 func (s Summary) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s sent, %d of them for nobody\n\n", count(s.Sent, "event"), s.Unwanted)
+	b.WriteString(count(s.Sent, "event") + " sent")
+	if s.Unwanted > 0 {
+		fmt.Fprintf(&b, ", %d of them wanted by no endpoint", s.Unwanted)
+	}
+	b.WriteString("\n\n")
 	line := func(columns ...any) {
 		fmt.Fprintf(&b, summaryLine+"\n", columns...)
 	}
@@ -112,9 +116,30 @@ func (s Summary) String() string {
 			itoa(r.Lost), itoa(r.Twice), itoa(r.Requests), itoa(r.Unverified))
 	}
 	b.WriteByte('\n')
+	s.profiles(&b)
 	s.remarks(&b)
 	return b.String()
 }
+
+// profiles says how many requests had a good signature, by profile.
+func (s Summary) profiles(b *strings.Builder) {
+	verified, all := map[string]int{}, map[string]int{}
+	var names []string
+	for _, r := range s.Rows {
+		if _, known := all[r.Profile]; !known {
+			names = append(names, r.Profile)
+		}
+		all[r.Profile] += r.Requests
+		verified[r.Profile] += r.Requests - r.Unverified
+	}
+	fmt.Fprintf(b, profileLine, "profile", "requests", "signature good")
+	for _, name := range names {
+		fmt.Fprintf(b, profileLine, name, itoa(all[name]), itoa(verified[name]))
+	}
+	b.WriteByte('\n')
+}
+
+const profileLine = "%-14s %8s %14s\n"
 
 const summaryLine = "%-10s %8s %9s %5s %7s %5s %5s %8s %10s"
 
@@ -127,9 +152,9 @@ func (s Summary) remarks(b *strings.Builder) {
 		}
 	}
 	for _, r := range s.Rows {
-		say(len(r.Reasons), "Dead at %s: %s.", r.Endpoint, reasons(r.Reasons))
+		say(len(r.Reasons), "Given up at %s: %s.", r.Endpoint, reasons(r.Reasons))
 	}
-	say(t.Waiting, "%s in Kafka: a start with the same data directory goes on with them.", verb(t.Waiting, "delivery waits", "deliveries wait"))
+	say(t.Waiting, "%s in Kafka: a start with the same data directory goes on with what waits.", verb(t.Waiting, "delivery waits", "deliveries wait"))
 	say(t.Unfollowed, "%s too old to follow and unsettled then.", verb(t.Unfollowed, "delivery was", "deliveries were"))
 	say(s.Earlier, "%s for events of an earlier run.", verb(s.Earlier, "request was", "requests were"))
 	say(t.Stray, "STRAY: %s at an endpoint that did not ask for it.", count(t.Stray, "request"))
@@ -147,7 +172,20 @@ func reasons(m map[outcome.Reason]int) string {
 	})
 	parts := make([]string, 0, len(keys))
 	for _, k := range keys {
-		parts = append(parts, fmt.Sprintf("%d %s", m[k], k))
+		parts = append(parts, fmt.Sprintf("%d %s", m[k], meaning(k)))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// meaning is a reason in the word of the outcomes, and in others where that does not speak for itself.
+func meaning(r outcome.Reason) string {
+	switch r { //nolint:exhaustive // the others speak for themselves
+	case outcome.ReasonExhausted:
+		return string(r) + " (no tries left)"
+	case outcome.ReasonExpired:
+		return string(r) + " (too old)"
+	case outcome.ReasonNotRetryable:
+		return string(r) + " (the answer is final)"
+	}
+	return string(r)
 }

@@ -64,7 +64,7 @@ func NewTally(endpoints []Endpoint) *Tally {
 		endpoints: endpoints, limit: maxEvents, events: map[string]*followed{}, deliveries: map[string]*fate{}, rows: map[string]*Row{},
 	}
 	for _, e := range endpoints {
-		t.rows[e.Name] = &Row{Endpoint: e.Name}
+		t.rows[e.Name] = &Row{Endpoint: e.Name, Profile: e.Profile}
 	}
 	return t
 }

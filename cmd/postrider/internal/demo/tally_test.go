@@ -95,9 +95,9 @@ func TestTallyFates(t *testing.T) {
 			y := NewTally(endpoints())
 			y.Sent(&ev)
 			c.happens(y)
-			c.want.Endpoint, c.want.Expected = "crm", 1
+			c.want.Endpoint, c.want.Profile, c.want.Expected = "crm", "standard", 1
 			s := y.Summary()
-			require.Equal(t, []Row{c.want, {Endpoint: "dead"}}, s.Rows)
+			require.Equal(t, []Row{c.want, {Endpoint: "dead", Profile: "standard"}}, s.Rows)
 			require.Equal(t, c.open, y.Unsettled())
 			require.Equal(t, c.ok, s.OK())
 		})
@@ -153,7 +153,7 @@ func TestTallyIsBounded(t *testing.T) {
 	require.Len(t, y.deliveries, 2)
 	s := y.Summary()
 	require.Equal(t, Row{
-		Endpoint: "crm", Expected: 5, Dead: 3, Unfollowed: 1, Lost: 1, Reasons: map[outcome.Reason]int{outcome.ReasonExpired: 3},
+		Endpoint: "crm", Profile: "standard", Expected: 5, Dead: 3, Unfollowed: 1, Lost: 1, Reasons: map[outcome.Reason]int{outcome.ReasonExpired: 3},
 	}, s.Rows[0])
 	require.Equal(t, 1, y.Unsettled())
 }

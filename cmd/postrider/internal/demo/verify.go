@@ -22,14 +22,10 @@ type verifier func(header http.Header, body []byte) (ref string, err error)
 // newVerifier returns the verifier of a profile's signature.
 func newVerifier(profile, secret string) (verifier, error) {
 	switch profile {
-	case "standard":
-		w, err := standardwebhooks.NewWebhook(secret)
-		if err != nil {
-			return nil, err
-		}
-		return func(header http.Header, body []byte) (string, error) {
-			return header.Get(standardwebhooks.HeaderWebhookID), w.Verify(body, header)
-		}, nil
+	case "standard", "flexengage":
+		return newStandardVerifier(secret, "webhook-")
+	case "svix", "voyado", "voice-platform":
+		return newStandardVerifier(secret, "svix-")
 	case "dixa":
 		key, err := hex.DecodeString(secret)
 		if err != nil {
@@ -39,7 +35,34 @@ func newVerifier(profile, secret string) (verifier, error) {
 			return gjson.GetBytes(body, "event_id").String(), verifyDixa(key, header.Get("X-Dixa-Signature"), body, time.Now())
 		}, nil
 	}
-	return nil, fmt.Errorf("profile %q: the demo's receiver verifies standard and dixa only", profile)
+	return nil, fmt.Errorf("profile %q: want standard, flexengage, svix, voyado, voice-platform or dixa, which the demo's receiver can verify", profile)
+}
+
+// newStandardVerifier has the library of Standard Webhooks verify. Svix's headers are the same under another prefix, which its
+// own library takes for the same, too.
+func newStandardVerifier(secret, prefix string) (verifier, error) {
+	w, err := standardwebhooks.NewWebhook(secret)
+	if err != nil {
+		return nil, err
+	}
+	return func(header http.Header, body []byte) (string, error) {
+		renamed := http.Header{}
+		for _, name := range []string{"id", "timestamp", "signature"} {
+			renamed.Set("webhook-"+name, header.Get(prefix+name))
+		}
+		return header.Get(prefix + "id"), w.Verify(body, renamed)
+	}, nil
+}
+
+// payload is where the bodies of a profile have the event's data.
+func payload(profile string, body []byte) []byte {
+	switch profile {
+	case "svix", "voice-platform":
+		return body
+	case "voyado":
+		return []byte(gjson.GetBytes(body, "payload").Raw)
+	}
+	return []byte(gjson.GetBytes(body, "data").Raw)
 }
 
 // Errors of [verifyDixa].
