@@ -153,8 +153,9 @@ func (d *dev) watch(ctx context.Context) (stop func()) {
 	for _, f := range d.facts() {
 		d.console.Say(fmt.Sprintf("%-9s %s", f.Name, f.Value))
 	}
+	d.console.Say("Ctrl-C ends it, with a summary")
 	if !d.opts.noDemo {
-		d.console.Say("retrying: failed, and to be tried again. parked: waits untried, as the breaker is open. dead: given up.")
+		d.console.Say("retrying: failed, and to be tried again; parked: waits untried, as the breaker is open; dead: given up")
 	}
 	shown, followed := make(chan struct{}), make(chan struct{})
 	go func() {

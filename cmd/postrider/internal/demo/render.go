@@ -97,7 +97,7 @@ func (b *Board) Render(f Frame) []string {
 
 func (b *Board) title(s style, f Frame) string {
 	age := f.Now.Sub(f.Start).Truncate(time.Second)
-	return s.paint(bold, "Postrider dev") + "  " + s.paint(cyan, f.State) + s.paint(dim, "  "+age.String())
+	return s.paint(bold, "Postrider dev") + "  " + s.paint(cyan, f.State) + s.paint(dim, "  "+age.String()+"  Ctrl-C ends it")
 }
 
 var endpointColumns = []column{

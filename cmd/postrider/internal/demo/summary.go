@@ -69,7 +69,7 @@ func (r *Row) add(d *fate, outOfSight bool) {
 type Summary struct {
 	// Sent is the number of events; Unwanted of those that no subscription wants.
 	Sent, Unwanted int
-	// Earlier counts requests for events of an earlier run.
+	// Earlier counts requests for events that this run did not send: of an earlier one, or sent by hand.
 	Earlier int
 	Rows    []Row
 }
@@ -156,7 +156,7 @@ func (s Summary) remarks(b *strings.Builder) {
 	}
 	say(t.Waiting, "%s in Kafka: a start with the same data directory goes on with what waits.", verb(t.Waiting, "delivery waits", "deliveries wait"))
 	say(t.Unfollowed, "%s too old to follow and unsettled then.", verb(t.Unfollowed, "delivery was", "deliveries were"))
-	say(s.Earlier, "%s for events of an earlier run.", verb(s.Earlier, "request was", "requests were"))
+	say(s.Earlier, "%s for events that this run did not send: an earlier one did, or somebody by hand.", verb(s.Earlier, "request was", "requests were"))
 	say(t.Stray, "STRAY: %s at an endpoint that did not ask for it.", count(t.Stray, "request"))
 	say(t.Altered, "ALTERED: %s without the data that was sent.", count(t.Altered, "request"))
 	say(t.Unverified, "NOT VERIFIED: %s.", count(t.Unverified, "request"))
