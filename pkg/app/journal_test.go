@@ -34,6 +34,8 @@ func journalSubscription() *subscription.Subscription {
 			ExtraParams: map[string]string{"p": canary}, ExtraHeaders: map[string]string{"h": canary},
 			JWT: &subscription.OAuthJWT{Key: canary},
 		},
+		Transformation: &subscription.Transformation{Code: ".", Variables: map[string]string{"v": canary}},
+		Encryption:     &subscription.Encryption{Scheme: "jwe", Key: canary},
 	}
 }
 

@@ -145,11 +145,14 @@ func (p *plan) putSubscription(c Change, old Object) error {
 	s.Generation, s.Locked = p.generation(was, &s), s.Locked && s.Disabled
 	if was != nil {
 		s.Created, s.Updated = was.Created, was.Updated
+		if !c.resealed {
+			s.Transformation = p.stamp(was.Transformation, s.Transformation)
+		}
 		if same(encodeSubscription, was, &s) {
 			return nil
 		}
 	} else {
-		s.Created = p.now
+		s.Created, s.Transformation = p.now, p.stamp(nil, s.Transformation)
 	}
 	if !c.resealed {
 		s.Updated = p.now
@@ -161,6 +164,19 @@ func (p *plan) putSubscription(c Change, old Object) error {
 	}
 	value, err := encodeSubscription(sealed, p.write)
 	return p.put(c.key, value, err, old, Object{Subscription: &s})
+}
+
+// stamp returns t with the time of its last change.
+func (p *plan) stamp(was, t *subscription.Transformation) *subscription.Transformation {
+	if t == nil {
+		return nil
+	}
+	stamped := *t
+	stamped.Updated = p.now
+	if was.Same(t) {
+		stamped.Updated = was.Updated
+	}
+	return &stamped
 }
 
 func (p *plan) putEventType(c Change, old Object) error {

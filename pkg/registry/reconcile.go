@@ -161,6 +161,9 @@ func keepUnsaid(old, s *subscription.Subscription) {
 	s.Created, s.Updated = old.Created, old.Updated
 	s.Locked = old.Locked && s.Disabled
 	s.Retired, s.OAuth, s.ClientIdentity, s.CA = old.Retired, old.OAuth, old.ClientIdentity, old.CA
+	if s.Transformation.Same(old.Transformation) {
+		s.Transformation = old.Transformation // with its time
+	}
 }
 
 // changed compares what would be written with what is there.

@@ -59,32 +59,36 @@ tenants:
   subscriptions:
   - {uid: a, url: https://a, headers: {x: "1", y: "2"}, retry: {kind: fixed, interval: 1m, maxTries: 2}}
   - {uid: b, url: https://b, secret: standard-own, disabled: true}
+  - {uid: c, url: https://c, secret: standard-c, transformation: .cancel = true, encryption: {scheme: jwe, key: k}}
 - uid: other
   name: The other
 `
 		require.Equal(t, []string{
-			"created acme", "created acme/a standard-1", "created acme/b", "created other",
+			"created acme", "created acme/a standard-1", "created acme/b", "created acme/c", "created other",
 		}, applied(t, v, w, opts, file))
 		before := v.Snapshot().Version()
 		require.Equal(t, []string{
-			"unchanged acme", "unchanged acme/a", "unchanged acme/b", "unchanged other",
+			"unchanged acme", "unchanged acme/a", "unchanged acme/b", "unchanged acme/c", "unchanged other",
 		}, applied(t, v, w, opts, file))
 		require.Equal(t, before, v.Snapshot().Version(), "nothing was written")
 
 		require.Equal(t, []string{
-			"unchanged acme", "updated acme/a", "updated acme/b standardised-2", "unchanged other",
+			"unchanged acme", "updated acme/a", "updated acme/b standardised-2", "updated acme/c", "unchanged other",
 		}, applied(t, v, w, opts, strings.NewReplacer(
-			"https://a,", "https://a2,", "secret: standard-own, disabled: true", "profile: standardised").Replace(file)))
+			"https://a,", "https://a2,", "transformation: .cancel = true, ", "", "secret: standard-own, disabled: true", "profile: standardised").Replace(file)))
 		acme, _ := v.Snapshot().ResolveTenant("acme")
 		a, ok := v.Snapshot().ResolveSubscription(acme.ID, "a")
 		require.True(t, ok)
 		require.Equal(t, []string{"standard-1"}, a.Secrets, "kept")
+		c, _ := v.Snapshot().ResolveSubscription(acme.ID, "c")
+		require.Nil(t, c.Transformation, "the file says nothing of it any more")
+		require.Equal(t, &subscription.Encryption{Scheme: "jwe", Key: "k"}, c.Encryption)
 		require.Equal(t, subscription.DerivedID(subscription.DerivedTenantID("acme"), "a"), a.ID)
 
 		const less = "tenants: [{uid: acme, subscriptions: [{uid: a, url: 'https://a2'}]}]"
 		require.Equal(t, []string{"unchanged acme", "updated acme/a"}, applied(t, v, w, opts, less))
 		opts.Prune = true
-		require.Equal(t, []string{"unchanged acme", "unchanged acme/a", "deleted acme/b"}, applied(t, v, w, opts, less))
+		require.ElementsMatch(t, []string{"unchanged acme", "unchanged acme/a", "deleted acme/b", "deleted acme/c"}, applied(t, v, w, opts, less))
 		tenants, subscriptions := v.Snapshot().Count()
 		require.Equal(t, 2, tenants)
 		require.Equal(t, 1, subscriptions)

@@ -312,6 +312,8 @@ func secretive(tenant ident.ID, canary string) *subscription.Subscription {
 			ClientSecret: canary + "6", RefreshToken: canary + "7", ExtraParams: map[string]string{"p": canary + "8"},
 			ExtraHeaders: map[string]string{"h": canary + "9"}, JWT: &subscription.OAuthJWT{Key: canary + "10"},
 		},
+		Transformation: &subscription.Transformation{Code: ".", Variables: map[string]string{"v": canary + "11"}},
+		Encryption:     &subscription.Encryption{Scheme: "jwe", Key: canary + "12"},
 	}
 }
 
@@ -340,6 +342,9 @@ func TestSecretsAreSealedInTheLog(t *testing.T) {
 		got, _ := s.Snapshot().Subscription(sub.ID)
 		want := *sub
 		want.Created, want.Updated, want.Version, want.Generation = got.Created, got.Updated, got.Version, got.Generation
+		stamped := *sub.Transformation
+		stamped.Updated = got.Updated
+		want.Transformation = &stamped
 		require.Equal(t, &want, got)
 		require.False(t, got.IsSealed())
 
@@ -397,6 +402,46 @@ func TestUnopenedSecretsStay(t *testing.T) {
 		require.Equal(t, "renamed", back.Name)
 		require.Equal(t, sub.Secrets, back.Secrets)
 		require.Equal(t, sub.OAuth, back.OAuth)
+		require.Equal(t, sub.Encryption, back.Encryption)
+		require.Equal(t, sub.Transformation.Variables, back.Transformation.Variables)
+	})
+}
+
+// The time of a transformation is that of its own last change, not of the subscription's, nor of an encryption with another
+// key of what is secret in it.
+func TestTransformationsHaveATimeOfTheirOwn(t *testing.T) {
+	storing(t, StoreOptions{}, func(t *testing.T, _ *memory, s *Store) {
+		tenant := ident.New()
+		sub := &subscription.Subscription{
+			ID: ident.New(), Tenant: tenant, URL: "https://a.example",
+			Transformation: &subscription.Transformation{Code: ".", Variables: map[string]string{"a": "b"}},
+		}
+		apply(t, s, PutTenant(&subscription.Tenant{ID: tenant}), PutSubscription(sub))
+		require.Zero(t, sub.Transformation.Updated, "the caller's is not touched")
+		put := func(change func(*subscription.Subscription), reseal bool) *subscription.Subscription {
+			time.Sleep(time.Hour)
+			was, _ := s.Snapshot().Subscription(sub.ID)
+			next := *was
+			transformation := *was.Transformation
+			next.Transformation = &transformation
+			change(&next)
+			if reseal {
+				apply(t, s, Reseal(&next))
+			} else {
+				apply(t, s, PutSubscription(&next))
+			}
+			now, _ := s.Snapshot().Subscription(sub.ID)
+			require.NotEqual(t, was.Version, now.Version, "written")
+			return now
+		}
+		first, _ := s.Snapshot().Subscription(sub.ID)
+		at := first.Transformation.Updated
+		require.Equal(t, first.Created, at)
+		require.Equal(t, at, put(func(n *subscription.Subscription) { n.Name = "b" }, false).Transformation.Updated)
+		require.Equal(t, at, put(func(n *subscription.Subscription) {
+			n.Transformation.Variables = map[string]string{"a": "sealed:x"}
+		}, true).Transformation.Updated)
+		require.Equal(t, at.Add(3*time.Hour), put(func(n *subscription.Subscription) { n.Transformation.Enabled = true }, false).Transformation.Updated)
 	})
 }
 

@@ -30,13 +30,16 @@ import (
 //	        headers: {X-Key: "${ACME_KEY}"}
 //	        sensitiveHeaders: [X-Key]                       # can be written, not read
 //	        authorization: {token: "${ACME_TOKEN}"}         # or username and password
+//	        transformation: .payload |= {id, total}         # a program in jq, see package transform
+//	        encryption: {scheme: jwe, key: "${ACME_JWE}"}   # or voyado, see package encrypt
 //	        throttleRate: 10
 //	        timeout: 10s
 //	        retry: {kind: fixed, interval: 1m, maxTries: 4}
 //	        failure: {kind: consecutive, failures: 100}
 //	        disabled: false
 //
-// Besides, a subscription may have a description and metadata. ${NAME} in secrets, headers and authorization is replaced
+// Besides, a subscription may have a description and metadata. A transformation may be a section, of code, variables and
+// disabled. ${NAME} in secrets, headers, authorization, the encryption's key and the transformation's variables is replaced
 // by the environment variable of that name.
 type File struct {
 	Tenants []FileTenant
@@ -99,11 +102,20 @@ type fileSubscription struct {
 	Headers          map[string]string `yaml:"headers"`
 	SensitiveHeaders []string          `yaml:"sensitiveHeaders"`
 	Authorization    *Authorization    `yaml:"authorization"`
+	Transformation   *fileTransform    `yaml:"transformation"`
+	Encryption       *Encryption       `yaml:"encryption"`
 	ThrottleRate     int               `yaml:"throttleRate"`
 	Timeout          Duration          `yaml:"timeout"`
 	Retry            *RetryPolicy      `yaml:"retry"`
 	Failure          *FailurePolicy    `yaml:"failure"`
 	Disabled         bool              `yaml:"disabled"`
+}
+
+// fileTransform is a transformation in a file. One that is a text is its code.
+type fileTransform struct {
+	Code      string            `yaml:"code" short:"true"`
+	Variables map[string]string `yaml:"variables"`
+	Disabled  bool              `yaml:"disabled"`
 }
 
 // ParseFile reads and validates a subscriptions file. name is what errors call it. The error joins a [*FileError] for
@@ -170,6 +182,7 @@ func (p *fileParser) subscription(in *fileSubscription, t *Tenant, tenantPath, p
 		Headers:          in.Headers,
 		SensitiveHeaders: in.SensitiveHeaders,
 		Authorization:    in.Authorization,
+		Encryption:       in.Encryption,
 		ThrottleRate:     in.ThrottleRate,
 		Timeout:          in.Timeout,
 		Retry:            in.Retry,
@@ -182,6 +195,15 @@ func (p *fileParser) subscription(in *fileSubscription, t *Tenant, tenantPath, p
 		a.Username = p.expand(path+".authorization.username", a.Username)
 		a.Password = p.expand(path+".authorization.password", a.Password)
 		a.Token = p.expand(path+".authorization.token", a.Token)
+	}
+	if e := s.Encryption; e != nil {
+		e.Key = p.expand(path+".encryption.key", e.Key)
+	}
+	if t := in.Transformation; t != nil {
+		for name, value := range t.Variables {
+			t.Variables[name] = p.expand(path+".transformation.variables."+name, value)
+		}
+		s.Transformation = &Transformation{Code: t.Code, Enabled: !t.Disabled, Variables: t.Variables}
 	}
 	s.Secrets = p.secrets(in, path)
 	p.report(path, ValidateSubscription(s, t, p.rules.Rules))

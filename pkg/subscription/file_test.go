@@ -53,6 +53,12 @@ tenants:
         headers: {X-Key: "${TOKEN}"}
         sensitiveHeaders: [X-Key]
         authorization: {username: acme, password: "${TOKEN}"}
+        transformation: |
+          .payload |= {id}
+        encryption: {scheme: good, key: "${TOKEN}"}
+      - uid: switched-off
+        url: https://d.example
+        transformation: {code: .cancel = true, variables: {shop: "${TOKEN}"}, disabled: true}
   - id: 5b0c2d3e-1111-4222-8333-444455556666
     uid: 17
     name: "Seventeen: the tenant"
@@ -72,8 +78,11 @@ tenants:
 	}, orders)
 	require.Equal(t, &Subscription{
 		UID: "stock", URL: "https://c.example", Headers: map[string]string{"X-Key": "t0ken"}, SensitiveHeaders: []string{"X-Key"},
-		Authorization: &Authorization{Username: "acme", Password: "t0ken"},
+		Authorization: &Authorization{Username: "acme", Password: "t0ken"}, Encryption: &Encryption{Scheme: "good", Key: "t0ken"},
+		Transformation: &Transformation{Code: ".payload |= {id}\n", Enabled: true},
 	}, f.Tenants[0].Subscriptions[2])
+	require.Equal(t, &Transformation{Code: ".cancel = true", Variables: map[string]string{"shop": "t0ken"}},
+		f.Tenants[0].Subscriptions[3].Transformation)
 	second := f.Tenants[0].Subscriptions[1]
 	require.Equal(t, "ep_000001zzzzzzzzzzzzzzzzzzzzz", second.ID.Base62(SubscriptionPrefix))
 	require.True(t, second.Disabled)
@@ -122,7 +131,34 @@ func TestParseFileTellsEverythingAtItsPlace(t *testing.T) {
 			`f.yaml:17:9: tenants[0].subscriptions[2].uid: missing: want uid or id`,
 			`f.yaml:18:25: tenants[0].subscriptions[2].eventTypes[1]: "b*": * stands for a whole segment between dots, not for a part of one`,
 			`f.yaml:19:9: tenants[0].subscriptions[2].secret: want standard- and digits`,
-			`f.yaml:20:9: tenants[0].subscriptions[2].webhook: there is no such field: want id, uid, name, description, metadata, url, eventTypes, channels, filter, profile, secret, secrets, headers, sensitiveHeaders, authorization, throttleRate, timeout, retry, failure, disabled`,
+			`f.yaml:20:9: tenants[0].subscriptions[2].webhook: there is no such field: want id, uid, name, description, metadata, url, eventTypes, channels, filter, profile, secret, secrets, headers, sensitiveHeaders, authorization, transformation, encryption, throttleRate, timeout, retry, failure, disabled`,
+		}},
+		"what is sent": {`tenants:
+  - uid: acme
+    subscriptions:
+      - uid: a
+        url: https://a.example
+        transformation: bad
+        encryption: {scheme: other, key: verysecret}
+      - uid: b
+        url: https://b.example
+        transformation:
+          variables: {x: "${NOWHERE}"}
+        encryption: {scheme: good, key: verysecret-too}
+      - uid: c
+        url: https://c.example
+        encryption: good
+        transformation: {code: bad, enabled: true}
+`, []string{
+			`f.yaml:6:9: tenants[0].subscriptions[0].transformation.code: 1:1: does not compile`,
+			`f.yaml:7:22: tenants[0].subscriptions[0].encryption.scheme: want good`,
+			`f.yaml:10:9: tenants[0].subscriptions[1].transformation.code: missing: want a program, or none that is enabled`,
+			`f.yaml:11:23: tenants[0].subscriptions[1].transformation.variables.x: environment variable "NOWHERE" is not set`,
+			`f.yaml:12:36: tenants[0].subscriptions[1].encryption.key: want t0ken`,
+			`f.yaml:15:9: tenants[0].subscriptions[2].encryption.scheme: want good`,
+			`f.yaml:15:21: tenants[0].subscriptions[2].encryption: want fields (name: value), got a single value`,
+			`f.yaml:16:26: tenants[0].subscriptions[2].transformation.code: 1:1: does not compile`,
+			`f.yaml:16:37: tenants[0].subscriptions[2].transformation.enabled: there is no such field: want code, variables, disabled`,
 		}},
 		"syntax":   {"tenants:\n  - uid: [a\n", []string{`f.yaml:2:10: sequence end token ']' not found`}},
 		"empty":    {"", []string{`f.yaml:0:0: tenants: missing: want a list of tenants`}},

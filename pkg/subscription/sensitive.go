@@ -19,7 +19,9 @@ func (s *Subscription) IsSealed() bool {
 		slices.ContainsFunc(s.Retired, func(r RetiredSecret) bool { return Sealed(r.Secret) }) ||
 		sealedIn(s.Headers) || Sealed(s.ClientIdentity) ||
 		s.Authorization != nil && (Sealed(s.Authorization.Password) || Sealed(s.Authorization.Token)) ||
-		s.OAuth != nil && s.OAuth.isSealed()
+		s.OAuth != nil && s.OAuth.isSealed() ||
+		s.Transformation != nil && sealedIn(s.Transformation.Variables) ||
+		s.Encryption != nil && Sealed(s.Encryption.Key)
 }
 
 func (o *OAuth) isSealed() bool {
@@ -58,6 +60,16 @@ func (s *Subscription) EachSecret(seal func(field, value string) (string, error)
 		s.Authorization = &a
 	}
 	v.visitOAuth(s)
+	if s.Transformation != nil {
+		t := *s.Transformation
+		t.Variables = v.visitMap("transformation.variables", t.Variables)
+		s.Transformation = &t
+	}
+	if s.Encryption != nil {
+		e := *s.Encryption
+		v.visit("encryption.key", &e.Key)
+		s.Encryption = &e
+	}
 	return v.err
 }
 

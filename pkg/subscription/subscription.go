@@ -53,6 +53,9 @@ type Subscription struct {
 	// must come from, PEM, in place of the system's. Empty for none.
 	ClientIdentity string `json:"clientIdentity,omitempty" yaml:"-"`
 	CA             string `json:"ca,omitempty" yaml:"-"`
+	// Transformation and Encryption change what is sent, in this order; nil for neither.
+	Transformation *Transformation `json:"transformation,omitempty" yaml:"-"`
+	Encryption     *Encryption     `json:"encryption,omitempty" yaml:"-"`
 	// ThrottleRate is the most attempts per second; 0 is no limit.
 	ThrottleRate int `json:"throttleRate,omitempty" yaml:"throttleRate"`
 	// Timeout bounds a whole attempt, from DNS to the last byte read; 0 takes the profile's.

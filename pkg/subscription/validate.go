@@ -56,6 +56,11 @@ type Rules struct {
 	ReservedHeader func(profile, name string) bool
 	// CheckFilter says what is wrong with a filter.
 	CheckFilter func(expression string) error
+	// CheckTransformation says what is wrong with a program.
+	CheckTransformation func(code string) error
+	// CheckEncryption says what is wrong with an encryption. Its error names the parameter, scheme or key, and must not
+	// hold the key.
+	CheckEncryption func(scheme, key string) error
 	// Profiles are the names of the profiles there are; none are checked if it is empty.
 	Profiles []string
 }
@@ -130,6 +135,8 @@ func ValidateSubscription(s *Subscription, t *Tenant, rules Rules) error {
 	p.headers(s.Headers, profile, rules)
 	p.sensitive(s)
 	p.credentials(s, rules)
+	p.transformation(s.Transformation, rules)
+	p.encryption(s.Encryption, rules)
 	if s.Failure != nil {
 		p.policy("failure", s.Failure.Validate())
 	}

@@ -28,6 +28,21 @@ func testRules() Rules {
 		ReservedHeader: func(profile, name string) bool {
 			return profile == "dixa" && strings.EqualFold(name, "X-DIXA-SIGNATURE")
 		},
+		CheckTransformation: func(code string) error {
+			if code == "bad" {
+				return errors.New("1:1: does not compile")
+			}
+			return nil
+		},
+		CheckEncryption: func(scheme, key string) error {
+			if scheme != "good" {
+				return errors.New("scheme: want good")
+			}
+			if key != "t0ken" {
+				return errors.New("key: want t0ken")
+			}
+			return nil
+		},
 		Profiles: []string{"dixa", "standard"},
 	}
 }
@@ -55,25 +70,42 @@ func TestValidateSubscription(t *testing.T) {
 		change func(s *Subscription)
 		want   []string
 	}{
-		"good":             {func(*Subscription) {}, nil},
-		"uid":              {func(s *Subscription) { s.UID = "a b" }, []string{"uid"}},
-		"uid like an id":   {func(s *Subscription) { s.UID = "ep_1" }, []string{"uid"}},
-		"long uid":         {func(s *Subscription) { s.UID = strings.Repeat("a", 257) }, []string{"uid"}},
-		"long name":        {func(s *Subscription) { s.Name = strings.Repeat("a", 257) }, []string{"name"}},
-		"name with escape": {func(s *Subscription) { s.Name = "a\x1b[31m" }, []string{"name"}},
-		"name in UTF-8":    {func(s *Subscription) { s.Name = "Ærø" }, nil},
-		"profile":          {func(s *Subscription) { s.Profile = "nobody" }, []string{"profile", "secrets[0]"}},
-		"no url":           {func(s *Subscription) { s.URL = "" }, []string{"url"}},
-		"url":              {func(s *Subscription) { s.URL = "http://a" }, []string{"url"}},
-		"types":            {func(s *Subscription) { s.EventTypes = []string{"a", "a", "b*", ""} }, []string{"eventTypes[1]", "eventTypes[2]", "eventTypes[3]"}},
-		"128 types":        {func(s *Subscription) { s.EventTypes = many(128) }, nil},
-		"129 types":        {func(s *Subscription) { s.EventTypes = many(129) }, []string{"eventTypes"}},
-		"short timeout":    {func(s *Subscription) { s.Timeout = Duration(time.Second - 1) }, []string{"timeout"}},
-		"long timeout":     {func(s *Subscription) { s.Timeout = Duration(time.Minute + 1) }, []string{"timeout"}},
-		"timeouts":         {func(s *Subscription) { s.Timeout = Duration(time.Minute) }, nil},
-		"retry":            {func(s *Subscription) { s.Retry = &RetryPolicy{Kind: "never"} }, []string{"retry.kind"}},
-		"12 secrets":       {func(s *Subscription) { s.Secrets = make([]string, 12) }, []string{"secrets"}},
-		"secret":           {func(s *Subscription) { s.Secrets = []string{"dixa-1", "x"} }, []string{"secrets[1]"}},
+		"good":                   {func(*Subscription) {}, nil},
+		"uid":                    {func(s *Subscription) { s.UID = "a b" }, []string{"uid"}},
+		"uid like an id":         {func(s *Subscription) { s.UID = "ep_1" }, []string{"uid"}},
+		"long uid":               {func(s *Subscription) { s.UID = strings.Repeat("a", 257) }, []string{"uid"}},
+		"long name":              {func(s *Subscription) { s.Name = strings.Repeat("a", 257) }, []string{"name"}},
+		"name with escape":       {func(s *Subscription) { s.Name = "a\x1b[31m" }, []string{"name"}},
+		"name in UTF-8":          {func(s *Subscription) { s.Name = "Ærø" }, nil},
+		"profile":                {func(s *Subscription) { s.Profile = "nobody" }, []string{"profile", "secrets[0]"}},
+		"no url":                 {func(s *Subscription) { s.URL = "" }, []string{"url"}},
+		"url":                    {func(s *Subscription) { s.URL = "http://a" }, []string{"url"}},
+		"types":                  {func(s *Subscription) { s.EventTypes = []string{"a", "a", "b*", ""} }, []string{"eventTypes[1]", "eventTypes[2]", "eventTypes[3]"}},
+		"128 types":              {func(s *Subscription) { s.EventTypes = many(128) }, nil},
+		"129 types":              {func(s *Subscription) { s.EventTypes = many(129) }, []string{"eventTypes"}},
+		"short timeout":          {func(s *Subscription) { s.Timeout = Duration(time.Second - 1) }, []string{"timeout"}},
+		"long timeout":           {func(s *Subscription) { s.Timeout = Duration(time.Minute + 1) }, []string{"timeout"}},
+		"timeouts":               {func(s *Subscription) { s.Timeout = Duration(time.Minute) }, nil},
+		"retry":                  {func(s *Subscription) { s.Retry = &RetryPolicy{Kind: "never"} }, []string{"retry.kind"}},
+		"transformation":         {func(s *Subscription) { s.Transformation = &Transformation{Code: ".", Enabled: true} }, nil},
+		"no code":                {func(s *Subscription) { s.Transformation = &Transformation{Variables: map[string]string{"a": "b"}} }, nil},
+		"no code to run":         {func(s *Subscription) { s.Transformation = &Transformation{Enabled: true} }, []string{"transformation.code"}},
+		"bad code, switched off": {func(s *Subscription) { s.Transformation = &Transformation{Code: "bad"} }, []string{"transformation.code"}},
+		"long code":              {func(s *Subscription) { s.Transformation = &Transformation{Code: strings.Repeat(" ", MaxCode+1)} }, []string{"transformation.code"}},
+		"variables": {func(s *Subscription) {
+			s.Transformation = &Transformation{Variables: map[string]string{"": "", "a": strings.Repeat("a", MaxVariable+1), "b": "\x00", "c": "\n"}}
+		}, []string{"transformation.variables", "transformation.variables.a", "transformation.variables.b"}},
+		"51 variables": {func(s *Subscription) {
+			s.Transformation = &Transformation{Variables: map[string]string{}}
+			for i := range MaxVariables + 1 {
+				s.Transformation.Variables[fmt.Sprint(i)] = ""
+			}
+		}, []string{"transformation.variables"}},
+		"encryption":        {func(s *Subscription) { s.Encryption = &Encryption{Scheme: "good", Key: "t0ken"} }, nil},
+		"encryption scheme": {func(s *Subscription) { s.Encryption = &Encryption{Key: "t0ken"} }, []string{"encryption.scheme"}},
+		"encryption key":    {func(s *Subscription) { s.Encryption = &Encryption{Scheme: "good"} }, []string{"encryption.key"}},
+		"12 secrets":        {func(s *Subscription) { s.Secrets = make([]string, 12) }, []string{"secrets"}},
+		"secret":            {func(s *Subscription) { s.Secrets = []string{"dixa-1", "x"} }, []string{"secrets[1]"}},
 		"headers": {func(s *Subscription) {
 			s.Headers = map[string]string{
 				"Authorization": "Basic abc", "X A": "1", "": "2", "Ü": "3", "host": "4", "X-Amz-Date": "5", "Webhook-Id": "6",

@@ -126,6 +126,10 @@ func (r *yamlReader) value(n ast.Node, to reflect.Value, path string) {
 		to.Set(reflect.New(to.Type().Elem()))
 		r.value(n, to.Elem(), path)
 	case reflect.Struct:
+		if field, ok := short(n, to); ok {
+			r.value(n, field, path)
+			return
+		}
 		r.fields(n, to, path)
 	case reflect.Slice:
 		r.list(n, to, path)
@@ -179,6 +183,19 @@ func (r *yamlReader) fields(n ast.Node, to reflect.Value, path string) {
 		r.at[field] = pair.Key.GetToken().Position
 		r.value(pair.Value, to.Field(i), field)
 	}
+}
+
+// short returns the field of a struct that a text in the struct's place stands for: the one with the tag short.
+func short(n ast.Node, to reflect.Value) (reflect.Value, bool) {
+	if describe(n) != singleValue {
+		return reflect.Value{}, false
+	}
+	for i := range to.NumField() {
+		if to.Type().Field(i).Tag.Get("short") != "" {
+			return to.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
 }
 
 func (r *yamlReader) entries(n ast.Node, to reflect.Value, path string) {

@@ -38,6 +38,9 @@ func position(n ast.Node) *token.Position {
 	return n.GetToken().Position
 }
 
+// singleValue is what [describe] calls what is neither fields nor a list.
+const singleValue = "a single value"
+
 // describe says what n is, without its content, which may be a secret.
 func describe(n ast.Node) string {
 	switch n.(type) {
@@ -46,7 +49,7 @@ func describe(n ast.Node) string {
 	case *ast.SequenceNode:
 		return "a list"
 	}
-	return "a single value"
+	return singleValue
 }
 
 func join(path, name string) string {
