@@ -29,6 +29,8 @@ type Input struct {
 	ID string
 	// Timestamp is when the event happened; programs see RFC 3339 in UTC. It must be the same for every try.
 	Timestamp time.Time
+	// Variables are what programs have as $variables; nil is none.
+	Variables map[string]string
 }
 
 // Output is the request that a program makes of an event.
@@ -67,14 +69,21 @@ func (in *Input) value() (map[string]any, *Error) {
 	if in.Method == "" {
 		in.Method = http.MethodPost
 	}
-	headers := make(map[string]any, len(in.Headers))
-	for name, v := range in.Headers {
-		headers[name] = v
-	}
 	return map[string]any{
 		fieldMethod: in.Method, fieldURL: in.URL, fieldEventType: in.EventType, fieldPayload: payload,
-		fieldHeaders: headers, fieldID: in.ID, fieldTimestamp: in.Timestamp.UTC().Format(time.RFC3339Nano),
+		fieldHeaders: object(in.Headers), fieldID: in.ID, fieldTimestamp: in.Timestamp.UTC().Format(time.RFC3339Nano),
 	}, nil
+}
+
+// variables are those of the input as the interpreter takes them.
+func (in *Input) variables() any { return object(in.Variables) }
+
+func object(texts map[string]string) map[string]any {
+	out := make(map[string]any, len(texts))
+	for name, v := range texts {
+		out[name] = v
+	}
+	return out
 }
 
 func badOutput(field, format string, args ...any) *Error {

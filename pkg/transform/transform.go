@@ -21,6 +21,8 @@
 //	if .payload.test then .cancel = true else . end
 //	{payload: {text: "Order \(.payload.id)"}}
 //
+// What the subscription has as variables, all of them texts, is the object $variables: .headers["X-Shop"] = $variables.shop.
+//
 // Of the output, payload is any JSON, method is POST or PUT, headers are strings, url is an https URL, and cancel: true
 // means that nothing is sent and the event counts as delivered. What is left out stays as it was. eventType, id and
 // timestamp cannot be changed, other fields are refused, and so are no output and more than one: to send nothing is to say
@@ -72,12 +74,14 @@ import (
 	"unicode/utf8"
 
 	"github.com/itchyny/gojq"
+
+	"github.com/postrider/postrider/pkg/subscription"
 )
 
 // Limits of programs and their runs.
 const (
 	// MaxSource is the longest program, in bytes.
-	MaxSource = 16 << 10
+	MaxSource = subscription.MaxCode
 	// MaxWork bounds one run, in units of work. BenchmarkWork measures a unit: 6 to 400 ns on two cores that many others
 	// shared, where a run ended within 0.4 s, whatever the program and the event.
 	MaxWork = 1_000_000
@@ -158,9 +162,12 @@ func (p *Program) instance() (*instance, error) {
 	return i, err
 }
 
+// variables is what programs call those of the subscription.
+const variables = "$variables"
+
 // options bind the functions of this package to i.
 func (i *instance) options() []gojq.CompilerOption {
-	var options []gojq.CompilerOption
+	options := []gojq.CompilerOption{gojq.WithVariables([]string{variables})}
 	for _, f := range functions {
 		options = append(options, gojq.WithFunction(f.name, f.args, f.args, func(v any, args []any) any {
 			return f.run(i, v, args)
@@ -192,7 +199,7 @@ func (p *Program) Run(ctx context.Context, in Input) (Output, error) {
 	if err != nil {
 		return Output{}, fmt.Errorf("compiling a transformation: %w", err)
 	}
-	value, err := p.run(ctx, i, input)
+	value, err := p.run(ctx, i, input, in.variables())
 	var known *Error
 	switch {
 	case err == nil:
@@ -205,7 +212,7 @@ func (p *Program) Run(ctx context.Context, in Input) (Output, error) {
 }
 
 // run returns the only output of the program, which is no deeper and no larger than the meter allows.
-func (p *Program) run(ctx context.Context, i *instance, input any) (value any, err error) {
+func (p *Program) run(ctx context.Context, i *instance, input, vars any) (value any, err error) {
 	timed, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
 	i.meter.start(timed, p.work)
@@ -217,7 +224,7 @@ func (p *Program) run(ctx context.Context, i *instance, input any) (value any, e
 		i.meter.parent = nil
 		p.instances.Put(i)
 	}()
-	iter := i.code.RunWithContext(&i.meter, input) //nolint:contextcheck // the meter hands timed on
+	iter := i.code.RunWithContext(&i.meter, input, vars) //nolint:contextcheck // the meter hands timed on
 	v, some := iter.Next()
 	if err := p.outcome(ctx, i, v); err != nil {
 		return nil, err

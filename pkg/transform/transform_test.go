@@ -426,7 +426,7 @@ func TestDeterminism(t *testing.T) {
 				in := order(orderPayload)
 				input, refused := in.value()
 				assert.Nil(t, refused)
-				_, err = fresh.run(t.Context(), i, input)
+				_, err = fresh.run(t.Context(), i, input, in.variables())
 				assert.NoError(t, err)
 				work.Store(i.meter.work, true)
 			}
@@ -497,4 +497,34 @@ func TestPrelude(t *testing.T) {
 		_, err = Compile(call)
 		require.NoError(t, err, call)
 	}
+}
+
+func TestVariables(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]string{
+		`{payload: $variables}`:                                   `{"shop":"nord","token":"secret"}`,
+		`{payload: [$variables.shop, $variables.none]}`:           `["nord",null]`,
+		`def f: $variables.shop; {payload: [1, 2 | f]}`:           `["nord","nord"]`,
+		`{payload: (1 as $variables | $variables)}`:               `1`,
+		`{payload: ($variables | .shop = "x" | [., $variables])}`: `[{"shop":"x","token":"secret"},{"shop":"nord","token":"secret"}]`,
+	} {
+		p, err := Compile(source)
+		require.NoError(t, err, source)
+		in := order(`{}`)
+		in.Variables = map[string]string{"shop": "nord", "token": "secret"}
+		for range 2 {
+			out, err := p.Run(t.Context(), in)
+			require.NoError(t, err, source)
+			require.Equal(t, want, string(out.Payload), source)
+		}
+	}
+	out, err := run(t, `{payload: $variables}`, `{}`)
+	require.NoError(t, err)
+	require.Equal(t, `{}`, string(out.Payload), "none")
+	p, err := Compile(`error($variables.token)`)
+	require.NoError(t, err)
+	in := order(`{}`)
+	in.Variables = map[string]string{"token": "secret"}
+	_, err = p.Run(t.Context(), in)
+	require.EqualError(t, err, "transformation: the program ended with an error")
 }
