@@ -32,6 +32,8 @@ type Scheme interface {
 	Cipher(key string) (Cipher, error)
 	// NewKey returns a fresh random key in the scheme's form.
 	NewKey() (string, error)
+	// ContentType is the media type of the scheme's texts, where one stands alone.
+	ContentType() string
 	// ValidateKey says what is allowed if key is not of the scheme's form.
 	ValidateKey(key string) error
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // cloudEvents is the JSON format of CloudEvents 1.0 (structured mode of its HTTP binding). Data that is not JSON is
-// base64 in data_base64. An event without data has no member for it.
+// base64 in data_base64, unless it is an encrypted text: that is a string (section 3.1.1). An event without data has no member
+// for it.
 func cloudEvents(dst []byte, in *Input) ([]byte, error) {
 	d := in.Delivery
 	first := true
@@ -23,8 +24,8 @@ func cloudEvents(dst []byte, in *Input) ([]byte, error) {
 	}
 	switch {
 	case len(d.Data) == 0:
-	case IsJSON(d.ContentType):
-		dst = append(append(dst, `,"data":`...), d.Data...)
+	case checkJSON(d) == nil:
+		dst = appendData(append(dst, `,"data":`...), d)
 	default:
 		dst = base64.StdEncoding.AppendEncode(append(dst, `,"data_base64":"`...), d.Data)
 		dst = append(dst, '"')

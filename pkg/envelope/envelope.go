@@ -1,6 +1,9 @@
 // Package envelope renders the body of an attempt: the event's data inside the envelope that a profile names. The
 // data's bytes are spliced in as they came, never decoded and encoded again. But for [PerAttempt] envelopes nothing in a
 // body depends on the try, so every try of a delivery sends the same bytes (as long as its tenant is not renamed).
+//
+// Data whose content type says that it is encrypted, see [encrypt.Encrypted], stands in the envelopes in JSON as a string;
+// who encrypted it, the producer or the subscription's own cipher, makes no difference.
 package envelope
 
 import (
@@ -10,15 +13,17 @@ import (
 	"iter"
 	"mime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/encrypt"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
-// ErrNotJSON refuses data that an envelope in JSON cannot hold. The pipeline records it as outcome.ResultRequest.
+// ErrNotJSON refuses data that an envelope in JSON cannot hold: what is neither JSON nor an encrypted text. The pipeline records it as outcome.ResultRequest.
 var ErrNotJSON = errors.New("data is not JSON")
 
 // Input is what a body is made of.
@@ -116,7 +121,7 @@ func standard(dst []byte, in *Input) ([]byte, error) {
 	}
 	dst = appendString(append(dst, `{"type":`...), d.EventType)
 	dst = appendTime(append(dst, `,"timestamp":`...), d.EventTime)
-	dst = appendData(append(dst, `,"data":`...), d.Data)
+	dst = appendData(append(dst, `,"data":`...), d)
 	return append(dst, '}'), nil
 }
 
@@ -131,11 +136,11 @@ func dixa(dst []byte, in *Input) ([]byte, error) {
 	dst = appendTime(append(dst, `,"event_version":"1","event_timestamp":`...), d.EventTime)
 	dst = appendString(append(dst, `,"organization":{"id":`...), owner(in.Tenant))
 	dst = appendString(append(dst, `,"name":`...), in.Tenant.Name)
-	dst = appendData(append(dst, `},"data":`...), d.Data)
+	dst = appendData(append(dst, `},"data":`...), d)
 	return append(dst, '}'), nil
 }
 
-// voyado is the body of Voyado Engage's webhooks, unencrypted.
+// voyado is the body of Voyado Engage's webhooks.
 func voyado(dst []byte, in *Input) ([]byte, error) {
 	d := in.Delivery
 	if err := checkJSON(d); err != nil {
@@ -143,7 +148,8 @@ func voyado(dst []byte, in *Input) ([]byte, error) {
 	}
 	dst = appendString(append(dst, `{"eventId":`...), d.EventID)
 	dst = appendString(append(dst, `,"eventType":`...), d.EventType)
-	dst = appendData(append(dst, `,"isEncrypted":false,"payload":`...), d.Data)
+	dst = strconv.AppendBool(append(dst, `,"isEncrypted":`...), encrypt.Encrypted(d.ContentType))
+	dst = appendData(append(dst, `,"payload":`...), d)
 	dst = appendString(append(dst, `,"tenant":`...), owner(in.Tenant))
 	return append(dst, '}'), nil
 }
@@ -160,8 +166,14 @@ func owner(t *subscription.Tenant) string {
 }
 
 func checkJSON(d *delivery.Delivery) error {
-	if IsJSON(d.ContentType) {
+	switch {
+	case IsJSON(d.ContentType):
 		return nil
+	case encrypt.Encrypted(d.ContentType):
+		if isText(d.Data) {
+			return nil
+		}
+		return fmt.Errorf("%w: it is no text of visible ASCII, as encrypted data is", ErrNotJSON)
 	}
 	return fmt.Errorf("%w: its content type is %q, want application/json or another +json", ErrNotJSON, d.ContentType)
 }
@@ -183,9 +195,24 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return append(t.UTC().AppendFormat(append(dst, '"'), timeLayout), '"')
 }
 
-func appendData(dst, data []byte) []byte {
-	if len(data) == 0 {
-		return append(dst, "null"...)
+// isText reports whether data is visible ASCII that a JSON string holds as it is: what texts of encrypted data consist of.
+func isText(data []byte) bool {
+	for _, c := range data {
+		if c <= ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
 	}
-	return append(dst, data...)
+	return true
+}
+
+// appendData appends the data of d, which [checkJSON] has let pass, as a value of JSON.
+func appendData(dst []byte, d *delivery.Delivery) []byte {
+	switch {
+	case len(d.Data) == 0:
+		return append(dst, "null"...)
+	case IsJSON(d.ContentType):
+		return append(dst, d.Data...)
+	}
+	dst = append(append(dst, '"'), d.Data...)
+	return append(dst, '"')
 }

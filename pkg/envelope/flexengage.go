@@ -24,7 +24,7 @@ func flexEngage(dst []byte, in *Input) ([]byte, error) {
 	dst = appendULID(append(dst, `,"attemptId":`...), in.At, in.Attempt)
 	dst = appendTime(append(dst, `,"created":`...), d.EventTime)
 	dst = appendString(append(dst, `,"type":`...), d.EventType)
-	dst = appendData(append(dst, `,"data":`...), d.Data)
+	dst = appendData(append(dst, `,"data":`...), d)
 	return append(dst, '}'), nil
 }
 
