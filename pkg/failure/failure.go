@@ -66,7 +66,7 @@ func (s *State) Clone() State {
 }
 
 // Fold adds the outcome at the given offset, under the policy of its subscription, which may be nil. Outcomes already
-// folded in change nothing, and rows without an attempt nothing but the offset.
+// folded in change nothing, and rows that do not tell of the endpoint nothing but the offset.
 func (s *State) Fold(o *outcome.Outcome, offset int64, p *subscription.FailurePolicy) {
 	if offset <= s.Folded {
 		return
@@ -77,7 +77,7 @@ func (s *State) Fold(o *outcome.Outcome, offset int64, p *subscription.FailurePo
 
 // Add adds an attempt whose outcome is not in the log yet.
 func (s *State) Add(o *outcome.Outcome, p *subscription.FailurePolicy) {
-	if !o.Attempted() {
+	if !o.OfEndpoint() {
 		return
 	}
 	if o.Generation > s.Generation {

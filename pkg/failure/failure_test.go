@@ -214,6 +214,20 @@ func TestEnablingResets(t *testing.T) {
 	}
 }
 
+// That a subscription's own program fails says nothing of its endpoint: it fills no measure, and ends no run of failures.
+func TestTransformationsDoNotCount(t *testing.T) {
+	for _, p := range policies() {
+		a := newAttempts(p)
+		a.at(0, down)
+		before := a.state.Clone()
+		for i := range 200 {
+			require.False(t, a.at(time.Duration(i)*time.Hour, outcome.ResultTransformation), string(p.Kind))
+		}
+		require.Equal(t, before.Counts, a.state.Counts, string(p.Kind))
+		require.Equal(t, 1, a.state.ConsecutiveFailures, string(p.Kind))
+	}
+}
+
 func TestNoPolicy(t *testing.T) {
 	a := &attempts{state: failure.NewState()}
 	never := newAttempts(subscription.FailurePolicy{Kind: subscription.FailureNever})

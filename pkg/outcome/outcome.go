@@ -32,7 +32,7 @@ const (
 // Result classifies what one HTTP request came to. It is a closed set: field of the outcome and metric label.
 type Result string
 
-// Results of an attempt. ResultNone is the result of a record without an attempt (parked, cancelled).
+// Results of an attempt. ResultNone is the result of a record without an attempt (parked, cancelled, not sent).
 const (
 	ResultNone        Result = "none"
 	ResultSuccess     Result = "success"      // accepted by the profile's success rule
@@ -55,6 +55,9 @@ const (
 	// ResultProxy: the forward proxy could not be asked, or refused. It says nothing of the endpoint, so no failure policy
 	// counts it. A proxy that could not get to the endpoint is [ResultUnreachable].
 	ResultProxy Result = "proxy"
+	// ResultTransformation: the subscription's transformation made no request of the event, so none was made. It is the
+	// program's fault, not the endpoint's.
+	ResultTransformation Result = "transformation"
 )
 
 // Unhealthy reports whether r says that the endpoint as a whole is not well, rather than that it refuses this delivery:
@@ -66,7 +69,7 @@ func (r Result) Unhealthy() bool {
 	case ResultThrottled, ResultServerError, ResultTimeout, ResultDNS, ResultRefused, ResultUnreachable, ResultReset,
 		ResultTLS, ResultProtocol, ResultBlocked, ResultAuthorization, ResultProxy:
 		return true
-	case ResultNone, ResultSuccess, ResultRedirect, ResultClientError, ResultGone, ResultRequest:
+	case ResultNone, ResultSuccess, ResultRedirect, ResultClientError, ResultGone, ResultRequest, ResultTransformation:
 		return false
 	}
 	return false
@@ -77,7 +80,7 @@ func Results() []Result {
 	return []Result{
 		ResultNone, ResultSuccess, ResultRedirect, ResultClientError, ResultGone, ResultThrottled, ResultServerError,
 		ResultTimeout, ResultDNS, ResultRefused, ResultUnreachable, ResultReset, ResultTLS, ResultProtocol,
-		ResultBlocked, ResultRequest, ResultAuthorization, ResultProxy,
+		ResultBlocked, ResultRequest, ResultAuthorization, ResultProxy, ResultTransformation,
 	}
 }
 
@@ -88,11 +91,12 @@ type Reason string
 // Reasons.
 const (
 	ReasonDelivered    Reason = "delivered"     // verdict delivered
+	ReasonNotSent      Reason = "not_sent"      // delivered: the transformation cancelled it, so that nothing was sent
 	ReasonFailed       Reason = "failed"        // retry: the attempt failed, the policy gives another
 	ReasonRetryAfter   Reason = "retry_after"   // retry: as ReasonFailed, and the endpoint said when
 	ReasonExhausted    Reason = "exhausted"     // dead: the policy's tries are used up
 	ReasonExpired      Reason = "expired"       // dead: the next try would be after the policy's age limit
-	ReasonNotRetryable Reason = "not_retryable" // dead: the profile does not retry such a result
+	ReasonNotRetryable Reason = "not_retryable" // dead: the profile does not retry such a result, or no try can help
 	ReasonGone         Reason = "gone"          // dead: 410, the subscription was disabled
 	ReasonAborted      Reason = "aborted"       // dead: the endpoint asked to stop trying this one
 	// ReasonRetriesSuspended: dead, a retry while the failure policy suspends retries.
@@ -115,14 +119,15 @@ const (
 // Reasons lists every Reason, for metrics and schemas.
 func Reasons() []Reason {
 	return []Reason{
-		ReasonDelivered, ReasonFailed, ReasonRetryAfter, ReasonExhausted, ReasonExpired, ReasonNotRetryable, ReasonGone,
+		ReasonDelivered, ReasonNotSent, ReasonFailed, ReasonRetryAfter, ReasonExhausted, ReasonExpired, ReasonNotRetryable, ReasonGone,
 		ReasonAborted, ReasonRetriesSuspended, ReasonUndecodable, ReasonBreakerOpen, ReasonRateLimited, ReasonLaneFull, ReasonTenantShare, ReasonWindowFull,
 		ReasonNoProfile, ReasonNoKey,
 		ReasonDeleted, ReasonDisabled, ReasonRedrive, ReasonFailing,
 	}
 }
 
-// Outcome is the record of an attempt and its verdict. One is written per attempt, first park and cancellation; its
+// Outcome is the record of an attempt and its verdict. One is written per attempt, first park, cancellation and delivery that is
+// not sent; its
 // unique key is (Delivery, Trigger, TriggerID, Attempt, Pass). It holds no payload and no secret.
 type Outcome struct {
 	Version      int                  `json:"version"`
@@ -136,7 +141,7 @@ type Outcome struct {
 	Profile      string               `json:"profile,omitempty"`
 	Trigger      delivery.TriggerKind `json:"trigger"`
 	TriggerID    string               `json:"trigger_id,omitempty"`
-	// Attempt counts from 1; for parked and cancelled rows it is the number of attempts made so far.
+	// Attempt counts from 1; for rows without an attempt it is the number of those made so far.
 	Attempt int     `json:"attempt"`
 	Pass    int     `json:"pass"`
 	Verdict Verdict `json:"verdict"`
@@ -146,7 +151,7 @@ type Outcome struct {
 	Status int `json:"status,omitempty"`
 	// Detail is a short text of the failure, without secrets.
 	Detail string `json:"detail,omitempty"`
-	// URL is the endpoint without userinfo and query.
+	// URL is the subscription's without userinfo and query, also where a transformation made another.
 	URL string `json:"url,omitempty"`
 	// At is when the attempt started, or when the row was decided.
 	At time.Time `json:"at"`
@@ -170,5 +175,9 @@ type Outcome struct {
 	BodySHA256 string `json:"body_sha256,omitempty"`
 }
 
-// Attempted reports whether o is the record of an HTTP request, not of a park or a cancellation.
+// Attempted reports whether o is the record of an attempt, not of a park or a cancellation.
 func (o *Outcome) Attempted() bool { return o.Result != ResultNone }
+
+// OfEndpoint reports whether o says how the endpoint does: an attempt, unless it ended in the subscription's own program. No
+// breaker opens or closes for that, and no failure policy counts it.
+func (o *Outcome) OfEndpoint() bool { return o.Attempted() && o.Result != ResultTransformation }

@@ -134,6 +134,7 @@ var unhealthy = map[outcome.Result]bool{
 	outcome.ResultRefused: true, outcome.ResultUnreachable: true, outcome.ResultReset: true, outcome.ResultTLS: true,
 	outcome.ResultProtocol: true, outcome.ResultBlocked: true,
 	outcome.ResultAuthorization: true, outcome.ResultProxy: true,
+	outcome.ResultTransformation: false,
 }
 
 func TestUnhealthy(t *testing.T) {

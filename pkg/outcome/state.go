@@ -24,8 +24,8 @@ type State struct {
 // NewState returns the state of an endpoint that was never tried.
 func NewState() State { return State{Folded: -1} }
 
-// Fold returns s after the outcome at the given offset. Rows without an attempt and rows already folded in change
-// nothing but the offset.
+// Fold returns s after the outcome at the given offset. Rows that are not [Outcome.OfEndpoint] and rows already folded in
+// change nothing but the offset.
 func (s State) Fold(o *Outcome, offset int64) State {
 	if offset <= s.Folded {
 		return s
@@ -34,10 +34,10 @@ func (s State) Fold(o *Outcome, offset int64) State {
 	return s.Add(o)
 }
 
-// Add returns s after an outcome that is not in the log yet. Rows without an attempt change nothing, and those that end
-// at the forward proxy no more than Unhealthy: an hour without it must not disable endpoints that are well.
+// Add returns s after an outcome that is not in the log yet. Rows that are not [Outcome.OfEndpoint] change nothing, and those
+// that end at the forward proxy no more than Unhealthy: an hour without it must not disable endpoints that are well.
 func (s State) Add(o *Outcome) State {
-	if !o.Attempted() {
+	if !o.OfEndpoint() {
 		return s
 	}
 	if o.Generation > s.Generation {

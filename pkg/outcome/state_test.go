@@ -46,6 +46,9 @@ func TestFold(t *testing.T) {
 		"parks in between": {[]outcome.Result{down, none, down, none}, outcome.State{
 			ConsecutiveFailures: 2, Unhealthy: 2, FailingSince: at, LastFailure: minute(2), Folded: 3,
 		}},
+		"the program fails": {[]outcome.Result{down, outcome.ResultTransformation, down}, outcome.State{
+			ConsecutiveFailures: 2, Unhealthy: 2, FailingSince: at, LastFailure: minute(2), Folded: 2,
+		}},
 		"a 4xx says it is well": {[]outcome.Result{down, down, refused, down}, outcome.State{
 			ConsecutiveFailures: 4, Unhealthy: 1, FailingSince: at, LastFailure: minute(3), Folded: 3,
 		}},

@@ -137,7 +137,7 @@ func (b *Board) follow(l *lane, o *outcome.Outcome) {
 	case o.Reason == outcome.ReasonBreakerOpen && !l.open:
 		l.open = true
 		b.notable(l.name + ": breaker open: deliveries wait, and a few find out whether it is back")
-	case o.Attempted() && !o.Result.Unhealthy() && l.open:
+	case o.OfEndpoint() && !o.Result.Unhealthy() && l.open:
 		l.open = false
 		b.notable(l.name + ": breaker closed: it is back")
 	}
