@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,9 +52,13 @@ type DelivererOptions struct {
 	Breaker gate.Config
 	// Tokens gets the access tokens of subscriptions with OAuth; without it, their attempts end as requests that cannot be
 	// made.
-	Tokens  *token.Store
-	Log     *slog.Logger
-	Metrics *Metrics
+	Tokens *token.Store
+	// Programs is the most transformations that run at a time; as many as there are processors by default.
+	Programs int
+	// CheckURL says what is wrong with a URL that a transformation made; nil allows all. The transport's guard looks at it, too.
+	CheckURL func(url string) error
+	Log      *slog.Logger
+	Metrics  *Metrics
 }
 
 // maxUnconfirmed is how long sends go on without word that the registry snapshot is complete. A disabled subscription
@@ -74,7 +79,9 @@ type Deliverer struct {
 	stopped chan struct{}
 	sched   *scheduler
 	senders senders
-	bytes   atomic.Int64
+	// programs has a place for each transformation that runs.
+	programs chan struct{}
+	bytes    atomic.Int64
 	// full: partitions are held for the bytes in memory, and whoever gives some back looks whether they may go on.
 	full    atomic.Bool
 	workers sync.WaitGroup
@@ -94,6 +101,7 @@ func NewDeliverer(
 	setDefault(&opts.LaneConcurrency, 32)
 	setDefault(&opts.Drain, 5*time.Second)
 	setDefault(&opts.Window, 1<<16)
+	setDefault(&opts.Programs, runtime.GOMAXPROCS(0))
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -103,7 +111,7 @@ func NewDeliverer(
 	return &Deliverer{
 		opts: opts, registry: reg, profiles: profiles, client: client, out: out, reader: reader, fail: fail,
 		stopped: make(chan struct{}), sched: newScheduler(opts.LaneConcurrency, opts.LaneQueue), owned: map[int32]*owned{},
-		senders: senders{tokens: opts.Tokens},
+		senders: senders{tokens: opts.Tokens}, programs: make(chan struct{}, opts.Programs),
 	}
 }
 

@@ -34,6 +34,8 @@ var endings = []struct {
 	{"redriven", 500, func(d *delivery.Delivery, _ *subscription.Subscription) { d.Attempts, d.Base = 3, 3 }, []string{"retry.5s", "operational", "outcomes"}, "retry/failed"},
 	{"gone", 410, nil, []string{"endpoint-states", "operational", "deadletters", "operational", "outcomes"}, "dead/gone"},
 	{"no request", 200, func(_ *delivery.Delivery, s *subscription.Subscription) { s.Secrets = []string{"nonsense"} }, []string{"deadletters", "operational", "outcomes"}, "dead/not_retryable"},
+	{"not sent", 200, func(_ *delivery.Delivery, s *subscription.Subscription) { s.Transformation = program(`.cancel = true`) }, []string{"outcomes"}, "delivered/not_sent"},
+	{"no message", 200, func(_ *delivery.Delivery, s *subscription.Subscription) { s.Transformation = program(`error("no")`) }, []string{"deadletters", "operational", "outcomes"}, "dead/not_retryable"},
 	{"disabled", 200, func(_ *delivery.Delivery, s *subscription.Subscription) { s.Disabled = true }, []string{"outcomes"}, "cancelled/disabled"},
 	{"deleted", 200, func(d *delivery.Delivery, _ *subscription.Subscription) {
 		d.Subscription = subscriptionNamed("nobody").ID

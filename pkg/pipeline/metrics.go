@@ -11,6 +11,9 @@ type Metrics struct {
 	attempts    *prometheus.CounterVec // result
 	attemptTime prometheus.Histogram
 	verdicts    *prometheus.CounterVec // verdict, reason
+
+	transformations *prometheus.CounterVec // result
+
 	repeats     prometheus.Counter
 	aborted     prometheus.Counter
 	inFlight    prometheus.Gauge
@@ -43,12 +46,14 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		byReason[s] = filtered.WithLabelValues(string(s))
 	}
 	return &Metrics{
-		filtered:    byReason,
-		events:      r.counterVec("postrider_router_events_total", "Source records read.", "result"),
-		expansions:  r.counter("postrider_router_expansions_total", "Deliveries made of events."),
-		attempts:    r.counterVec("postrider_deliverer_attempts_total", "Attempts made.", "result"),
-		attemptTime: r.histogram("postrider_deliverer_attempt_seconds", "Duration of an attempt.", prometheus.ExponentialBuckets(0.001, 2, 16)),
-		verdicts:    r.counterVec("postrider_deliverer_verdicts_total", "Verdicts.", "verdict", "reason"),
+		filtered:        byReason,
+		events:          r.counterVec("postrider_router_events_total", "Source records read.", "result"),
+		expansions:      r.counter("postrider_router_expansions_total", "Deliveries made of events."),
+		attempts:        r.counterVec("postrider_deliverer_attempts_total", "Attempts made.", "result"),
+		attemptTime:     r.histogram("postrider_deliverer_attempt_seconds", "Duration of an attempt.", prometheus.ExponentialBuckets(0.001, 2, 16)),
+		verdicts:        r.counterVec("postrider_deliverer_verdicts_total", "Verdicts.", "verdict", "reason"),
+		transformations: r.counterVec("postrider_deliverer_transformations_total", "Transformations of events, those that failed included.", "result"),
+
 		repeats:     r.counter("postrider_deliverer_repeats_total", "Records dropped: a crash had repeated them."),
 		aborted:     r.counter("postrider_deliverer_aborted_total", "Attempts cut off by a revoke or the end; they are repeated."),
 		inFlight:    r.gauge("postrider_deliverer_in_flight", "Deliveries being attempted or settled."),

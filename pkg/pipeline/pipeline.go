@@ -6,7 +6,8 @@
 //	deliver.go     deliveries → lanes → attempts
 //	hold.go            when a partition waits, and who lets it go on
 //	lane.go            a queue and a concurrency limit per subscription, served by the workers
-//	try.go             one delivery through registry, breaker and attempt to its verdict
+//	try.go             one delivery through registry, transformation, breaker and attempt to its verdict
+//	transform.go       the subscription's program, and what it ends without an attempt
 //	sender.go          the prepared profile of each subscription
 //	settle.go          verdict → retry or dead-letter record → outcome → finished
 //	operational.go     operational events, and the failures in a row that disable a subscription
@@ -33,7 +34,8 @@
 //
 //	postrider_router_events_total, postrider_router_expansions_total, postrider_router_filtered_total,
 //	postrider_deliverer_attempts_total,
-//	postrider_deliverer_attempt_seconds, postrider_deliverer_verdicts_total, postrider_deliverer_repeats_total,
+//	postrider_deliverer_attempt_seconds, postrider_deliverer_verdicts_total, postrider_deliverer_transformations_total,
+//	postrider_deliverer_repeats_total,
 //	postrider_deliverer_in_flight, postrider_deliverer_queued, postrider_deliverer_bytes,
 //	postrider_deliverer_unconfirmed_total, postrider_deliverer_breakers_open, postrider_deliverer_restore_seconds,
 //	postrider_deliverer_aborted_total, postrider_retrier_moves_total, postrider_retrier_late_seconds,

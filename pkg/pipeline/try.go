@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -28,6 +29,8 @@ type candidate struct {
 	failure *subscription.FailurePolicy
 	ep      *endpoint
 	started time.Time
+	// message is that of a transformation; of other deliveries it is made for the attempt.
+	message profile.Message
 }
 
 // verdict is what becomes of a delivery.
@@ -37,7 +40,7 @@ type verdict struct {
 	due    time.Time
 }
 
-// try takes one delivery through registry, breaker and attempt. It runs in a worker.
+// try takes one delivery through registry, transformation, breaker and attempt. It runs in a worker.
 func (d *Deliverer) try(it *item) {
 	o := it.lane.owner
 	d.opts.Metrics.inFlight.Inc()
@@ -71,6 +74,9 @@ func (d *Deliverer) try(it *item) {
 	}
 	if d.suspended(c) {
 		d.bury(c, outcome.ReasonRetriesSuspended)
+		return
+	}
+	if c.sub.Transforms() && !d.transform(c) {
 		return
 	}
 	permit, refusal := c.ep.breaker.Allow(time.Now())
@@ -248,18 +254,29 @@ func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
 	if with.err != nil {
 		return nil, with.err
 	}
-	body, err := with.sender.AppendBody(make([]byte, 0, len(c.d.Data)+bodyRoom), &envelope.Input{
-		Delivery: c.d, Tenant: c.tenant, Attempt: delivery.AttemptID(c.d.ID, c.d.Trigger, c.d.Attempts+1), At: c.started,
+	m := c.message
+	if m.Delivery == nil {
+		var err error
+		if m, err = with.sender.Message(c.lane.owner.ctx, c.d); err != nil {
+			return nil, err
+		}
+	}
+	body, err := with.sender.AppendBody(make([]byte, 0, len(m.Delivery.Data)+bodyRoom), &envelope.Input{
+		Delivery: m.Delivery, Tenant: c.tenant, Attempt: delivery.AttemptID(c.d.ID, c.d.Trigger, c.d.Attempts+1), At: c.started,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &attempt.Request{
-		Method: http.MethodPost, URL: c.sub.URL, Body: body,
-		Header:     with.sender.AppendHeaders(nil, c.d, c.started, body),
+	req := &attempt.Request{
+		Method: cmp.Or(m.Method, http.MethodPost), URL: m.URL, Body: body,
+		Header:     with.sender.AppendHeaders(nil, &m, c.started, body),
 		Timeout:    c.profile.TimeoutFor(c.sub),
 		Authorizer: with.authorizer, TLS: with.tls,
-	}, nil
+	}
+	if m.Elsewhere {
+		req.Authorizer, req.TLS = nil, nil
+	}
+	return req, nil
 }
 
 // bodyRoom is what an envelope adds to the data, in bytes; an estimate, to allocate once.

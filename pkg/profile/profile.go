@@ -107,6 +107,9 @@ func (p *Profile) FailureFor(sub *subscription.Subscription) *subscription.Failu
 	return p.Failure
 }
 
+// notJudged are the results about which a profile has nothing to say: [Profile.Judge] does not see them as failures.
+var notJudged = []outcome.Result{outcome.ResultNone, outcome.ResultSuccess, outcome.ResultTransformation} //nolint:gochecknoglobals // a table
+
 // resolve checks p and looks its building blocks up.
 func (p *Profile) resolve() error {
 	var ok bool
@@ -120,7 +123,7 @@ func (p *Profile) resolve() error {
 		return fmt.Errorf("success: missing, want at least one range of statuses, such as \"200-299\"")
 	}
 	for i, r := range p.NotRetried {
-		if !slices.Contains(outcome.Results(), r) || r == outcome.ResultNone || r == outcome.ResultSuccess {
+		if !slices.Contains(outcome.Results(), r) || slices.Contains(notJudged, r) {
 			return fmt.Errorf("notRetried[%d]: %q is no result of a failed attempt", i, r)
 		}
 	}

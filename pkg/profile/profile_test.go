@@ -219,7 +219,7 @@ func TestUserAgent(t *testing.T) {
 		require.NoError(t, err)
 		sender, err := p.Sender(&subscription.Subscription{Secrets: []string{secret}}, time.Unix(0, 0))
 		require.NoError(t, err)
-		for _, h := range sender.AppendHeaders(nil, &delivery.Delivery{}, time.Unix(0, 0), nil) {
+		for _, h := range sender.AppendHeaders(nil, &profile.Message{Delivery: &delivery.Delivery{}}, time.Unix(0, 0), nil) {
 			if h.Name == "User-Agent" {
 				return h.Value
 			}

@@ -32,7 +32,7 @@ func signatures(t *testing.T, s *profile.Sender, at time.Time, header string) []
 	t.Helper()
 	body, err := s.AppendBody(nil, &envelope.Input{Delivery: sent, Tenant: tenant})
 	require.NoError(t, err)
-	return strings.Fields(toHTTP(s.AppendHeaders(nil, sent, at, body)).Get(header))
+	return strings.Fields(toHTTP(s.AppendHeaders(nil, &profile.Message{Delivery: sent}, at, body)).Get(header))
 }
 
 // alone is the one entry that a secret alone gives.
@@ -118,7 +118,7 @@ func TestReceiversVerifyThroughARotation(t *testing.T) {
 			require.NoError(t, err)
 			body, err := s.AppendBody(nil, &envelope.Input{Delivery: sent, Tenant: tenant})
 			require.NoError(t, err)
-			fields := toHTTP(s.AppendHeaders(nil, sent, at, body))
+			fields := toHTTP(s.AppendHeaders(nil, &profile.Message{Delivery: sent}, at, body))
 			for i, secret := range secrets {
 				v, err := verifier(secret)
 				require.NoError(t, err)

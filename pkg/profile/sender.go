@@ -19,18 +19,22 @@ const subscriptionVar = "${subscription_id}"
 
 const authorizationHeader = "Authorization"
 
-// Sender is a profile made ready for one version of one subscription: secrets decoded, headers checked and expanded.
+// Sender is a profile made ready for one version of one subscription: secrets decoded, headers checked and expanded, the
+// transformation compiled. An attempt is made of a [Message], a body and headers, in this order.
 // Making it costs far more than using it, so keep it as long as the subscription's version, and not beyond
 // [Sender.Until]. It is safe for concurrent use.
 type Sender struct {
 	envelope *envelope.Envelope
 	signer   sign.Signer
-	static   []sign.Header
+	static   []sign.Header // the profile's
+	own      []sign.Header // the subscription's
 	until    time.Time
+	maker
 }
 
 // Sender makes the profile ready for attempts of sub from the given time on. An error (a secret or a header that could
-// not have been written under this profile) is what the pipeline records as outcome.ResultRequest. Headers that the
+// not have been written under this profile) is what the pipeline records as outcome.ResultRequest, and of a program that does
+// not compile, a [*transform.SyntaxError], as outcome.ResultTransformation. Headers that the
 // profile reserves are left out: they were allowed by another profile that the subscription had before.
 func (p *Profile) Sender(sub *subscription.Subscription, at time.Time) (*Sender, error) {
 	secrets, until := p.signing(sub, at)
@@ -39,16 +43,17 @@ func (p *Profile) Sender(sub *subscription.Subscription, at time.Time) (*Sender,
 		return nil, err
 	}
 	s := &Sender{envelope: p.envelope, signer: signer, until: until}
+	if s.maker, err = p.maker(sub); err != nil {
+		return nil, err
+	}
 	s.static = append(s.static, sign.Header{Name: "User-Agent", Value: cmp.Or(p.UserAgent, DefaultUserAgent)})
 	for _, name := range slices.Sorted(maps.Keys(p.Headers)) {
 		value := strings.ReplaceAll(p.Headers[name], subscriptionVar, sub.ID.UUID())
 		s.static = append(s.static, sign.Header{Name: name, Value: value})
 	}
-	own, err := p.own(sub)
-	if err != nil {
+	if s.own, err = p.own(sub); err != nil {
 		return nil, err
 	}
-	s.static = append(s.static, own...)
 	return s, nil
 }
 
@@ -105,20 +110,22 @@ func (s *Sender) Until() time.Time { return s.until }
 // ValidAt reports whether s may be used for an attempt at the given time.
 func (s *Sender) ValidAt(at time.Time) bool { return s.until.IsZero() || at.Before(s.until) }
 
-// AppendBody appends the body of a try to dst. It fails with [envelope.ErrNotJSON] if the envelope cannot hold the data.
+// AppendBody appends the body of a try to dst, whose delivery is that of the message. It fails with [envelope.ErrNotJSON] if the
+// envelope cannot hold the data.
 func (s *Sender) AppendBody(dst []byte, in *envelope.Input) ([]byte, error) {
 	return s.envelope.Append(dst, in)
 }
 
-// AppendHeaders appends every header of an attempt of d at the given time to dst: content type, the envelope's, signature,
-// the profile's and the subscription's. The body is the one that [Sender.AppendBody] made.
-func (s *Sender) AppendHeaders(dst []sign.Header, d *delivery.Delivery, at time.Time, body []byte) []sign.Header {
+// AppendHeaders appends every header of an attempt of m at the given time to dst: content type, the envelope's, signature,
+// the profile's, the subscription's and the transformation's. The body is the one that [Sender.AppendBody] made.
+func (s *Sender) AppendHeaders(dst []sign.Header, m *Message, at time.Time, body []byte) []sign.Header {
+	d := m.Delivery
 	dst = append(dst, sign.Header{Name: "Content-Type", Value: s.contentType(d)})
 	for name, value := range s.envelope.Headers(d) {
 		dst = append(dst, sign.Header{Name: name, Value: value})
 	}
 	dst = s.signer.Append(dst, d.Message.Base62(delivery.MessagePrefix), at, body)
-	return append(dst, s.static...)
+	return m.own(append(dst, s.static...), s.own)
 }
 
 // contentType is that of the envelope, and JSON if that is the event's and cannot be sent.

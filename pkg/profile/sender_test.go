@@ -44,9 +44,11 @@ func send(t *testing.T, p *profile.Profile, sub *subscription.Subscription, d *d
 	t.Helper()
 	s, err := p.Sender(sub, now)
 	require.NoError(t, err)
-	body, err := s.AppendBody(nil, &envelope.Input{Delivery: d, Tenant: tenant})
+	m, err := s.Message(t.Context(), d)
 	require.NoError(t, err)
-	return s.AppendHeaders(nil, d, time.Now(), body), body
+	body, err := s.AppendBody(nil, &envelope.Input{Delivery: m.Delivery, Tenant: tenant})
+	require.NoError(t, err)
+	return s.AppendHeaders(nil, &m, time.Now(), body), body
 }
 
 func names(fields []sign.Header) (out []string) {
@@ -211,7 +213,8 @@ func BenchmarkSender(b *testing.B) {
 	)
 	b.ReportAllocs()
 	for b.Loop() {
-		body, _ = s.AppendBody(body[:0], &envelope.Input{Delivery: &d, Tenant: tenant})
-		fields = s.AppendHeaders(fields[:0], &d, time.Unix(1, 0), body)
+		m, _ := s.Message(b.Context(), &d)
+		body, _ = s.AppendBody(body[:0], &envelope.Input{Delivery: m.Delivery, Tenant: tenant})
+		fields = s.AppendHeaders(fields[:0], &m, time.Unix(1, 0), body)
 	}
 }

@@ -113,7 +113,7 @@ func (p *problems) oauthExtras(o *OAuth) {
 		p.add("oauth", "%d scopes, extraParams or extraHeaders: want at most %d each", n, MaxOAuthParams)
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.ExtraHeaders)) {
-		p.check("oauth.extraHeaders."+name, validateHeader(name, o.ExtraHeaders[name]))
+		p.check("oauth.extraHeaders."+name, CheckHeader(name, o.ExtraHeaders[name]))
 	}
 }
 

@@ -52,8 +52,8 @@ func CheckField(name, value string) error {
 	return nil
 }
 
-// validateHeader allows what [CheckField] does unless the name is not a subscription's to set under any profile.
-func validateHeader(name, value string) error {
+// CheckHeader allows what [CheckField] does unless the name is not a subscription's to set under any profile.
+func CheckHeader(name, value string) error {
 	if err := CheckField(name, value); err != nil {
 		return err
 	}

@@ -229,7 +229,7 @@ func (p *problems) headers(headers map[string]string, profile string, rules Rule
 			p.add(field, "is the same header as %s", other)
 		}
 		seen[strings.ToLower(name)] = name
-		if err := validateHeader(name, headers[name]); err != nil {
+		if err := CheckHeader(name, headers[name]); err != nil {
 			p.check(field, err)
 		} else if rules.ReservedHeader != nil && rules.ReservedHeader(profile, name) {
 			p.add(field, "is not a subscription's to set under profile %s", profile)

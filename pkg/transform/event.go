@@ -203,6 +203,11 @@ func headers(out *Output, v any) *Error {
 	return nil
 }
 
+// RefuseHeader returns the error of a header that is well-formed and yet not allowed.
+func RefuseHeader(name, detail string) *Error {
+	return badOutput(fieldHeaders+"."+printable(name), "%s", detail)
+}
+
 // printable returns a name as errors show it; one that is long or not plain ASCII may be data.
 func printable(name string) string {
 	if len(name) > 64 || strings.ContainsFunc(name, func(r rune) bool { return r < '!' || r > '~' }) {

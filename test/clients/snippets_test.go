@@ -211,7 +211,7 @@ func requestOf(t *testing.T, p *profile.Profile) request {
 	})
 	require.NoError(t, err)
 	r := request{Secret: secret, Headers: map[string]string{}, Body: body, Now: at.UnixMilli(), good: true}
-	for _, h := range sender.AppendHeaders(nil, d, at, body) {
+	for _, h := range sender.AppendHeaders(nil, &profile.Message{Delivery: d}, at, body) {
 		r.Headers[strings.ToLower(h.Name)] = h.Value
 	}
 	return r
