@@ -35,6 +35,8 @@ const (
 	ManageTenant Permission = "manage-tenant"
 	// ManageEndpoints creates, changes and deletes subscriptions, and tries them out.
 	ManageEndpoints Permission = "manage-endpoints"
+	// ManageEndpointTransformations writes and tries programs, which decide what is sent and where, and reads their variables.
+	ManageEndpointTransformations Permission = "manage-transformations"
 	// ViewSecrets reads signing secrets; ManageSecrets sets and rotates them, and writes credentials.
 	ViewSecrets   Permission = "view-secrets"
 	ManageSecrets Permission = "manage-secrets"

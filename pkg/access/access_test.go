@@ -22,7 +22,7 @@ var (
 
 func permissions() []access.Permission {
 	return []access.Permission{
-		access.ViewTenant, access.ManageTenant, access.ManageEndpoints, access.ViewSecrets, access.ManageSecrets, access.Publish,
+		access.ViewTenant, access.ManageTenant, access.ManageEndpoints, access.ManageEndpointTransformations, access.ViewSecrets, access.ManageSecrets, access.Publish,
 		access.SendExample, access.GrantPortal, access.ManageTenantKeys, access.ViewCatalogue, access.ViewAll, access.Operate,
 	}
 }
@@ -38,7 +38,7 @@ func key(role access.Role, tenant ident.ID) *access.Principal {
 // Everything that somebody may do is named; whatever is not named is refused.
 func TestMay(t *testing.T) {
 	ofTenant := []access.Permission{
-		access.ViewTenant, access.ManageTenant, access.ManageEndpoints, access.ViewSecrets, access.ManageSecrets, access.Publish,
+		access.ViewTenant, access.ManageTenant, access.ManageEndpoints, access.ManageEndpointTransformations, access.ViewSecrets, access.ManageSecrets, access.Publish,
 		access.SendExample, access.GrantPortal, access.ManageTenantKeys, access.ViewCatalogue,
 	}
 	for _, c := range []struct {
@@ -71,7 +71,12 @@ func TestMay(t *testing.T) {
 		{
 			"portal with all", portal(access.Capabilities()...), []access.Permission{
 				access.ViewTenant, access.ViewCatalogue, access.ViewSecrets, access.ManageSecrets, access.SendExample, access.ManageEndpoints,
+				access.ManageEndpointTransformations,
 			}, nil, []access.Permission{access.ViewCatalogue},
+		},
+		{
+			"portal that transforms", portal(access.ManageTransformations),
+			[]access.Permission{access.ManageEndpointTransformations}, nil, nil,
 		},
 		{"portal with a capability from the future", portal("Everything"), nil, nil, nil},
 		{"portal with a role", &access.Principal{Kind: access.KindPortal, Role: access.RoleOperator, Tenant: mine}, nil, nil, nil},

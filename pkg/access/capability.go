@@ -34,7 +34,7 @@ func (c Capability) grants(want Permission) bool {
 	case ManageEndpoint:
 		return want == ManageEndpoints
 	case ManageTransformations:
-		return false // there are none yet
+		return want == ManageEndpointTransformations
 	}
 	return false
 }

@@ -86,6 +86,8 @@ type API struct {
 	limits  *limits
 	// validators are those of payloads.
 	validators *catalogue.Validators
+	// simulations has a place for each program that is being tried.
+	simulations chan struct{}
 	// repeats are what idempotency keys need.
 	repeats repeats
 }
@@ -101,6 +103,7 @@ func New(opts Options) *API {
 	useOurErrors()
 	mux := http.NewServeMux()
 	a := &API{opts: opts, metrics: newMetrics(opts.Metrics), limits: newLimits(opts.RequestsPerSecond, opts.Burst)}
+	a.simulations = newSimulations()
 	a.validators = catalogue.NewValidators(maxValidators)
 	a.huma = humago.New(mux, humaConfig())
 	a.huma.UseMiddleware(a.measure, a.admit)

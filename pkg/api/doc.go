@@ -16,6 +16,11 @@
 // meanwhile. Without it, PATCH is applied to the newest version and PUT replaces it. ?wait=applied lets a write wait until
 // every live router and deliverer has it; the header postrider-applied says whether that was reached.
 //
+// # Transformations
+//
+// Trying a program is open to every tenant: a run is bounded by package transform, and no more run at a time than half the
+// processors. Who finds no place for two seconds gets 503 busy.
+//
 // # Metrics
 //
 //   - postrider_api_requests_total: requests by operation and status class.

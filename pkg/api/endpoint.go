@@ -56,6 +56,8 @@ func (a *API) endpoints() {
 	a.endpointPolicies()
 	a.endpointFilters()
 	a.endpointAuthorizations()
+	a.endpointTransformations()
+	a.endpointEncryptions()
 	a.endpointExamples()
 	a.tenantPolicies()
 }

@@ -107,14 +107,16 @@ func TestWhatIsSensitiveIsNeverShown(t *testing.T) {
 	h.ok(http.StatusOK, http.MethodPut, orders+"/sensitive-headers", map[string]any{"names": []string{"x-marked"}})
 	h.ok(http.StatusNoContent, http.MethodPut, orders+"/oauth", oauth())
 	h.ok(http.StatusOK, http.MethodPut, orders+"/authorization", map[string]any{"basic": map[string]string{"username": "u", "password": "hidden-6"}})
+	h.ok(http.StatusOK, http.MethodPut, orders+"/encryption", map[string]any{"scheme": "voyado", "key": "hidden8hidden8hidden8hidden8abcd"})
+	h.ok(http.StatusNoContent, http.MethodPatch, orders+"/transformation", map[string]any{"variables": map[string]string{"a": "hidden-9"}})
 	for _, resource := range []string{
-		"", "/headers", "/sensitive-headers", "/oauth", "/oauth-config", "/mtls-config", "/ca", "/delivery-policy", "/filter", "/authorization",
+		"/encryption", "/transformation", "", "/headers", "/sensitive-headers", "/oauth", "/oauth-config", "/mtls-config", "/ca", "/delivery-policy", "/filter", "/authorization",
 	} {
 		got := h.call(h.reader, http.MethodGet, orders+resource, nil)
 		require.Equal(t, http.StatusOK, got.status, resource+got.body)
 		require.NotContains(t, got.body, "hidden", resource)
 		admin := h.ok(http.StatusOK, http.MethodGet, orders+resource, nil).body
-		for _, n := range []string{"hidden-1", "hidden-3", "hidden-4", "hidden-5", "hidden-6"} {
+		for _, n := range []string{"hidden8", "hidden-1", "hidden-3", "hidden-4", "hidden-5", "hidden-6"} {
 			require.NotContains(t, admin, n, resource)
 		}
 	}

@@ -13,10 +13,12 @@ import (
 
 	"github.com/postrider/postrider/pkg/access"
 	"github.com/postrider/postrider/pkg/catalogue"
+	"github.com/postrider/postrider/pkg/encrypt"
 	"github.com/postrider/postrider/pkg/filter"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/pkg/transform"
 )
 
 // rules are those of an installation: https, and what the profiles say.
@@ -40,7 +42,15 @@ func rules(o *Options) {
 			return ok && p.ReservedHeader(header)
 		},
 		CheckFilter: func(expression string) error { return filter.Check(expression, nil) },
-		Profiles:    profiles.Names(),
+		CheckTransformation: func(code string) error {
+			_, err := transform.Compile(code)
+			return err
+		},
+		CheckEncryption: func(scheme, key string) error {
+			_, err := encrypt.New(scheme, key)
+			return err
+		},
+		Profiles: profiles.Names(),
 	}
 }
 

@@ -35,8 +35,8 @@ type Message struct {
 	headers []sign.Header
 }
 
-// maker makes messages, for one version of one subscription. The zero maker changes nothing.
-type maker struct {
+// Maker makes messages, for one version of one subscription. It is safe for concurrent use.
+type Maker struct {
 	url string
 	// program is nil for none.
 	program   *transform.Program
@@ -50,9 +50,9 @@ type maker struct {
 	contentType string         // of what it makes
 }
 
-// maker returns what makes the messages of sub. Errors are those of a program, a [*transform.SyntaxError], and of a key.
-func (p *Profile) maker(sub *subscription.Subscription) (maker, error) {
-	m := maker{url: sub.URL, reserved: p.ReservedHeader, authorized: sub.Authorization != nil || sub.OAuth != nil}
+// Maker returns what makes the messages of sub. Errors are those of a program, a [*transform.SyntaxError], and of a key.
+func (p *Profile) Maker(sub *subscription.Subscription) (Maker, error) {
+	m := Maker{url: sub.URL, reserved: p.ReservedHeader, authorized: sub.Authorization != nil || sub.OAuth != nil}
 	if sub.Transforms() {
 		var err error
 		if m.program, err = transform.Compile(sub.Transformation.Code); err != nil {
@@ -87,7 +87,7 @@ func origin(raw string) string {
 // Message makes the message of a delivery: transformed, then encrypted. Data that came encrypted, see [encrypt.Encrypted], is
 // not encrypted again, and cannot be transformed. That there is no message is a [*transform.Error], for which the endpoint is
 // not to blame; any other error is that of ctx.
-func (m *maker) Message(ctx context.Context, d *delivery.Delivery) (Message, error) {
+func (m *Maker) Message(ctx context.Context, d *delivery.Delivery) (Message, error) {
 	out := Message{Delivery: d, URL: m.url}
 	if m.program != nil {
 		if err := m.transform(ctx, &out); err != nil || out.Cancelled {
@@ -104,7 +104,7 @@ func (m *maker) Message(ctx context.Context, d *delivery.Delivery) (Message, err
 
 // transform runs the program. What it gets to see is the event, and the URL and id that the endpoint does; no headers, since
 // some are credentials.
-func (m *maker) transform(ctx context.Context, out *Message) error {
+func (m *Maker) transform(ctx context.Context, out *Message) error {
 	d := out.Delivery
 	if !envelope.IsJSON(d.ContentType) {
 		return &transform.Error{Kind: transform.KindInput, Field: "payload", Detail: "the event's data is not JSON"}
@@ -129,7 +129,7 @@ func (m *maker) transform(ctx context.Context, out *Message) error {
 
 // headers adds those that a program made. It may set what a subscription may under the profile, and Authorization only where
 // the subscription's own is not sent.
-func (m *maker) headers(out *Message, made map[string]string) error {
+func (m *Maker) headers(out *Message, made map[string]string) error {
 	for _, name := range slices.Sorted(maps.Keys(made)) {
 		if err := subscription.CheckHeader(name, made[name]); err != nil {
 			return transform.RefuseHeader(name, err.Error())

@@ -29,7 +29,7 @@ type Sender struct {
 	static   []sign.Header // the profile's
 	own      []sign.Header // the subscription's
 	until    time.Time
-	maker
+	Maker
 }
 
 // Sender makes the profile ready for attempts of sub from the given time on. An error (a secret or a header that could
@@ -43,7 +43,7 @@ func (p *Profile) Sender(sub *subscription.Subscription, at time.Time) (*Sender,
 		return nil, err
 	}
 	s := &Sender{envelope: p.envelope, signer: signer, until: until}
-	if s.maker, err = p.maker(sub); err != nil {
+	if s.Maker, err = p.Maker(sub); err != nil {
 		return nil, err
 	}
 	s.static = append(s.static, sign.Header{Name: "User-Agent", Value: cmp.Or(p.UserAgent, DefaultUserAgent)})
