@@ -42,7 +42,7 @@ func (d *Deliverer) transform(c *candidate) bool {
 		return false
 	}
 	d.countTransformation(transformMade)
-	c.message = message
+	c.message = &message
 	return true
 }
 

@@ -29,8 +29,8 @@ type candidate struct {
 	failure *subscription.FailurePolicy
 	ep      *endpoint
 	started time.Time
-	// message is that of a transformation; of other deliveries it is made for the attempt.
-	message profile.Message
+	// message is that of a transformation; of other deliveries it is nil, and made for the attempt.
+	message *profile.Message
 }
 
 // verdict is what becomes of a delivery.
@@ -255,11 +255,12 @@ func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
 		return nil, with.err
 	}
 	m := c.message
-	if m.Delivery == nil {
-		var err error
-		if m, err = with.sender.Message(c.lane.owner.ctx, c.d); err != nil {
+	if m == nil {
+		made, err := with.sender.Message(c.lane.owner.ctx, c.d)
+		if err != nil {
 			return nil, err
 		}
+		m = &made
 	}
 	body, err := with.sender.AppendBody(make([]byte, 0, len(m.Delivery.Data)+bodyRoom), &envelope.Input{
 		Delivery: m.Delivery, Tenant: c.tenant, Attempt: delivery.AttemptID(c.d.ID, c.d.Trigger, c.d.Attempts+1), At: c.started,
@@ -269,7 +270,7 @@ func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
 	}
 	req := &attempt.Request{
 		Method: cmp.Or(m.Method, http.MethodPost), URL: m.URL, Body: body,
-		Header:     with.sender.AppendHeaders(nil, &m, c.started, body),
+		Header:     with.sender.AppendHeaders(nil, m, c.started, body),
 		Timeout:    c.profile.TimeoutFor(c.sub),
 		Authorizer: with.authorizer, TLS: with.tls,
 	}

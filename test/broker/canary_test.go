@@ -36,6 +36,7 @@ import (
 	"github.com/postrider/postrider/pkg/app"
 	"github.com/postrider/postrider/pkg/audit"
 	"github.com/postrider/postrider/pkg/config"
+	"github.com/postrider/postrider/pkg/encrypt"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/registry"
@@ -173,7 +174,7 @@ func TestNoSecretGetsOut(t *testing.T) {
 	client, err := kafka.NewClient(conf.Kafka)
 	require.NoError(t, err)
 	defer client.Close()
-	waitForOutcomes(t, conf.Kafka, 2)
+	waitForOutcomes(t, conf.Kafka, 4) // one for each endpoint
 	lists := readEverything(m, planted["API token"])
 	cancel()
 	require.NoError(t, <-done)
@@ -202,7 +203,12 @@ func plant(t *testing.T, m *manager, receiver string) canaries {
 		"signing secret": secretOf(), "rotated secret": secretOf(), "header value": "canary-header-" + uuid.NewString(),
 		"password": "canary-password-" + uuid.NewString(), "bearer token": "canary-bearer-" + uuid.NewString(),
 		"client secret": "canary-client-" + uuid.NewString(), "refresh token": "canary-refresh-" + uuid.NewString(),
-		"oauth header": "canary-oauth-" + uuid.NewString(),
+		"oauth header": "canary-oauth-" + uuid.NewString(), "variable": "canary-variable-" + uuid.NewString(),
+	}
+	for _, scheme := range encrypt.Names() {
+		key, err := encrypt.GenerateKey(scheme)
+		require.NoError(t, err)
+		c["key of "+scheme] = key
 	}
 	id := identity(t)
 	_, block, _ := strings.Cut(id, "PRIVATE KEY-----\n")
@@ -225,6 +231,16 @@ func plant(t *testing.T, m *manager, receiver string) canaries {
 		"tokenUrl": receiver + "/fails", "refreshToken": c["refresh token"], "extraHeaders": map[string]string{"X-Extra": c["oauth header"]},
 	}, http.StatusNoContent)
 	m.call(http.MethodPut, oauth+"/mtls", map[string]any{"identity": id}, http.StatusNoContent)
+	m.call(http.MethodPut, good+"/encryption", map[string]any{"scheme": "jwe", "key": c["key of jwe"]}, http.StatusOK)
+	m.call(http.MethodPut, fails+"/encryption", map[string]any{"scheme": "voyado", "key": c["key of voyado"]}, http.StatusOK)
+	for path, code := range map[string]string{
+		good:                         `.headers["X-Variable"] = $variables.token`,
+		endpoint("program", "/good"): `error($variables.token)`,
+	} {
+		m.call(http.MethodPatch, path+"/transformation", map[string]any{
+			"code": code, "enabled": true, "variables": map[string]string{"token": c["variable"]},
+		}, http.StatusNoContent)
+	}
 	var key, portal struct{ Token string }
 	require.NoError(t, json.Unmarshal(m.call(http.MethodPost, "/key", map[string]any{"name": "k", "role": "read-only"}, http.StatusCreated), &key))
 	require.NoError(t, json.Unmarshal(m.call(http.MethodPost, "/auth/app-portal-access/acme", map[string]any{}, http.StatusOK), &portal))
@@ -233,16 +249,20 @@ func plant(t *testing.T, m *manager, receiver string) canaries {
 }
 
 // readEverything returns the answers of all that can be listed or read and is not meant to show a secret. What an OAuth
-// configuration sends besides may hold one, and is shown to whoever may read secrets: so it is read by who may not.
+// configuration sends besides may hold one, and is shown to whoever may read secrets, and variables are to whoever may write the
+// program that has them: so they are read by who may not.
 func readEverything(m *manager, reader string) []byte {
 	var all bytes.Buffer
 	seesLess := &manager{t: m.t, client: m.client, base: m.base, token: reader}
-	for _, path := range []string{"/app/acme/endpoint/oauth/oauth", "/app/acme/endpoint/oauth/oauth-config"} {
+	for _, path := range []string{
+		"/app/acme/endpoint/oauth/oauth", "/app/acme/endpoint/oauth/oauth-config", "/app/acme/endpoint/good/transformation",
+	} {
 		all.Write(seesLess.call(http.MethodGet, path, nil, http.StatusOK))
 	}
 	for _, path := range []string{
 		"/app", "/app/acme", "/app/acme/endpoint", "/app/acme/endpoint/good", "/app/acme/endpoint/good/headers",
 		"/app/acme/endpoint/oauth/mtls", "/app/acme/endpoint/good/authorization",
+		"/app/acme/endpoint/good/encryption", "/app/acme/endpoint/fails/encryption",
 		"/app/acme/endpoint/fails/authorization", "/app/acme/endpoint/good/delivery-policy", "/app/acme/msg", "/key",
 		"/app/acme/key", "/audit", "/app/acme/audit",
 	} {

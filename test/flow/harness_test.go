@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"slices"
 	"sync"
@@ -225,10 +226,12 @@ func (w *world) read(topic string, fn func(*kgo.Record)) {
 
 // hit is one attempt that reached an endpoint.
 type hit struct {
-	url  string
-	id   string
-	body string
-	at   time.Time
+	method string
+	url    string
+	id     string
+	header http.Header
+	body   string
+	at     time.Time
 }
 
 // endpoints stands in for the network: it answers attempts by URL.
@@ -267,12 +270,11 @@ func reply(status int) attempt.Response {
 // Do implements pipeline.Attempter.
 func (e *endpoints) Do(ctx context.Context, r *attempt.Request) (attempt.Response, error) {
 	e.mu.Lock()
-	h := hit{url: r.URL, body: string(r.Body), at: time.Now()}
+	h := hit{method: r.Method, url: r.URL, header: http.Header{}, body: string(r.Body), at: time.Now()}
 	for _, header := range r.Header {
-		if header.Name == "webhook-id" {
-			h.id = header.Value
-		}
+		h.header.Add(header.Name, header.Value)
 	}
+	h.id = h.header.Get("webhook-id")
 	e.hits = append(e.hits, h)
 	n := 0
 	for _, other := range e.hits {
