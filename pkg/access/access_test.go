@@ -76,7 +76,8 @@ func TestMay(t *testing.T) {
 		},
 		{
 			"portal that transforms", portal(access.ManageTransformations),
-			[]access.Permission{access.ManageEndpointTransformations}, nil, nil,
+			[]access.Permission{access.ManageEndpointTransformations},
+			nil, nil,
 		},
 		{"portal with a capability from the future", portal("Everything"), nil, nil, nil},
 		{"portal with a role", &access.Principal{Kind: access.KindPortal, Role: access.RoleOperator, Tenant: mine}, nil, nil, nil},

@@ -29,6 +29,7 @@ type yamlReader struct {
 }
 
 // readYAML fills the struct that into points to. Fields are named by their yaml tags; there may be no others.
+// A text in the place of a struct stands for the field with the tag short, if there is one.
 // At most nodes values are read.
 func readYAML(file string, text []byte, into any, nodes int) *yamlReader {
 	r := &yamlReader{file: file, at: map[string]*token.Position{}, anchors: map[string]ast.Node{}, nodes: nodes}
