@@ -91,6 +91,7 @@ func TestProfilesThatDoNotLoad(t *testing.T) {
 		{replace("name: x", "name: y"), `name: "y", want "x"`},
 		{minimal + "notRetried: [bored]\n", `notRetried[0]: "bored"`},
 		{minimal + "notRetried: [success]\n", `notRetried[0]: "success"`},
+		{minimal + "notRetried: [transformation]\n", `notRetried[0]: "transformation"`},
 		{minimal + "throttle: [4]\n", "throttle[0]: 4"},
 		{minimal + "headers: {webhook-id: x}\n", "webhook-id is not the profile's to set"},
 		{minimal + "headers: {Content-Length: x}\n", "Content-Length is not the profile's to set"},
