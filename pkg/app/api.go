@@ -9,11 +9,8 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/pkg/api"
-	"github.com/postrider/postrider/pkg/audit"
 	"github.com/postrider/postrider/pkg/egress"
-	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
-	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/view"
 	"github.com/postrider/postrider/topics"
@@ -54,7 +51,7 @@ func (a *App) AddAPI(ctx context.Context) error {
 		defer done()
 		return errors.Join(err, publishing.Close(flush))
 	}})
-	return a.AddDisabler(disabler{store})
+	return a.AddDisabler(ctx)
 }
 
 // APIAddr is where the API listens, once it was added.
@@ -118,23 +115,4 @@ type appliedWaiter struct{ views *view.Redis }
 func (w appliedWaiter) WaitApplied(ctx context.Context, version int64) (int, error) {
 	members, err := w.views.WaitApplied(ctx, version)
 	return len(members), err
-}
-
-// disabler writes to the registry what a deliverer decided.
-type disabler struct{ store *registry.Store }
-
-// Disable disables a subscription unless it was enabled again, disabled or deleted since.
-func (d disabler) Disable(ctx context.Context, id ident.ID, why pipeline.Disabling) error {
-	for {
-		old, ok := d.store.Snapshot().Subscription(id)
-		if !ok || old.Disabled || old.Generation != why.Generation {
-			return nil
-		}
-		s := *old
-		s.Disabled, s.Locked = true, why.Lock
-		_, err := d.store.Apply(ctx, audit.Actor{Kind: audit.ActorSystem, Name: "deliverer: " + why.Reason}, registry.PutSubscription(&s))
-		if _, changed := errors.AsType[*registry.ConflictError](err); !changed {
-			return err
-		}
-	}
 }

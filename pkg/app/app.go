@@ -26,6 +26,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Attempter makes the attempts; nil makes them over HTTP.
 	Attempter pipeline.Attempter
+	// Rand replaces the random numbers in [0, 1) of retry policies with jitter; it is called from many goroutines.
+	Rand func() float64
 	// Presence is told the registry version that roles have applied, see [OpenViews]; nil is told nothing. Nothing waits
 	// for it.
 	Presence Presence

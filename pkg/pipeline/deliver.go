@@ -57,8 +57,10 @@ type DelivererOptions struct {
 	Programs int
 	// CheckURL says what is wrong with a URL that a transformation made; nil allows all. The transport's guard looks at it, too.
 	CheckURL func(url string) error
-	Log      *slog.Logger
-	Metrics  *Metrics
+	// Rand returns a number in [0, 1) for the jitter of retry policies, from many goroutines; math/rand by default.
+	Rand    func() float64
+	Log     *slog.Logger
+	Metrics *Metrics
 }
 
 // maxUnconfirmed is how long sends go on without word that the registry snapshot is complete. A disabled subscription
@@ -102,6 +104,9 @@ func NewDeliverer(
 	setDefault(&opts.Drain, 5*time.Second)
 	setDefault(&opts.Window, 1<<16)
 	setDefault(&opts.Programs, runtime.GOMAXPROCS(0))
+	if opts.Rand == nil {
+		opts.Rand = rand.Float64
+	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -307,6 +312,3 @@ func (d *Deliverer) take(ps []*kafka.Partition) []*owned {
 	}
 	return out
 }
-
-// jitter is the source of random numbers of retry policies.
-func jitter() float64 { return rand.Float64() } //nolint:gosec // spreads load, guards nothing

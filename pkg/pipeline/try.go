@@ -299,7 +299,7 @@ func (d *Deliverer) decide(c *candidate, resp attempt.Response, j profile.Judgem
 	}
 	next := backoff.Next(c.policy, backoff.Input{
 		Attempt: c.d.Attempts - c.d.Base + 1, First: c.first(),
-		Now: c.scheduled().Add(resp.Duration), RetryAfter: resp.RetryAfter, Rand: jitter,
+		Now: c.scheduled().Add(resp.Duration), RetryAfter: resp.RetryAfter, Rand: d.opts.Rand,
 	})
 	if !next.OK {
 		return verdict{Verdict: outcome.Dead, reason: next.Reason}
