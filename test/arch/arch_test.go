@@ -113,10 +113,10 @@ func TestNoTestSleeps(t *testing.T) {
 	t.Parallel()
 	files := parse(t)
 	// In a bubble of testing/synctest a sleep is a step of a fake clock. The bubble
-	// may be made in another file of the package than the sleep.
+	// may be made in another file of the package than the sleep, or by test/internal/world.
 	bubbles := map[string]bool{}
 	for _, f := range files {
-		if f.test && slices.Contains(f.imports(), "testing/synctest") {
+		if f.test && (slices.Contains(f.imports(), "testing/synctest") || slices.Contains(f.imports(), module+"/test/internal/world")) {
 			bubbles[f.dir()] = true
 		}
 	}

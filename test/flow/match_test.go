@@ -16,20 +16,9 @@ import (
 	"github.com/postrider/postrider/pkg/operational"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/test/internal/world"
 	"github.com/postrider/postrider/topics"
 )
-
-// event puts one event of the tenant on the events topic.
-func (w *world) event(id, kind, channels, data string) {
-	w.t.Helper()
-	value := map[string]any{"specversion": "1.0", "id": id, "source": "test", "type": kind, "tenant": "acme", "data": json.RawMessage(data)}
-	if channels != "" {
-		value["channels"] = channels
-	}
-	text, err := json.Marshal(value)
-	require.NoError(w.t, err)
-	w.produce(w.conf.Kafka.Prefix+topics.Events, text)
-}
 
 // received returns the bodies that a subscription's endpoint got.
 func (e *endpoints) received(name string) []string {
@@ -46,22 +35,22 @@ func (e *endpoints) received(name string) []string {
 
 // Type, channels and filter decide together who receives an event, and the routed records account for what they kept.
 func TestFiltersAndChannels(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		e := newEndpoints(always(200))
-		w.subscribe("all")
-		w.subscribe("typed", func(s *subscription.Subscription) { s.EventTypes = []string{"order.*"} })
-		w.subscribe("vip", func(s *subscription.Subscription) { s.Channels = []string{"vip", "staff"} })
-		w.subscribe("large", func(s *subscription.Subscription) { s.Filter = `data.amount > 100 && data.currency in ["EUR", "SEK"]` })
-		w.subscribe("picky", func(s *subscription.Subscription) {
+		w.Subscribe("all")
+		w.Subscribe("typed", func(s *subscription.Subscription) { s.EventTypes = []string{"order.*"} })
+		w.Subscribe("vip", func(s *subscription.Subscription) { s.Channels = []string{"vip", "staff"} })
+		w.Subscribe("large", func(s *subscription.Subscription) { s.Filter = `data.amount > 100 && data.currency in ["EUR", "SEK"]` })
+		w.Subscribe("picky", func(s *subscription.Subscription) {
 			s.EventTypes, s.Channels, s.Filter = []string{"order.created"}, []string{"vip"}, `has(data.amount) && data.amount >= 500`
 		})
-		w.subscribe("off", func(s *subscription.Subscription) { s.Filter, s.Disabled = "true", true })
-		w.start(e, "router", "deliverer", "retrier")
-		w.event("1", "order.created", "vip,eu", `{"amount":500,"currency":"EUR"}`)
-		w.event("2", "order.created", "", `{"amount":500,"currency":"USD"}`)
-		w.event("3", "order.paid", "staff", `{"amount":101,"currency":"SEK"}`)
-		w.event("4", "contact.updated", "eu", `{"name":"Ann"}`)
-		w.event("5", "order.created", "vip", `{"amount":"many","currency":"EUR"}`)
+		w.Subscribe("off", func(s *subscription.Subscription) { s.Filter, s.Disabled = "true", true })
+		start(w, e, "router", "deliverer", "retrier")
+		w.Event("1", "order.created", "vip,eu", `{"amount":500,"currency":"EUR"}`)
+		w.Event("2", "order.created", "", `{"amount":500,"currency":"USD"}`)
+		w.Event("3", "order.paid", "staff", `{"amount":101,"currency":"SEK"}`)
+		w.Event("4", "contact.updated", "eu", `{"name":"Ann"}`)
+		w.Event("5", "order.created", "vip", `{"amount":"many","currency":"EUR"}`)
 		time.Sleep(time.Minute)
 
 		got := map[string][]string{}
@@ -83,7 +72,7 @@ func TestFiltersAndChannels(t *testing.T) {
 			"vip": {"101", "500", "many"}, "large": {"101", "500"}, "picky": {"500"},
 		}, got)
 		routed := pipeline.RoutedRecord{}
-		w.read(topics.Routed, func(r *kgo.Record) {
+		w.Read(topics.Routed, func(r *kgo.Record) {
 			var one pipeline.RoutedRecord
 			require.NoError(t, json.Unmarshal(r.Value, &one))
 			routed.Expanded += one.Expanded
@@ -97,7 +86,7 @@ func TestFiltersAndChannels(t *testing.T) {
 // What happens to deliveries and subscriptions is an event for who subscribed to it, and for nobody else: an endpoint that
 // asks to be left alone, one that fails too often, a delivery that fails, recovers or is given up.
 func TestOperationalEventsAreDelivered(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		e := newEndpoints(func(_ context.Context, url string, n int) (attempt.Response, error) {
 			switch {
 			case strings.HasPrefix(url, "https://gone."):
@@ -112,19 +101,19 @@ func TestOperationalEventsAreDelivered(t *testing.T) {
 		only := func(kind string) func(*subscription.Subscription) {
 			return func(s *subscription.Subscription) { s.EventTypes = []string{kind} }
 		}
-		w.subscribe("operations", func(s *subscription.Subscription) { s.EventTypes = operational.Types() })
-		w.subscribe("everything") // subscribed to all event types, which the operational ones are not among
-		w.subscribe("gone", only("a"))
-		w.subscribe("down", only("b"), func(s *subscription.Subscription) { s.Retry = retryList(time.Second) })
-		w.subscribe("failing", only("c"), func(s *subscription.Subscription) {
+		w.Subscribe("operations", func(s *subscription.Subscription) { s.EventTypes = operational.Types() })
+		w.Subscribe("everything") // subscribed to all event types, which the operational ones are not among
+		w.Subscribe("gone", only("a"))
+		w.Subscribe("down", only("b"), func(s *subscription.Subscription) { s.Retry = retryList(time.Second) })
+		w.Subscribe("failing", only("c"), func(s *subscription.Subscription) {
 			s.Retry, s.Failure = retryList(time.Second, time.Second, time.Second), &subscription.FailurePolicy{Kind: subscription.FailureConsecutive, Failures: 2}
 		})
-		w.subscribe("late", only("d"), func(s *subscription.Subscription) {
+		w.Subscribe("late", only("d"), func(s *subscription.Subscription) {
 			s.Retry = retryList(time.Second, time.Second, time.Second, time.Minute)
 		})
-		w.start(e, "router", "deliverer", "retrier")
+		start(w, e, "router", "deliverer", "retrier")
 		for _, kind := range []string{"a", "b", "c", "d"} {
-			w.event(kind, kind, "", `{}`)
+			w.Event(kind, kind, "", `{}`)
 		}
 		time.Sleep(90 * time.Second)
 

@@ -22,6 +22,7 @@ import (
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/test/internal/world"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -49,44 +50,44 @@ func requireOnce(t *testing.T, e *endpoints, n int) {
 // Deliverers join and leave in the middle of work that takes up to two seconds a piece: with the drain nothing is cut
 // off, so nothing is lost and nothing is sent twice.
 func TestRebalanceInTheMiddle(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		e := newEndpoints(slow(2 * time.Second))
 		for i := range 6 {
-			w.subscribe(fmt.Sprintf("s%d", i))
+			w.Subscribe(fmt.Sprintf("s%d", i))
 		}
-		w.start(e, "router")
-		first := w.start(e, "deliverer")
-		w.send(60, "a")
+		start(w, e, "router")
+		first := start(w, e, "deliverer")
+		w.Send(60, "a")
 		time.Sleep(1500 * time.Millisecond)
-		second := w.start(e, "deliverer")
-		w.send(60, "b")
+		second := start(w, e, "deliverer")
+		w.Send(60, "b")
 		time.Sleep(2500 * time.Millisecond)
-		require.NoError(t, first.stop())
-		w.send(60, "c")
+		require.NoError(t, first.Stop())
+		w.Send(60, "c")
 		time.Sleep(1500 * time.Millisecond)
-		w.start(e, "deliverer")
+		start(w, e, "deliverer")
 		time.Sleep(1500 * time.Millisecond)
-		require.NoError(t, second.stop())
+		require.NoError(t, second.Stop())
 		until(t, 2*time.Minute, func() bool { return e.total() >= 180*6 })
 		time.Sleep(10 * time.Second)
 		requireOnce(t, e, 180*6)
-		require.Equal(t, map[string]int{"delivered/delivered": 180 * 6}, verdicts(w.outcomes()))
+		require.Equal(t, map[string]int{"delivered/delivered": 180 * 6}, verdicts(w.Outcomes()))
 	})
 }
 
 // Attempts that take longer than the drain are cut off and repeated by the next owner: none is lost.
 func TestAttemptsLongerThanTheDrainAreRepeated(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		e := newEndpoints(slow(30 * time.Second))
-		w.subscribe("one", func(s *subscription.Subscription) { s.Timeout = subscription.Duration(time.Minute) })
-		w.start(e, "router")
-		first := w.start(e, "deliverer")
-		w.send(10, "a")
+		w.Subscribe("one", func(s *subscription.Subscription) { s.Timeout = subscription.Duration(time.Minute) })
+		start(w, e, "router")
+		first := start(w, e, "deliverer")
+		w.Send(10, "a")
 		time.Sleep(10 * time.Second)
 		before := time.Now()
-		require.NoError(t, first.stop())
+		require.NoError(t, first.Stop())
 		require.Less(t, time.Since(before), 10*time.Second, "the drain is bounded")
-		w.start(e, "deliverer")
+		start(w, e, "deliverer")
 		until(t, 5*time.Minute, func() bool { return e.total() >= 20 })
 		time.Sleep(45 * time.Second) // the second attempts end, and no third begins
 		counts := e.count()
@@ -94,14 +95,14 @@ func TestAttemptsLongerThanTheDrainAreRepeated(t *testing.T) {
 		for key, n := range counts {
 			require.Equal(t, 2, n, key)
 		}
-		require.Equal(t, map[string]int{"delivered/delivered": 10}, verdicts(w.outcomes()))
+		require.Equal(t, map[string]int{"delivered/delivered": 10}, verdicts(w.Outcomes()))
 	})
 }
 
 // The breaker opens after five failures, parks what follows without an attempt, survives its owner, lets one probe
 // through, and lets the rest follow once the endpoint has recovered.
 func TestBreakerParksAndIsTakenUp(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		var healthy atomic.Bool
 		e := newEndpoints(func(context.Context, string, int) (attempt.Response, error) {
 			if healthy.Load() {
@@ -109,19 +110,19 @@ func TestBreakerParksAndIsTakenUp(t *testing.T) {
 			}
 			return reply(503), nil
 		})
-		s := w.subscribe("down", func(s *subscription.Subscription) { s.Retry = retryList(time.Minute, time.Minute) })
-		w.start(e, "router", "retrier")
-		first := w.start(e, "deliverer")
-		w.send(5, "a")
+		s := w.Subscribe("down", func(s *subscription.Subscription) { s.Retry = retryList(time.Minute, time.Minute) })
+		start(w, e, "router", "retrier")
+		first := start(w, e, "deliverer")
+		w.Send(5, "a")
 		time.Sleep(time.Second)
 		require.Len(t, e.times(s.URL), 5)
-		w.send(200, "b") // while it is open: the first opening is 5 s
+		w.Send(200, "b") // while it is open: the first opening is 5 s
 		time.Sleep(2 * time.Second)
 		require.Len(t, e.times(s.URL), 5, "an open breaker lets nothing through")
-		require.NoError(t, first.stop())
-		w.start(e, "deliverer")
+		require.NoError(t, first.Stop())
+		start(w, e, "deliverer")
 		time.Sleep(1500 * time.Millisecond)
-		w.send(50, "c")
+		w.Send(50, "c")
 		require.Len(t, e.times(s.URL), 5, "the next owner takes the open breaker up")
 		time.Sleep(4 * time.Second)
 		probes := len(e.times(s.URL)) - 5
@@ -131,16 +132,16 @@ func TestBreakerParksAndIsTakenUp(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		requireDelivered(t, w, 255)
 		require.Less(t, len(e.times(s.URL)), 255+15, "nothing but probes was tried in vain")
-		rows := verdicts(w.outcomes())
+		rows := verdicts(w.Outcomes())
 		require.Equal(t, 250, rows["parked/breaker_open"], "one row for the first park of each delivery: %v", rows)
 	})
 }
 
 // requireDelivered checks that n deliveries were accepted, each once.
-func requireDelivered(t *testing.T, w *world, n int) {
+func requireDelivered(t *testing.T, w *world.World, n int) {
 	t.Helper()
 	delivered := map[string]int{}
-	for _, row := range w.outcomes() {
+	for _, row := range w.Outcomes() {
 		if row.Verdict == outcome.Delivered {
 			delivered[row.Delivery]++
 		}
@@ -154,7 +155,7 @@ func requireDelivered(t *testing.T, w *world, n int) {
 // 410 disables the subscription at its owner and at the next one; what is left of the backlog is cancelled. Enabling it
 // raises its generation, and the old state has no say any more.
 func TestGoneDisablesUntilEnabled(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		var enabledAgain atomic.Bool
 		e := newEndpoints(func(context.Context, string, int) (attempt.Response, error) {
 			if enabledAgain.Load() {
@@ -162,77 +163,70 @@ func TestGoneDisablesUntilEnabled(t *testing.T) {
 			}
 			return reply(410), nil
 		})
-		s := w.subscribe("gone")
-		w.start(e, "router", "retrier")
-		first := w.start(e, "deliverer")
-		w.send(1, "a")
+		s := w.Subscribe("gone")
+		start(w, e, "router", "retrier")
+		first := start(w, e, "deliverer")
+		w.Send(1, "a")
 		time.Sleep(2 * time.Second)
-		w.send(3, "b")
+		w.Send(3, "b")
 		time.Sleep(2 * time.Second)
-		require.NoError(t, first.stop())
-		w.start(e, "deliverer")
+		require.NoError(t, first.Stop())
+		start(w, e, "deliverer")
 		time.Sleep(2 * time.Second)
-		w.send(3, "c")
+		w.Send(3, "c")
 		time.Sleep(2 * time.Second)
 		require.Len(t, e.times(s.URL), 1)
-		require.Equal(t, map[string]int{"dead/gone": 1, "cancelled/disabled": 6}, verdicts(w.outcomes()))
+		require.Equal(t, map[string]int{"dead/gone": 1, "cancelled/disabled": 6}, verdicts(w.Outcomes()))
 
 		enabledAgain.Store(true)
-		enabled := *w.subscription(s)
+		enabled := *w.Subscription(s.ID)
 		enabled.Disabled = true
-		w.put(registry.PutSubscription(&enabled))
-		again := *w.subscription(s)
+		w.Put(registry.PutSubscription(&enabled))
+		again := *w.Subscription(s.ID)
 		again.Disabled = false
-		w.put(registry.PutSubscription(&again))
+		w.Put(registry.PutSubscription(&again))
 		time.Sleep(2 * time.Second)
-		w.send(2, "d")
+		w.Send(2, "d")
 		time.Sleep(2 * time.Second)
 		require.Len(t, e.times(s.URL), 3)
 	})
 }
 
-func (w *world) subscription(s *subscription.Subscription) *subscription.Subscription {
-	w.t.Helper()
-	now, ok := w.writer.Snapshot().Subscription(s.ID)
-	require.True(w.t, ok)
-	return now
-}
-
 // What a crashed router or retrier writes twice is sent once; the second is counted and finished.
 func TestRepeatedRecordsAreDropped(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		e := newEndpoints(always(200))
-		s := w.subscribe("one")
-		w.start(e, "router", "retrier")
-		first := w.start(e, "deliverer")
-		w.send(5, "a")
+		s := w.Subscribe("one")
+		start(w, e, "router", "retrier")
+		first := start(w, e, "deliverer")
+		w.Send(5, "a")
 		time.Sleep(2 * time.Second)
-		w.repeatDeliveries()
-		time.Sleep(2 * time.Second)
-		require.Len(t, e.times(s.URL), 5)
-		require.NoError(t, first.stop())
-		w.start(e, "deliverer") // its window is refilled from the outcomes
-		time.Sleep(2 * time.Second)
-		w.repeatDeliveries()
+		repeatDeliveries(w)
 		time.Sleep(2 * time.Second)
 		require.Len(t, e.times(s.URL), 5)
-		require.Zero(t, w.lag("deliverer", topics.Deliveries), "what was dropped is finished")
+		require.NoError(t, first.Stop())
+		start(w, e, "deliverer") // its window is refilled from the outcomes
+		time.Sleep(2 * time.Second)
+		repeatDeliveries(w)
+		time.Sleep(2 * time.Second)
+		require.Len(t, e.times(s.URL), 5)
+		require.Zero(t, w.Lag("deliverer", topics.Deliveries), "what was dropped is finished")
 	})
 }
 
 // repeatDeliveries writes every record of deliveries once more.
-func (w *world) repeatDeliveries() {
-	w.t.Helper()
+func repeatDeliveries(w *world.World) {
+	w.T.Helper()
 	var records []*kgo.Record
-	w.read(topics.Deliveries, func(r *kgo.Record) {
+	w.Read(topics.Deliveries, func(r *kgo.Record) {
 		records = append(records, &kgo.Record{Topic: r.Topic, Key: r.Key, Value: r.Value, Headers: r.Headers})
 	})
-	require.NoError(w.t, w.client.ProduceSync(w.t.Context(), records...).FirstErr())
+	require.NoError(w.T, w.Client.ProduceSync(w.T.Context(), records...).FirstErr())
 }
 
 // A retry, a park, a dead letter, a redrive (twice) and two resends of one delivery: each arrives as often as asked.
 func TestByHandEachArrivesAsOftenAsAsked(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		var healthy atomic.Bool
 		e := newEndpoints(func(context.Context, string, int) (attempt.Response, error) {
 			if healthy.Load() {
@@ -240,19 +234,19 @@ func TestByHandEachArrivesAsOftenAsAsked(t *testing.T) {
 			}
 			return reply(500), nil
 		})
-		s := w.subscribe("one", func(s *subscription.Subscription) { s.Retry = retryList(10 * time.Second) })
-		w.start(e, "router", "deliverer", "retrier")
-		w.send(1, "a")
+		s := w.Subscribe("one", func(s *subscription.Subscription) { s.Retry = retryList(10 * time.Second) })
+		start(w, e, "router", "deliverer", "retrier")
+		w.Send(1, "a")
 		time.Sleep(time.Minute)
 		require.Len(t, e.times(s.URL), 2, "the first try and one retry")
-		require.Equal(t, map[string]int{"retry/failed": 1, "dead/exhausted": 1}, verdicts(w.outcomes()))
+		require.Equal(t, map[string]int{"retry/failed": 1, "dead/exhausted": 1}, verdicts(w.Outcomes()))
 
 		healthy.Store(true)
-		out, err := kafka.NewProducer(w.conf.Kafka)
+		out, err := kafka.NewProducer(w.Conf.Kafka)
 		require.NoError(t, err)
 		defer func() { require.NoError(t, out.Close(t.Context())) }()
-		by := pipeline.Sender{Topics: pipeline.Topics{Prefix: w.conf.Kafka.Prefix}, Out: out}
-		dead := w.last(topics.DeadLetters)
+		by := pipeline.Sender{Topics: pipeline.Topics{Prefix: w.Conf.Kafka.Prefix}, Out: out}
+		dead := w.Last(topics.DeadLetters)
 		first, err := by.Redrive(t.Context(), dead)
 		require.NoError(t, err)
 		time.Sleep(10 * time.Second)
@@ -263,14 +257,14 @@ func TestByHandEachArrivesAsOftenAsAsked(t *testing.T) {
 		require.Len(t, e.times(s.URL), 3, "a dead letter that is redriven twice is delivered once")
 
 		for range 2 {
-			d, err := by.Resend(t.Context(), w.last(topics.Deliveries))
+			d, err := by.Resend(t.Context(), w.Last(topics.Deliveries))
 			require.NoError(t, err)
 			require.Equal(t, first.ID, d.ID, "the delivery id never changes")
 		}
 		time.Sleep(10 * time.Second)
 		require.Len(t, e.times(s.URL), 5, "asking twice sends twice")
 		attempts := map[string]bool{}
-		for _, row := range w.outcomes() {
+		for _, row := range w.Outcomes() {
 			key := fmt.Sprintf("%s/%s/%d/%d", row.Trigger, row.TriggerID, row.Attempt, row.Pass)
 			require.False(t, attempts[key], "key of an attempt repeats: %s", key)
 			attempts[key] = true
@@ -284,49 +278,41 @@ func TestByHandEachArrivesAsOftenAsAsked(t *testing.T) {
 	})
 }
 
-// last returns the last record of a topic.
-func (w *world) last(topic string) (last *kgo.Record) {
-	w.t.Helper()
-	w.read(topic, func(r *kgo.Record) { last = r })
-	require.NotNil(w.t, last)
-	return last
-}
-
 // A record in deliveries that is no delivery is buried as it is, and its neighbours go on.
 func TestUndecodableRecordIsBuried(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		e := newEndpoints(always(200))
-		w.subscribe("one")
-		w.start(e, "router", "deliverer", "retrier")
-		poison := &kgo.Record{Topic: w.conf.Kafka.Prefix + topics.Deliveries, Key: []byte("poison"), Value: []byte("\xff\x00")}
-		require.NoError(t, w.client.ProduceSync(t.Context(), poison).FirstErr())
-		w.send(3, "a")
+		w.Subscribe("one")
+		start(w, e, "router", "deliverer", "retrier")
+		poison := &kgo.Record{Topic: w.Conf.Kafka.Prefix + topics.Deliveries, Key: []byte("poison"), Value: []byte("\xff\x00")}
+		require.NoError(t, w.Client.ProduceSync(t.Context(), poison).FirstErr())
+		w.Send(3, "a")
 		time.Sleep(3 * time.Second)
 		requireOnce(t, e, 3)
-		buried := w.last(topics.DeadLetters)
+		buried := w.Last(topics.DeadLetters)
 		require.Equal(t, poison.Value, buried.Value)
 		require.Equal(t, "undecodable", string(buried.Headers[0].Value))
-		require.Zero(t, w.lag("deliverer", topics.Deliveries))
+		require.Zero(t, w.Lag("deliverer", topics.Deliveries))
 	})
 }
 
 // The last try is not taken away by a breaker: a delivery whose age limit passes while it is parked is tried then.
 func TestBreakerTakesNoTryAway(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
-		w.conf.Deliverer.Breaker.OpenFor = 4 * time.Minute // longer than what is left of the age limit after the first try
-		w.conf.Deliverer.Breaker.MaxOpen = 4 * time.Minute
+	world.Run(t, func(t *testing.T, w *world.World) {
+		w.Conf.Deliverer.Breaker.OpenFor = 4 * time.Minute // longer than what is left of the age limit after the first try
+		w.Conf.Deliverer.Breaker.MaxOpen = 4 * time.Minute
 		e := newEndpoints(always(503))
-		w.subscribe("down", func(s *subscription.Subscription) {
+		w.Subscribe("down", func(s *subscription.Subscription) {
 			s.Retry = &subscription.RetryPolicy{
 				Kind: subscription.RetryFixed, Interval: subscription.Duration(2 * time.Minute),
 				MaxAge: subscription.Duration(3 * time.Minute), Jitter: subscription.JitterNone,
 			}
 		})
-		w.start(e, "router", "deliverer", "retrier")
-		w.send(5, "a") // opens the breaker at the first tries
+		start(w, e, "router", "deliverer", "retrier")
+		w.Send(5, "a") // opens the breaker at the first tries
 		time.Sleep(4 * time.Minute)
 		tries, last := map[string]int{}, map[string]outcome.Outcome{}
-		for _, row := range w.outcomes() {
+		for _, row := range w.Outcomes() {
 			if row.Attempted() {
 				tries[row.Delivery]++
 				last[row.Delivery] = row
@@ -343,24 +329,24 @@ func TestBreakerTakesNoTryAway(t *testing.T) {
 
 // A process that lacks a subscription's profile puts its deliveries off; one that has it sends them.
 func TestUnknownProfileIsPutOff(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		e := newEndpoints(always(200))
-		w.subscribe("custom", func(s *subscription.Subscription) { s.Profile = "custom" })
-		w.start(e, "router", "retrier")
-		without := w.start(e, "deliverer")
-		w.send(1, "a")
+		w.Subscribe("custom", func(s *subscription.Subscription) { s.Profile = "custom" })
+		start(w, e, "router", "retrier")
+		without := start(w, e, "deliverer")
+		w.Send(1, "a")
 		time.Sleep(65 * time.Second)
 		require.Empty(t, e.count())
-		require.Equal(t, map[string]int{"parked/no_profile": 1}, verdicts(w.outcomes()))
-		require.NoError(t, without.stop())
+		require.Equal(t, map[string]int{"parked/no_profile": 1}, verdicts(w.Outcomes()))
+		require.NoError(t, without.Stop())
 
 		dir := t.TempDir()
 		text, err := fs.ReadFile(configs.Profiles, "profiles/standard.yaml")
 		require.NoError(t, err)
 		text = bytes.Replace(text, []byte("name: standard"), []byte("name: custom"), 1)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "custom.yaml"), text, 0o600))
-		w.conf.ProfilesDir = dir
-		w.start(e, "deliverer")
+		w.Conf.ProfilesDir = dir
+		start(w, e, "deliverer")
 		until(t, 90*time.Second, func() bool { return e.total() > 0 })
 		time.Sleep(5 * time.Second)
 		requireOnce(t, e, 1)

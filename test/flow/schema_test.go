@@ -15,6 +15,7 @@ import (
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/test/internal/world"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -22,7 +23,7 @@ import (
 // the events themselves.
 func TestRecordsComplyWithTheirSchemas(t *testing.T) {
 	outcomes, deadLetters, events := schema(t, "outcome.json"), schema(t, "dead-letter.json"), schema(t, "cloudevent.json")
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		e := newEndpoints(func(_ context.Context, url string, n int) (attempt.Response, error) {
 			switch {
 			case url == "https://good.example.com/in":
@@ -35,17 +36,17 @@ func TestRecordsComplyWithTheirSchemas(t *testing.T) {
 				return reply(503), nil
 			}
 		})
-		w.subscribe("good")
-		w.subscribe("gone")
-		w.subscribe("bad", func(s *subscription.Subscription) { s.Retry = retryList(time.Second, 2*time.Second) })
-		w.start(e, "router", "deliverer", "retrier")
-		w.send(10, "a")
+		w.Subscribe("good")
+		w.Subscribe("gone")
+		w.Subscribe("bad", func(s *subscription.Subscription) { s.Retry = retryList(time.Second, 2*time.Second) })
+		start(w, e, "router", "deliverer", "retrier")
+		w.Send(10, "a")
 		time.Sleep(2 * time.Second)
-		w.send(3, "b")
+		w.Send(3, "b")
 		time.Sleep(3 * time.Minute)
 
 		seen := map[string]bool{}
-		w.read(topics.Outcomes, func(r *kgo.Record) {
+		w.Read(topics.Outcomes, func(r *kgo.Record) {
 			var row struct{ Verdict string }
 			require.NoError(t, json.Unmarshal(r.Value, &row))
 			seen[row.Verdict] = true
@@ -53,7 +54,7 @@ func TestRecordsComplyWithTheirSchemas(t *testing.T) {
 		})
 		require.Equal(t, map[string]bool{"delivered": true, "retry": true, "dead": true, "cancelled": true, "parked": true}, seen)
 		dead := 0
-		w.read(topics.DeadLetters, func(r *kgo.Record) {
+		w.Read(topics.DeadLetters, func(r *kgo.Record) {
 			dead++
 			headers := map[string]string{}
 			for _, h := range r.Headers {
@@ -64,7 +65,7 @@ func TestRecordsComplyWithTheirSchemas(t *testing.T) {
 			validate(t, deadLetters, text)
 		})
 		require.Positive(t, dead)
-		w.read(topics.Events, func(r *kgo.Record) { validate(t, events, r.Value) })
+		w.Read(topics.Events, func(r *kgo.Record) { validate(t, events, r.Value) })
 	})
 }
 
@@ -92,11 +93,11 @@ func validate(t *testing.T, s *jsonschema.Schema, text []byte) {
 // What cannot be read as an event goes to rejected with its bytes, its place and the reason, and what stands beside it
 // goes on; every source offset is in exactly one routed range.
 func TestRejectedAndRouted(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		e := newEndpoints(always(200))
-		w.subscribe("one")
-		w.start(e, "router", "deliverer")
-		topic := w.conf.Kafka.Prefix + topics.Events
+		w.Subscribe("one")
+		start(w, e, "router", "deliverer")
+		topic := w.Conf.Kafka.Prefix + topics.Events
 		atLimit := cloudEvent("big", event.MaxBytes)
 		require.Len(t, atLimit, event.MaxBytes)
 		bad := map[string][]byte{
@@ -109,15 +110,15 @@ func TestRejectedAndRouted(t *testing.T) {
 			"too_large":   cloudEvent("big", event.MaxBytes+1),
 		}
 		for _, value := range bad {
-			w.produce(topic, value)
+			w.Produce("", value)
 		}
-		w.produce(topic, atLimit)
-		w.send(3, "ev")
+		w.Produce("", atLimit)
+		w.Send(3, "ev")
 		time.Sleep(5 * time.Second)
 		requireOnce(t, e, 4)
 
 		reasons := map[string][]byte{}
-		w.read(topics.Rejected, func(r *kgo.Record) {
+		w.Read(topics.Rejected, func(r *kgo.Record) {
 			for _, h := range r.Headers {
 				switch h.Key {
 				case pipeline.HeaderRejectReason:
@@ -131,8 +132,8 @@ func TestRejectedAndRouted(t *testing.T) {
 		for reason, value := range bad {
 			require.True(t, bytes.Equal(value, reasons[reason]), "%s: not the bytes as they came", reason)
 		}
-		w.requireRouted(topic, len(bad)+4, len(bad), 4)
-		require.Zero(t, w.lag("router", topics.Events))
+		requireRouted(w, topic, len(bad)+4, len(bad), 4)
+		require.Zero(t, w.Lag("router", topics.Events))
 	})
 }
 
@@ -142,28 +143,20 @@ func cloudEvent(id string, size int) []byte {
 	return []byte(head + string(bytes.Repeat([]byte("x"), size-len(head)-len(tail))) + tail)
 }
 
-func (w *world) produce(topic string, value []byte) {
-	w.t.Helper()
-	r := &kgo.Record{
-		Topic: topic, Value: value, Headers: []kgo.RecordHeader{{Key: "content-type", Value: []byte("application/cloudevents+json")}},
-	}
-	require.NoError(w.t, w.client.ProduceSync(w.t.Context(), r).FirstErr())
-}
-
 // requireRouted checks that the routed ranges cover every source offset once, and their sums.
-func (w *world) requireRouted(topic string, events, rejected, expanded int) {
-	w.t.Helper()
+func requireRouted(w *world.World, topic string, events, rejected, expanded int) {
+	w.T.Helper()
 	next := map[int32]int64{}
 	var sum pipeline.RoutedRecord
-	w.read(topics.Routed, func(r *kgo.Record) {
+	w.Read(topics.Routed, func(r *kgo.Record) {
 		var routed pipeline.RoutedRecord
-		require.NoError(w.t, json.Unmarshal(r.Value, &routed))
-		require.Equal(w.t, topic, routed.Topic)
-		require.Equal(w.t, next[routed.Partition], routed.First, "ranges follow each other")
+		require.NoError(w.T, json.Unmarshal(r.Value, &routed))
+		require.Equal(w.T, topic, routed.Topic)
+		require.Equal(w.T, next[routed.Partition], routed.First, "ranges follow each other")
 		next[routed.Partition] = routed.Last + 1
 		sum.Events += routed.Events
 		sum.Rejected += routed.Rejected
 		sum.Expanded += routed.Expanded
 	})
-	require.Equal(w.t, pipeline.RoutedRecord{Events: events, Rejected: rejected, Expanded: expanded}, sum)
+	require.Equal(w.T, pipeline.RoutedRecord{Events: events, Rejected: rejected, Expanded: expanded}, sum)
 }

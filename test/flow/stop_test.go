@@ -13,6 +13,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/test/internal/world"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -25,19 +26,19 @@ const stopWithin = 2 * time.Second
 func TestADisabledSubscriptionStopsWhileTheRegistryIsCutOff(t *testing.T) {
 	for name, mode := range map[string]cutMode{"answers get lost": silence, "connections break": refuse} {
 		t.Run(name, func(t *testing.T) {
-			run(t, func(t *testing.T, w *world) {
+			world.Run(t, func(t *testing.T, w *world.World) {
 				e := newEndpoints(slow(time.Second))
-				stops, stays := w.subscribe("stops"), w.subscribe("stays")
-				w.start(e, "router")
-				w.conf.Deliverer.LaneConcurrency = 8
-				cut := w.cutOff(mode)
-				w.start(e, "deliverer")
-				w.send(160, "ev") // 20 s of work for each of the two lanes
+				stops, stays := w.Subscribe("stops"), w.Subscribe("stays")
+				start(w, e, "router")
+				w.Conf.Deliverer.LaneConcurrency = 8
+				cut := cutOff(w, mode)
+				start(w, e, "deliverer")
+				w.Send(160, "ev") // 20 s of work for each of the two lanes
 				time.Sleep(5 * time.Second)
 				require.NotEmpty(t, e.times(stops.URL))
 
 				cut.on.Store(true)
-				acknowledged := w.disable(stops)
+				acknowledged := disable(w, stops)
 				time.Sleep(10 * time.Second)
 				require.Positive(t, cut.frames.Load(), "nothing was cut off")
 				for _, url := range []string{stops.URL, stays.URL} {
@@ -54,7 +55,7 @@ func TestADisabledSubscriptionStopsWhileTheRegistryIsCutOff(t *testing.T) {
 				require.Len(t, e.times(stays.URL), 160)
 				require.Equal(t, map[string]int{
 					"delivered/delivered": 160 + before, "cancelled/disabled": 160 - before,
-				}, verdicts(w.outcomes()))
+				}, verdicts(w.Outcomes()))
 			})
 		})
 	}
@@ -62,14 +63,14 @@ func TestADisabledSubscriptionStopsWhileTheRegistryIsCutOff(t *testing.T) {
 
 // With the registry in reach a change takes effect within a moment, not within the bound.
 func TestADisabledSubscriptionStopsAtOnce(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		e := newEndpoints(slow(100 * time.Millisecond))
-		s := w.subscribe("stops")
-		w.conf.Deliverer.LaneConcurrency = 8
-		w.start(e, "router", "deliverer")
-		w.send(300, "ev")
+		s := w.Subscribe("stops")
+		w.Conf.Deliverer.LaneConcurrency = 8
+		start(w, e, "router", "deliverer")
+		w.Send(300, "ev")
 		time.Sleep(1500 * time.Millisecond)
-		acknowledged := w.disable(s)
+		acknowledged := disable(w, s)
 		time.Sleep(10 * time.Second)
 		times := e.times(s.URL)
 		require.Less(t, len(times), 300)
@@ -78,13 +79,11 @@ func TestADisabledSubscriptionStopsAtOnce(t *testing.T) {
 }
 
 // disable returns when the change was acknowledged.
-func (w *world) disable(s *subscription.Subscription) time.Time {
-	w.t.Helper()
-	current, ok := w.view.Snapshot().Subscription(s.ID)
-	require.True(w.t, ok)
-	changed := *current
+func disable(w *world.World, s *subscription.Subscription) time.Time {
+	w.T.Helper()
+	changed := *w.Subscription(s.ID)
 	changed.Disabled = true
-	w.put(registry.PutSubscription(&changed))
+	w.Put(registry.PutSubscription(&changed))
 	return time.Now()
 }
 
@@ -106,12 +105,12 @@ type cut struct {
 }
 
 // cutOff puts a cut, which is off, before the connections of the processes that are started from now on.
-func (w *world) cutOff(mode cutMode) *cut {
-	topic := w.conf.Kafka.Prefix + topics.Registry
-	id := w.cluster.TopicInfo(topic).TopicID
+func cutOff(w *world.World, mode cutMode) *cut {
+	topic := w.Conf.Kafka.Prefix + topics.Registry
+	id := w.Cluster.TopicInfo(topic).TopicID
 	c := &cut{mode: mode, name: []byte(topic), id: id[:]}
-	dial := w.conf.Kafka.Dial
-	w.conf.Kafka.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := w.Conf.Kafka.Dial
+	w.Conf.Kafka.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {
 			return nil, err

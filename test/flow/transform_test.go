@@ -14,6 +14,7 @@ import (
 	"github.com/postrider/postrider/pkg/encrypt"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/test/internal/world"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -27,12 +28,12 @@ end`
 // From the source topic to a receiver that verifies and decrypts, over three tries through the retry topics: the same bytes
 // each time. What the program cancels or fails on ends, and the lane goes on.
 func TestTransformedAndEncryptedToTheEnd(t *testing.T) {
-	run(t, func(t *testing.T, w *world) {
+	world.Run(t, func(t *testing.T, w *world.World) {
 		key, err := encrypt.GenerateKey("jwe")
 		require.NoError(t, err)
 		cipher, err := encrypt.New("jwe", key)
 		require.NoError(t, err)
-		sub := w.subscribe("one", func(s *subscription.Subscription) {
+		sub := w.Subscribe("one", func(s *subscription.Subscription) {
 			s.Transformation = &subscription.Transformation{Code: program, Enabled: true, Variables: map[string]string{"shop": "nord"}}
 			s.Encryption = &subscription.Encryption{Scheme: "jwe", Key: key}
 			s.Retry = retryList(5*time.Second, time.Minute)
@@ -44,15 +45,15 @@ func TestTransformedAndEncryptedToTheEnd(t *testing.T) {
 			}
 			return reply(200), nil
 		})
-		w.start(e, "router", "deliverer", "retrier")
-		w.send(4, "ev")
-		until(t, 10*time.Minute, func() bool { return len(w.outcomes()) == 6 })
+		start(w, e, "router", "deliverer", "retrier")
+		w.Send(4, "ev")
+		until(t, 10*time.Minute, func() bool { return len(w.Outcomes()) == 6 })
 		require.Equal(t, map[string]int{
 			"retry/failed": 2, "delivered/delivered": 2, "delivered/not_sent": 1, "dead/not_retryable": 1,
-		}, verdicts(w.outcomes()))
-		require.Zero(t, w.lag("deliverer", topics.Deliveries))
+		}, verdicts(w.Outcomes()))
+		require.Zero(t, w.Lag("deliverer", topics.Deliveries))
 
-		hook, err := standardwebhooks.NewWebhook(secret)
+		hook, err := standardwebhooks.NewWebhook(world.Secret)
 		require.NoError(t, err)
 		require.Len(t, e.times(sub.URL+"/0"), 3)
 		require.Len(t, e.times(sub.URL+"/3"), 1)
@@ -72,12 +73,12 @@ func TestTransformedAndEncryptedToTheEnd(t *testing.T) {
 		}
 
 		dead := 0
-		w.read(topics.DeadLetters, func(r *kgo.Record) {
+		w.Read(topics.DeadLetters, func(r *kgo.Record) {
 			dead++
 			require.JSONEq(t, `{"n":2}`, string(r.Value), "the event's own data, to be redriven")
 		})
 		require.Equal(t, 1, dead)
-		for _, row := range w.outcomes() {
+		for _, row := range w.Outcomes() {
 			if row.Verdict == outcome.Dead {
 				require.Equal(t, outcome.ResultTransformation, row.Result)
 				require.Equal(t, "transformation: the program ended with an error: two is not wanted", row.Detail)

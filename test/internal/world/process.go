@@ -1,0 +1,68 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postrider/postrider/pkg/app"
+)
+
+// Process is a running app.
+type Process struct {
+	cancel context.CancelFunc
+	done   chan error
+	ended  bool
+}
+
+// Start runs roles as one process would: router, deliverer, retrier, disabler. It logs errors, or with POSTRIDER_TEST_LOG
+// everything, unless opts has a log. What still runs when the test ends is stopped.
+func (w *World) Start(opts app.Options, roles ...string) *Process {
+	w.T.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	if opts.Log == nil {
+		level := slog.LevelError
+		if os.Getenv("POSTRIDER_TEST_LOG") != "" {
+			level = slog.LevelDebug
+		}
+		opts.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	}
+	conf := w.Conf
+	a, err := app.New(ctx, &conf, opts)
+	require.NoError(w.T, err)
+	for _, role := range roles {
+		require.NoError(w.T, add(ctx, a, role))
+	}
+	p := &Process{cancel: cancel, done: make(chan error, 1)}
+	go func() { p.done <- a.Run(ctx) }()
+	w.end = append(w.end, func() { require.NoError(w.T, p.Stop()) })
+	return p
+}
+
+func add(ctx context.Context, a *app.App, role string) error {
+	switch role {
+	case "router":
+		return a.AddRouter(ctx)
+	case "deliverer":
+		return a.AddDeliverer(ctx)
+	case "retrier":
+		return a.AddRetrier()
+	case "disabler":
+		return a.AddDisabler(ctx)
+	default:
+		return fmt.Errorf("role %q: want router, deliverer, retrier or disabler", role)
+	}
+}
+
+// Stop ends the process as SIGTERM does.
+func (p *Process) Stop() error {
+	if p.ended {
+		return nil
+	}
+	p.ended = true
+	p.cancel()
+	return <-p.done
+}
