@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/test/suite"
+	"github.com/postrider/postrider/topics"
 )
 
 func TestMain(m *testing.M) { suite.Main(m) }
@@ -98,6 +100,30 @@ func TestTheBrokerSurvivesARestart(t *testing.T) {
 	total := int64(0)
 	ends.Each(func(o kadm.ListedOffset) { total += o.Offset })
 	require.Equal(t, int64(1), total)
+}
+
+// Compacted topics have no retention, the registry least of all; the others have the one that they were created with.
+func TestCompactedTopicsKeepWhatIsOld(t *testing.T) {
+	d := open(t, t.TempDir(), false)
+	defer func() { require.NoError(t, d.Close()) }()
+	s, conf := start(t, d)
+	defer s.Close()
+	ctx := t.Context()
+	require.NoError(t, kafka.EnsureTopics(ctx, conf, kafka.PlanOptions{Partitions: 1}))
+	c := client(t, conf)
+	defer c.Close()
+	old := time.Now().AddDate(0, -2, 0)
+	registry, outcomes := "p."+topics.Registry, "p."+topics.Outcomes
+	for _, topic := range []string{registry, outcomes} {
+		require.NoError(t, c.ProduceSync(ctx, &kgo.Record{Topic: topic, Key: []byte("k"), Value: []byte("v"), Timestamp: old}).FirstErr())
+	}
+	s.cluster.ApplyRetention()
+	starts, err := kadm.NewClient(c).ListStartOffsets(ctx, registry, outcomes)
+	require.NoError(t, err)
+	kept, _ := starts.Lookup(registry, 0)
+	require.Zero(t, kept.Offset)
+	gone, _ := starts.Lookup(outcomes, 0)
+	require.Equal(t, int64(1), gone.Offset)
 }
 
 func TestAPortThatIsTakenGivesAnother(t *testing.T) {

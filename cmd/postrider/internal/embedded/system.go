@@ -34,6 +34,8 @@ func Start(ctx context.Context, dir *Dir, ports Ports) (*System, error) {
 	cluster, err := kfake.NewCluster(
 		kfake.Ports(ports.Kafka), kfake.ListenFn(listen), kfake.DataDir(filepath.Join(dir.Path, kafkaDir)),
 		kfake.WithLogger(kfake.BasicLogger(dir.Log, kfake.LogLevelWarn)),
+		// It applies its default of a week to compacted topics, too, and a registry would lose what nobody has changed since.
+		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("starting embedded Kafka: %w", err)
