@@ -61,8 +61,9 @@ $(GOLANGCI):
 bench: ## All benchmarks
 	go test -run '^$$' -bench . ./...
 
+# The first line's are days of virtual time, too long under the race detector.
 verify: ## What takes longer: outages, kills under load, figures
-	go test -count=1 -vet=off -timeout $(TIMEOUT) -run TestLadder ./test/flow # 28 virtual hours, too long under the race detector
+	go test -count=1 -vet=off -timeout $(TIMEOUT) -run 'TestLadder|TestHistories' ./test/flow ./test/conformance
 	$(BROKER_TESTS) -run '$(OUTAGES)' $(BROKERS:%=./%)
 	go run ./test/verify
 

@@ -62,6 +62,7 @@ func newWorld(t *testing.T) *World {
 	network := &kfake.VirtualNetwork{}
 	cluster, err := kfake.NewCluster(
 		kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(network.Listen),
+		kfake.BrokerConfigs(map[string]string{"log.retention.ms": "-1"}), // kfake's default is one for compacted topics, too
 	)
 	require.NoError(t, err)
 	w := &World{T: t, Cluster: cluster, Conf: config.Default()}
