@@ -3,6 +3,9 @@
 // with the client's own verifier and reports every request as a line of JSON on standard output; the test verifies the same
 // requests with the Go verifier. The Go client is used in the test itself; it is an older one, with older names of fields.
 //
+// The libraries that verify are asked besides, in JavaScript and Python, about requests of which any byte was changed; see
+// libraries_test.go.
+//
 // Payloads that pkg/encrypt encrypted are decrypted by javascript/decrypt.mjs, with what Node.js has and with a JOSE library.
 //
 // The clients are installed once, with npm and pip, into the user's cache directory; see install.go. Node.js and Python are

@@ -162,7 +162,7 @@ func requestsOf(t *testing.T, scheme string) (all []request) {
 		if p.Signature != scheme {
 			continue
 		}
-		good := requestOf(t, p)
+		good := requestOf(t, p, time.UnixMilli(1_750_000_000_123))
 		good.what = name
 		all = append(all, good)
 		for _, c := range []struct {
@@ -186,13 +186,13 @@ func requestsOf(t *testing.T, scheme string) (all []request) {
 	return all
 }
 
-func requestOf(t *testing.T, p *profile.Profile) request {
+// requestOf makes a request with a profile, with two secrets, of which it returns the newer one.
+func requestOf(t *testing.T, p *profile.Profile, at time.Time) request {
 	t.Helper()
 	secret, err := p.Scheme().NewSecret()
 	require.NoError(t, err)
 	old, err := p.Scheme().NewSecret()
 	require.NoError(t, err)
-	at := time.UnixMilli(1_750_000_000_123)
 	tenant := &subscription.Tenant{ID: ident.Derive("test", "acme"), UID: "acme", Name: "Acme"}
 	sub := &subscription.Subscription{
 		ID: ident.Derive("test", "sub"), Tenant: tenant.ID, URL: "https://example.com/in", Secrets: []string{secret},
