@@ -15,6 +15,7 @@ import (
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/operational"
 	"github.com/postrider/postrider/pkg/pipeline"
+	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
 	"github.com/postrider/postrider/test/internal/world"
 	"github.com/postrider/postrider/topics"
@@ -80,6 +81,25 @@ func TestFiltersAndChannels(t *testing.T) {
 		})
 		// Kept back: vip had 2 and 4; large 2, 4 and 5; picky 2 and 5, the others are of another type.
 		require.Equal(t, pipeline.RoutedRecord{Expanded: 15, Filtered: 7}, routed)
+	})
+}
+
+// A tenant receives events of the types that are activated for it, whatever its subscriptions ask for.
+func TestOnlyActivatedEventTypesAreDelivered(t *testing.T) {
+	world.Run(t, func(t *testing.T, w *world.World) {
+		narrow := *w.Tenant
+		narrow.EventTypes = []string{"contact.*"}
+		w.Put(registry.PutTenant(&narrow).Anyway())
+		e := newEndpoints(always(200))
+		w.Subscribe("all")
+		w.Subscribe("orders", func(s *subscription.Subscription) { s.EventTypes = []string{"order.*"} })
+		start(w, e, "router", "deliverer")
+		w.Event("1", "order.created", "", `{"n":1}`)
+		w.Event("2", "contact.updated", "", `{"n":2}`)
+		time.Sleep(5 * time.Second)
+		require.Empty(t, e.received("orders"))
+		require.Len(t, e.received("all"), 1)
+		require.Contains(t, e.received("all")[0], `{"n":2}`)
 	})
 }
 
