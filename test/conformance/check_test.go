@@ -79,11 +79,11 @@ func (w *writer) checkRequest(t *testing.T, e entry) {
 
 // checkFlips checks that a request is refused when a byte of what is signed is another: any byte of it or, as that takes long,
 // one of the body and one of each header.
-func (w *writer) checkFlips(t *testing.T, r *request, any bool) {
+func (w *writer) checkFlips(t *testing.T, r *request, every bool) {
 	t.Helper()
 	flip := func(text []byte, refused func(flipped []byte)) {
 		for i := range text {
-			if any || i == int(r.at.UnixMilli())%len(text) {
+			if every || i == int(r.at.UnixMilli())%len(text) {
 				flipped := bytes.Clone(text)
 				flipped[i] ^= 1 << (i % 7)
 				refused(flipped)

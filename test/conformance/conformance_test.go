@@ -55,6 +55,7 @@ func archiveOf(name string) string { return filepath.Join("testdata", name+".txt
 // Under the race detector everything takes some ten times as long, so there the long cases are left out; "make verify" runs
 // them without.
 func TestHistories(t *testing.T) {
+	t.Parallel()
 	set := profiles(t)
 	for _, name := range set.Names() {
 		p, _ := set.Get(name)

@@ -14,8 +14,8 @@ const (
 	lead = 2 * time.Second
 	// worth is the shortest time without anything to do that the roles are stopped for.
 	worth = 2 * lead
-	// long is far more than any delivery takes.
-	long = 30 * 24 * time.Hour
+	// looks are how often it is looked whether deliveries have ended: while they are parked, once a linger.
+	looks = 2000
 	// linger is what the last acknowledgements of a delivery take.
 	linger = time.Second
 )
@@ -23,7 +23,7 @@ const (
 // settle lets time pass until every delivery has ended.
 func (p *player) settle(t *testing.T) {
 	t.Helper()
-	for began := time.Now(); time.Since(began) < long; {
+	for range looks {
 		time.Sleep(linger)
 		due, waiting := p.pending()
 		if !waiting {
