@@ -36,7 +36,7 @@ build: ## The binary, in bin/postrider
 # first. Without the checks of go vet, which are golangci-lint's. What takes longest
 # comes first.
 test: ## All tests but those of verify, with a real Kafka and Redis
-	go test -race -vet=off -timeout $(TIMEOUT) ./test/flow $$(go list ./... | grep -v -x -F $(BROKERS:%=-e $(MODULE)/%))
+	go test -race -vet=off -timeout $(TIMEOUT) ./test/conformance ./test/flow $$(go list ./... | grep -v -x -F $(BROKERS:%=-e $(MODULE)/%))
 	$(MAKE) test-brokers
 
 test-brokers: ## Only the tests that need a real Kafka or Redis
