@@ -213,6 +213,7 @@ func TestCommitReachesTheEndBehindTransactions(t *testing.T) {
 			}()
 		}})
 		time.Sleep(5 * time.Second)
+		synctest.Wait()
 		require.Equal(t, []int64{0, 4}, got)
 		require.EqualValues(t, -1, w.committed(), "what is in flight is not passed over")
 		finish <- 0

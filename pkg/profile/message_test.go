@@ -257,10 +257,18 @@ func TestEncryptedDataPassesThrough(t *testing.T) {
 func TestMessagesWithoutProgramCostNothing(t *testing.T) {
 	s := transformed(t, get(t, "standard"), "")
 	fields, ctx := make([]sign.Header, 0, 20), t.Context()
-	before := testing.AllocsPerRun(100, func() {
+	// The least of many runs: a pool of signers drops some of them at random under the race detector.
+	least := func(f func()) float64 {
+		n := testing.AllocsPerRun(1, f)
+		for range 100 {
+			n = min(n, testing.AllocsPerRun(1, f))
+		}
+		return n
+	}
+	before := least(func() {
 		fields = s.AppendHeaders(fields[:0], &profile.Message{Delivery: sent}, now, sent.Data)
 	})
-	with := testing.AllocsPerRun(100, func() {
+	with := least(func() {
 		m, _ := s.Message(ctx, sent)
 		fields = s.AppendHeaders(fields[:0], &m, now, m.Delivery.Data)
 	})
