@@ -27,8 +27,9 @@ type Tracker struct {
 	head    int
 	// next is the offset after the highest handed out.
 	next int64
-	// finished counts the finished entries at and after head.
+	// finished counts the finished entries at and after head; runs counts the runs that they form.
 	finished int
+	runs     int
 	// skip holds the offsets that an earlier owner finished, until they are read again.
 	skip Set
 	// dirty says that the commit changed since it was last taken.
@@ -63,10 +64,13 @@ func (t *Tracker) Begin(offset int64) bool {
 		t.dirty = true // nothing is in flight below it, the commit moves past it
 		return false
 	}
-	t.entries = append(t.entries, entry{offset: offset, done: done})
 	if done {
 		t.finished++
+		if !t.entries[len(t.entries)-1].done {
+			t.runs++
+		}
 	}
+	t.entries = append(t.entries, entry{offset: offset, done: done})
 	return !done
 }
 
@@ -110,6 +114,13 @@ func (t *Tracker) Finish(offset int64) error {
 	}
 	live[i].done = true
 	t.finished++
+	t.runs++
+	if i > 0 && live[i-1].done {
+		t.runs--
+	}
+	if i+1 < len(live) && live[i+1].done {
+		t.runs--
+	}
 	t.dirty = true
 	t.advance()
 	return nil
@@ -123,6 +134,9 @@ func (t *Tracker) advance() {
 	for t.head < len(t.entries) && t.entries[t.head].done {
 		t.head++
 		t.finished--
+		if t.head == len(t.entries) || !t.entries[t.head].done {
+			t.runs--
+		}
 	}
 	live := t.entries[t.head:]
 	switch {
@@ -211,6 +225,14 @@ func (t *Tracker) Span() int64 {
 		return 0
 	}
 	return t.next - t.entries[t.head].offset
+}
+
+// Runs returns how many runs of finished offsets there are above the lowest in flight: what the metadata has to list where
+// the span is too wide for a bitmap. Offsets that the log does not have are not looked at.
+func (t *Tracker) Runs() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.runs
 }
 
 // InFlight returns how many offsets are handed out and not finished.

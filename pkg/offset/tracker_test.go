@@ -161,6 +161,17 @@ func (m *model) counts(t *rapid.T) {
 		}
 	}
 	require.Equal(t, inFlight, m.tracker.InFlight())
+	runs, done := 0, false
+	for _, o := range m.log[m.begun:m.read] {
+		if o < lowest || lowest < 0 || m.markers[o] {
+			continue
+		}
+		if m.finished[o] && !done {
+			runs++
+		}
+		done = m.finished[o]
+	}
+	require.Equal(t, runs, m.tracker.Runs())
 	got, ok := m.tracker.Lowest()
 	require.Equal(t, inFlight > 0, ok)
 	if ok {
