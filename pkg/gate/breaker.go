@@ -211,6 +211,16 @@ func (b *Breaker) Probing() bool {
 	return b.state.Open() && b.two.State() == gobreaker.StateHalfOpen && b.two.Counts().Requests > 0
 }
 
+// Reset closes the breaker whatever it has seen, and reports whether it was open. Attempts that are under way change it no
+// more.
+func (b *Breaker) Reset() (changed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	changed = b.state.Open()
+	b.state, b.failures, b.parked, b.two = State{}, 0, 0, b.closed()
+	return changed
+}
+
 // State returns the breaker's state for the next owner.
 func (b *Breaker) State() State {
 	b.mu.Lock()

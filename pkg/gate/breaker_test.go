@@ -303,3 +303,26 @@ func TestStateJSONGolden(t *testing.T) {
 		require.Equal(t, s.Trips > 0, back.Open())
 	}
 }
+
+func TestReset(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := gate.New(conf, gate.State{}, 0, time.Now())
+		require.False(t, b.Reset(), "it was closed")
+		attempt(t, b, true)
+		attempt(t, b, true)
+		require.False(t, b.Reset())
+		attempt(t, b, true)
+		attempt(t, b, true)
+		require.False(t, b.State().Open(), "counted anew")
+		attempt(t, b, true)
+		require.True(t, b.State().Open())
+		sleepUntil(b.State().Until)
+		probe, _ := b.Allow(time.Now())
+		require.NotNil(t, probe)
+		require.True(t, b.Reset())
+		require.Equal(t, gate.State{}, b.State())
+		require.False(t, probe.Done(true, time.Now()), "of before")
+		require.False(t, b.Probing())
+		attempt(t, b, false)
+	})
+}

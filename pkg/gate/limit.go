@@ -1,0 +1,80 @@
+package gate
+
+import "time"
+
+// Limit says how many attempts of one endpoint may be in flight: what it has shown that it can take. It begins small,
+// grows with every success while deliveries wait (so that it doubles with every round, and past the size at which it last
+// had to give way by one a round: slow start and congestion avoidance, RFC 5681, section 3.1), gives way by a tenth when
+// answers take more than twice their usual time, and by half when they do not come at all.
+//
+// It is told the time and is not safe for concurrent use.
+type Limit struct {
+	most      float64
+	value     float64
+	threshold float64
+	// recent is a moving average of the time that an answer takes, in seconds, usual the least that it was. An endpoint that
+	// has become slower has a new usual time once next to nothing is in flight: then it is not the number that slows it.
+	recent, usual float64
+	cut           time.Time // when it last gave way
+}
+
+// firstLimit is where a limit begins: what an endpoint that never answers holds.
+const firstLimit = 4
+
+const (
+	// alone is a limit that cannot be what slows an endpoint.
+	alone = 2
+	// slack is by how much an answer may always be late, in seconds: less says nothing on a busy machine.
+	slack = 0.020
+	// minCut is the shortest time between two reductions.
+	minCut = 100 * time.Millisecond
+)
+
+// NewLimit returns a limit that never exceeds most, which is at least 1.
+func NewLimit(most int) Limit {
+	return Limit{most: float64(most), value: min(firstLimit, float64(most)), threshold: float64(most)}
+}
+
+// Value returns the limit, from 1.
+func (l *Limit) Value() int { return int(l.value) }
+
+// Answered notes an answer that says the endpoint is well, after how long it came, and whether deliveries are waiting: a
+// limit that nobody needs does not grow.
+func (l *Limit) Answered(took time.Duration, waiting bool, now time.Time) {
+	s := took.Seconds()
+	if l.usual == 0 {
+		l.recent, l.usual = s, s
+	}
+	l.recent += (s - l.recent) / 8
+	if l.recent < l.usual || l.value <= alone {
+		l.usual = l.recent
+	}
+	switch {
+	case l.recent > 2*l.usual+slack:
+		l.giveWay(0.9, now)
+	case !waiting:
+	case l.value < l.threshold:
+		l.value = min(l.value+1, l.most)
+	default:
+		l.value = min(l.value+1/l.value, l.most)
+	}
+}
+
+// Silent notes an attempt that had no answer in time.
+func (l *Limit) Silent(now time.Time) { l.giveWay(0.5, now) }
+
+// Restart begins anew with one: the endpoint asked for less, or is back.
+func (l *Limit) Restart(now time.Time) {
+	l.threshold = max(l.value/2, 2)
+	l.value, l.recent, l.cut = 1, l.usual, now
+}
+
+// giveWay multiplies the limit, at most once in the time that an answer takes: the answers to what was sent before say
+// the same again.
+func (l *Limit) giveWay(by float64, now time.Time) {
+	if now.Sub(l.cut) < max(minCut, time.Duration(l.recent*float64(time.Second))) {
+		return
+	}
+	l.value, l.cut = max(1, l.value*by), now
+	l.threshold = max(l.value, 2)
+}
