@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -10,7 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/offset"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -165,11 +168,11 @@ func BenchmarkRoute(b *testing.B) {
 
 // BenchmarkLanes is the hand-over from a poll to the workers alone.
 func BenchmarkLanes(b *testing.B) {
-	s := newScheduler(1000, 1<<30)
-	o := &owned{}
+	s := newScheduler(bounds{concurrency: 1000, queue: 1 << 30, workers: 64, share: 1 << 40})
+	o := &owned{lanes: map[ident.ID]*lane{}}
 	var lanes []*lane
-	for range 1000 {
-		lanes = append(lanes, &lane{owner: o, limit: 1000})
+	for i := range 1000 {
+		lanes = append(lanes, s.lane(o, ident.Derive("tenant", strconv.Itoa(i%100)), ident.Derive("lane", strconv.Itoa(i))))
 	}
 	var taken sync.WaitGroup
 	var workers sync.WaitGroup
@@ -185,7 +188,7 @@ func BenchmarkLanes(b *testing.B) {
 	for n := range b.N {
 		taken.Add(1)
 		l := lanes[n%len(lanes)]
-		s.push(l, &item{lane: l})
+		s.push(&item{lane: l, d: &delivery.Delivery{}}, time.Now())
 	}
 	taken.Wait()
 	s.close()

@@ -84,8 +84,8 @@ type Deliverer struct {
 	// programs has a place for each transformation that runs.
 	programs chan struct{}
 	bytes    atomic.Int64
-	// full: partitions are held for the bytes in memory, and whoever gives some back looks whether they may go on.
-	full    atomic.Bool
+	// crammed: partitions are held for the bytes in memory, and whoever gives some back looks whether they may go on.
+	crammed atomic.Bool
 	workers sync.WaitGroup
 
 	mu    sync.Mutex
@@ -115,7 +115,9 @@ func NewDeliverer(
 	}
 	return &Deliverer{
 		opts: opts, registry: reg, profiles: profiles, client: client, out: out, reader: reader, fail: fail,
-		stopped: make(chan struct{}), sched: newScheduler(opts.LaneConcurrency, opts.LaneQueue), owned: map[int32]*owned{},
+		stopped: make(chan struct{}), sched: newScheduler(bounds{
+			concurrency: opts.LaneConcurrency, queue: opts.LaneQueue, workers: opts.Workers, share: opts.MaxBytes / 2,
+		}), owned: map[int32]*owned{},
 		senders: senders{tokens: opts.Tokens}, programs: make(chan struct{}, opts.Programs),
 	}
 }
@@ -143,8 +145,9 @@ type owned struct {
 	snapshotting sync.Mutex
 
 	mu        sync.Mutex
-	lanes     map[ident.ID]*lane // guarded by the scheduler's lock, as is longLanes
+	lanes     map[ident.ID]*lane // guarded by the scheduler's lock, as are longLanes and seen
 	longLanes int
+	seen      [2]sighting // the lanes of the latest records, the latest first
 	endpoints map[ident.ID]*endpoint
 	window    *window
 	dirty     map[ident.ID]*endpoint
@@ -160,6 +163,9 @@ func (d *Deliverer) Start() {
 				d.try(it)
 			}
 		})
+	}
+	for range diverters {
+		d.workers.Go(d.divertLoop)
 	}
 	d.workers.Go(d.snapshots)
 }
@@ -202,7 +208,7 @@ func (d *Deliverer) Records(p *kafka.Partition, records []*kafka.Record) {
 		d.queue(o, r, now)
 	}
 	d.watchWindow(o)
-	if d.bytes.Load() > d.opts.MaxBytes {
+	if d.sched.bytes.Load() > d.opts.MaxBytes {
 		d.holdAll()
 	}
 	// What the holds wait for may have happened before they were set, and then nothing else would release them.
@@ -213,7 +219,7 @@ func (d *Deliverer) Records(p *kafka.Partition, records []*kafka.Record) {
 
 func (d *Deliverer) measure() {
 	d.opts.Metrics.queued.Set(float64(d.sched.load()))
-	d.opts.Metrics.bytes.Set(float64(d.bytes.Load()))
+	d.opts.Metrics.bytes.Set(float64(d.sched.bytes.Load()))
 }
 
 func (d *Deliverer) queue(o *owned, r *kafka.Record, now time.Time) {
@@ -232,24 +238,11 @@ func (d *Deliverer) queue(o *owned, r *kafka.Record, now time.Time) {
 	}
 	// The record's value is a piece of the fetch it came in: one delivery that waits would keep a megabyte in memory.
 	dl.Data = bytes.Clone(dl.Data)
-	it := &item{d: dl, at: position(r), arrived: now, lane: d.lane(o, dl.Subscription)}
-	d.bytes.Add(it.size())
-	if d.sched.push(it.lane, it) >= d.opts.LaneQueue {
-		// The seam of diversion: when others are active in the partition, the newer records of this lane will go to
-		// the retry tiers. Until then the partition waits.
-		o.p.Hold(kafka.HoldBacklog)
+	it := &item{d: dl, at: position(r), arrived: now, lane: d.sched.lane(o, dl.Tenant, dl.Subscription)}
+	d.sched.hold(it)
+	if d.sched.push(it, now) {
+		d.fullLane(it.lane)
 	}
-}
-
-func (d *Deliverer) lane(o *owned, sub ident.ID) *lane {
-	d.sched.mu.Lock()
-	defer d.sched.mu.Unlock()
-	l := o.lanes[sub]
-	if l == nil {
-		l = &lane{owner: o, sub: sub, limit: d.opts.LaneConcurrency}
-		o.lanes[sub] = l
-	}
-	return l
 }
 
 // Revoke stops dispatching, lets what is in flight end within the drain time, then cuts it off.
@@ -306,7 +299,7 @@ func (d *Deliverer) take(ps []*kafka.Partition) []*owned {
 		delete(d.owned, p.ID)
 		o.draining.Store(true)
 		o.stop()
-		d.bytes.Add(-d.sched.drop(o))
+		d.sched.drop(o)
 		d.forgetBreakers(o)
 		out = append(out, o)
 	}

@@ -27,6 +27,12 @@ type endpoint struct {
 	counted bool // in the number of open breakers; guarded likewise
 	// disabled is the highest generation of the subscription that was disabled here; 0 for none.
 	disabled atomic.Int64
+
+	// generation is the subscription's, as of the last attempt.
+	generation atomic.Int64
+
+	pace gate.Pace
+	rest gate.Rest
 }
 
 // disabledAt reports whether a subscription of that generation is disabled by its endpoint's state. Enabling raises
@@ -34,6 +40,18 @@ type endpoint struct {
 func (e *endpoint) disabledAt(generation int64) bool {
 	disabled := e.disabled.Load()
 	return disabled > 0 && generation <= disabled
+}
+
+// renew starts anew with an endpoint whose subscription was enabled since its last attempt: whoever enables it has mended
+// something, and does not want to wait for an open breaker.
+func (d *Deliverer) renew(c *candidate) {
+	was := c.ep.generation.Load()
+	if c.sub.Generation <= was || !c.ep.generation.CompareAndSwap(was, c.sub.Generation) || was == 0 {
+		return
+	}
+	if c.ep.breaker.Reset() {
+		d.breakerChanged(c)
+	}
 }
 
 // stateRecord is the value of endpoint-states under a subscription's key.
@@ -85,6 +103,7 @@ func (d *Deliverer) endpointLocked(o *owned, sub ident.ID, b gate.State, s failu
 		ep = &endpoint{
 			sub: sub, state: s, live: s.Clone(), breaker: gate.New(d.opts.Breaker, b, s.Unhealthy, time.Now()),
 		}
+		ep.generation.Store(s.Generation)
 		o.endpoints[sub] = ep
 		d.countBreaker(o, ep)
 	}

@@ -1,31 +1,40 @@
 package pipeline
 
 import (
+	"time"
+
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/offset"
 )
 
-// watchWindow keeps the distance between the oldest unfinished offset and the newest within what commit metadata can
-// always describe. Beyond it the partition waits. A wide window that is mostly unfinished is backlog, and shrinks by
-// itself. One that is mostly finished hangs on a few old deliveries: those that are queued are diverted, so that nothing
-// but what is in flight is waited for.
+// watchWindow keeps what is finished above the oldest unfinished offset within what commit metadata can describe: any span
+// up to [windowSpan] as a bitmap, and a wider one as runs if they are few. A window that is wide and in many pieces hangs on
+// old deliveries: those that are queued are diverted, and beyond the bound the partition waits for those in flight.
 func (d *Deliverer) watchWindow(o *owned) {
 	tracker := o.p.Tracker()
-	span := tracker.Span()
-	if span <= windowSpan {
+	span, runs := tracker.Span(), tracker.Runs()
+	if span <= windowSpan || span <= maxSpan/2 && runs <= maxRuns/2 {
 		return
 	}
-	o.p.Hold(kafka.HoldWindow)
+	if span > maxSpan || runs > maxRuns {
+		o.p.Hold(kafka.HoldWindow)
+	}
 	if 2*int64(tracker.InFlight()) > span {
-		return
+		return // backlog, which shrinks by itself
 	}
 	if lowest, ok := tracker.Lowest(); ok {
-		d.sched.divertBelow(o, lowest+span-windowSpan/2)
+		d.sched.divertBelow(o, lowest+span-windowSpan/2, time.Now())
 	}
 }
 
-// windowSpan leaves room for one more poll before the metadata's bound.
-const windowSpan = offset.SafeSpan - 12_000
+const (
+	// windowSpan leaves room for one more poll before the span of a bitmap is used up.
+	windowSpan = offset.SafeSpan - 12_000
+	// maxRuns always fit, with lengths of up to two bytes: four base64 characters for three bytes of about four each.
+	maxRuns = 600
+	// maxSpan bounds the account in memory: 16 bytes an offset.
+	maxSpan = 1 << 19
+)
 
 // eased releases what a finished delivery makes room for in its partition.
 func (d *Deliverer) eased(o *owned) {
@@ -36,7 +45,7 @@ func (d *Deliverer) eased(o *owned) {
 		return
 	}
 	d.watchWindow(o)
-	if o.p.Tracker().Span() < windowSpan/2 {
+	if span := o.p.Tracker().Span(); span < windowSpan/2 || span < maxSpan/2 && o.p.Tracker().Runs() < maxRuns/2 {
 		o.p.Release(kafka.HoldWindow)
 	}
 }
@@ -45,7 +54,7 @@ func (d *Deliverer) eased(o *owned) {
 func (d *Deliverer) holdAll() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.full.Store(true)
+	d.crammed.Store(true)
 	for _, o := range d.owned {
 		o.p.Hold(kafka.HoldBytes)
 	}
@@ -54,16 +63,16 @@ func (d *Deliverer) holdAll() {
 // easeBytes lets every partition go on once the bytes in memory are well below their bound, whoever gave them back: a
 // partition that is held may have nothing of its own left that could end.
 func (d *Deliverer) easeBytes() {
-	if !d.full.Load() || !d.roomy() {
+	if !d.crammed.Load() || !d.roomy() {
 		return
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.full.Store(false)
+	d.crammed.Store(false)
 	for _, o := range d.owned {
 		o.p.Release(kafka.HoldBytes)
 	}
 }
 
 // roomy reports whether the bytes in memory are well below their bound.
-func (d *Deliverer) roomy() bool { return d.bytes.Load() < d.opts.MaxBytes/5*4 }
+func (d *Deliverer) roomy() bool { return d.sched.bytes.Load() < d.opts.MaxBytes/5*4 }

@@ -49,7 +49,7 @@ func TestBytesHoldEveryPartitionUntilThereIsRoom(t *testing.T) {
 				idle, cancel := s.assign(1)
 				defer cancel()
 				if how == "revoked while it waited" {
-					s.d.lane(s.d.owned[0], sub.ID).blocked = true
+					s.d.sched.lane(s.d.owned[0], sub.Tenant, sub.ID).blocked = true
 				}
 				d := deliveryOf(sub, 1)
 				d.Data = bytes.Repeat([]byte("1"), 65<<10)
@@ -78,43 +78,53 @@ func TestBytesHoldEveryPartitionUntilThereIsRoom(t *testing.T) {
 	}
 }
 
-// A window that is mostly finished hangs on a few old deliveries: those that wait are diverted, those in flight are waited
-// for.
-func TestMostlyFinishedWindowDivertsWhatIsQueued(t *testing.T) {
+// A wide window in many pieces hangs on a few old deliveries: those that wait are diverted, and those in flight, which are few,
+// keep nobody.
+func TestWindowInPiecesDivertsWhatIsQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		slow, fast := subscriptionNamed("slow"), subscriptionNamed("fast")
 		client := make(hanging)
-		s := newStage(t, DelivererOptions{Workers: 8, LaneConcurrency: 1}, answers(func(ctx context.Context, r *attempt.Request) (attempt.Response, error) {
+		subs := []*subscription.Subscription{subscriptionNamed("fast")}
+		for i := range 8 {
+			subs = append(subs, subscriptionNamed(fmt.Sprint("slow", i)))
+		}
+		s := newStage(t, DelivererOptions{Workers: 16, LaneConcurrency: 1}, answers(func(ctx context.Context, r *attempt.Request) (attempt.Response, error) {
 			if strings.Contains(r.URL, "slow") {
 				return client.Do(ctx, r)
 			}
 			return response(200), nil
-		}), slow, fast)
-		s.sendDelivery(deliveryOf(slow, 0), deliveryOf(slow, 1), deliveryOf(slow, 2))
-		synctest.Wait()
-		s.next = windowSpan + 100
-		s.sendDelivery(deliveryOf(slow, 3))
-		time.Sleep(time.Second)
-		require.True(t, s.p.Held(kafka.HoldWindow))
-		rows := s.b.outcomes(t)
-		require.Len(t, rows, 2, "what was queued at the old end")
-		for _, row := range rows {
-			require.Equal(t, outcome.ReasonWindowFull, row.Reason)
-			require.Less(t, row.Record.Offset, int64(3))
+		}), subs...)
+		var ds []*delivery.Delivery
+		for n := range maxRuns + 200 {
+			ds = append(ds, deliveryOf(subs[1+n%8], n), deliveryOf(subs[0], n))
 		}
-		require.Len(t, s.b.acknowledged("retry.5s"), 2)
-		require.Equal(t, 2, s.inFlight(), "the oldest is in flight, the newest waits behind it")
-		client <- struct{}{}
-		synctest.Wait()
+		s.sendDelivery(ds...)
+		time.Sleep(time.Second)
+		require.Greater(t, s.p.Tracker().Runs(), maxRuns)
+		require.False(t, s.p.Held(kafka.HoldWindow), "a bitmap holds it")
+		s.next = windowSpan + 100
+		s.sendDelivery(deliveryOf(subs[1], 10_000))
+		require.True(t, s.p.Held(kafka.HoldWindow))
+		time.Sleep(time.Second)
 		require.False(t, s.p.Held(kafka.HoldWindow))
-		client <- struct{}{}
+		parked := 0
+		for _, row := range s.b.outcomes(t) {
+			if row.Verdict == outcome.Parked {
+				parked++
+				require.Equal(t, outcome.ReasonWindowFull, row.Reason)
+				require.Less(t, row.Record.Offset, int64(windowSpan))
+				require.GreaterOrEqual(t, time.Until(*row.Due), 4*time.Second)
+			}
+		}
+		require.Equal(t, maxRuns+200-8, parked, "one of each lane is in flight")
+		require.Equal(t, 9, s.inFlight(), "and the newest waits behind one")
+		close(client)
 		synctest.Wait()
 		require.Zero(t, s.inFlight())
 	})
 }
 
-// A window that is mostly unfinished is backlog: it is held and nothing is diverted.
-func TestMostlyUnfinishedWindowHolds(t *testing.T) {
+// A window that is mostly unfinished is backlog: it is read on, as far as there is room.
+func TestMostlyUnfinishedWindowIsReadOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := make(hanging)
 		var subs []*subscription.Subscription
@@ -128,11 +138,10 @@ func TestMostlyUnfinishedWindowHolds(t *testing.T) {
 		}
 		s.sendDelivery(ds...)
 		synctest.Wait()
-		require.True(t, s.p.Held(kafka.HoldWindow))
+		require.False(t, s.p.Held(kafka.HoldWindow))
 		require.Empty(t, s.b.order())
 		close(client)
 		synctest.Wait()
-		require.False(t, s.p.Held(kafka.HoldWindow))
 		require.Zero(t, s.inFlight())
 	})
 }
@@ -157,10 +166,10 @@ func TestProbeThatEndsBeforeTheOthersAreBack(t *testing.T) {
 		sub := subscriptionNamed("one")
 		s := newStage(t, DelivererOptions{Workers: 1}, status(200), sub)
 		o := s.d.owned[0]
-		l := s.d.lane(o, sub.ID)
+		l := s.d.sched.lane(o, sub.Tenant, sub.ID)
 		require.True(t, s.p.Tracker().Begin(0))
 		it := &item{d: deliveryOf(sub, 1), lane: l}
-		s.d.bytes.Add(it.size())
+		s.d.sched.hold(it)
 		s.d.sched.mu.Lock()
 		s.d.sched.queued++
 		s.d.sched.dispatch(it)

@@ -1,11 +1,10 @@
 package pipeline
 
 import (
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/gate"
 	"github.com/postrider/postrider/pkg/ident"
 )
 
@@ -15,7 +14,6 @@ type item struct {
 	at      delivery.Position // the deliveries record
 	arrived time.Time
 	lane    *lane
-	divert  bool // to be parked without an attempt: the window is full
 }
 
 // size is what an item holds of the byte budget: the data, and about what its metadata takes.
@@ -28,234 +26,94 @@ const itemOverhead = 1 << 10
 type lane struct {
 	owner    *owned
 	sub      ident.ID
+	tenant   *tenancy
 	queue    []*item
 	inFlight int
-	// limit is how many may be in flight now: it ramps up 1, 2, 4 … to the scheduler's ceiling after an endpoint has
-	// recovered. The adaptive limit will go here.
-	limit int
+	// limit is how many may be in flight now.
+	limit gate.Limit
 	// blocked: a probe is under way, the others wait for its end.
 	blocked bool
-	// ready: the lane is in the scheduler's ring.
+	// paused: nothing starts before a timer of the scheduler's.
+	paused bool
+	// ready: the lane is among its tenant's lanes with work.
 	ready bool
+	// long: the queue keeps its partition held. A lane that is diverted keeps nobody.
+	long bool
+	// moved is when an attempt of the lane ended last, or when the first one in flight started.
+	moved time.Time
+	// relieving: a full lane is about to be diverted, unless it drains first.
+	relieving bool
+	// diverting: what arrives is written to the retry tiers, until the queue is half empty.
+	diverting bool
+	drain     drain
 }
 
 func (l *lane) eligible() bool {
-	return len(l.queue) > 0 && !l.blocked && l.inFlight < l.limit
+	return len(l.queue) > 0 && !l.blocked && !l.paused && l.inFlight < l.limit.Value()
 }
 
-// scheduler hands the items of all lanes of all partitions to the workers: one from each lane in turn, so that a long
-// queue does not keep a short one waiting. Deficit round robin across tenants will go here.
-type scheduler struct {
-	mu      sync.Mutex
-	wake    sync.Cond
-	ring    []*lane // lanes with work, in turn
-	diverts []*item // taken before all lanes: they wait for nothing
-	ceiling int     // of a lane's limit
-	long    int     // a lane of that length keeps its partition held
-	queued  int
-	closed  bool
+// stuck reports whether the lane has attempts in flight of which none has ended for a while.
+func (l *lane) stuck(now time.Time) bool { return l.inFlight > 0 && now.Sub(l.moved) > stuckAfter }
+
+// stuckAfter is how long a lane may go without an end before others come first where workers are scarce.
+const stuckAfter = time.Second
+
+// drain measures how fast a lane empties, and gives the deliveries that are diverted from it times to come back at.
+type drain struct {
+	ends  int
+	since time.Time
+	rate  float64 // ends a second, of the last second that there were any; 0 if not known
+	// tail is the time of the last slot that was given; beyond counts those for which there was none.
+	tail   time.Time
+	beyond int
 }
 
-func newScheduler(ceiling, laneQueue int) *scheduler {
-	s := &scheduler{ceiling: ceiling, long: (laneQueue + 1) / 2}
-	s.wake.L = &s.mu
-	return s
+const (
+	// assumedRate is taken for a lane of which nothing is known, in deliveries a second; slowestRate for one that stands.
+	assumedRate = 10
+	slowestRate = 1
+	// fewEnds are enough to tell a rate by.
+	fewEnds = 4
+	// maxSlot is how far ahead slots are given. What finds none comes back between half of it and all of it, and asks again.
+	maxSlot = 5 * time.Minute
+	// spread is over how many times what finds no slot is spread.
+	spread = 256
+)
+
+// started begins a measurement: before it the lane was idle.
+func (d *drain) started(now time.Time) { d.ends, d.since = 0, now }
+
+func (d *drain) ended(now time.Time) {
+	d.ends++
+	if elapsed := now.Sub(d.since); elapsed >= time.Second {
+		d.rate = float64(d.ends) / elapsed.Seconds()
+		d.ends, d.since = 0, now
+	}
 }
 
-// push queues items of one lane and returns the lane's length.
-func (s *scheduler) push(l *lane, items ...*item) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.set(l, append(l.queue, items...))
-	s.queued += len(items)
-	s.offer(l)
-	return len(l.queue)
-}
-
-// set replaces a lane's queue and keeps count of its owner's long ones.
-func (s *scheduler) set(l *lane, queue []*item) {
-	was, is := len(l.queue) >= s.long, len(queue) >= s.long
-	l.queue = queue
+// speed is the rate of the last second, or of this one if it is the first and tells something already.
+func (d *drain) speed(now time.Time) float64 {
+	elapsed := now.Sub(d.since).Seconds()
 	switch {
-	case is && !was:
-		l.owner.longLanes++
-	case was && !is:
-		l.owner.longLanes--
+	case d.rate > 0:
+		return max(d.rate, slowestRate)
+	case d.ends >= fewEnds && elapsed > 0:
+		return max(float64(d.ends)/elapsed, slowestRate)
 	}
+	return assumedRate
 }
 
-// crowded reports whether any lane of o is long.
-func (s *scheduler) crowded(o *owned) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return o.longLanes > 0
-}
-
-// offer puts l into the ring if it has work that may start.
-func (s *scheduler) offer(l *lane) {
-	if !l.ready && l.eligible() {
-		l.ready = true
-		s.ring = append(s.ring, l)
+// slot is when a delivery comes back that is diverted from behind as many others: after those and all that were diverted
+// before, at the rate at which the lane drains. It reports false if that is too far ahead to be promised.
+func (d *drain) slot(queued int, now time.Time) (time.Time, bool) {
+	every := time.Duration(float64(time.Second) / d.speed(now))
+	if behind := now.Add(time.Duration(queued) * every); d.tail.Before(behind) {
+		d.tail = behind
 	}
-	if l.ready {
-		s.wake.Signal() // whoever takes it offers the lane again, and so wakes the next worker
+	if next := d.tail.Add(every); !next.After(now.Add(maxSlot)) {
+		d.tail = next
+		return next, true
 	}
-}
-
-// next waits for an item and takes it; nil after [scheduler.close].
-func (s *scheduler) next() *item {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for {
-		if it := s.take(); it != nil {
-			return it
-		}
-		if s.closed {
-			return nil
-		}
-		s.wake.Wait()
-	}
-}
-
-func (s *scheduler) take() *item {
-	if len(s.diverts) > 0 {
-		it := s.diverts[0]
-		s.diverts[0] = nil
-		s.diverts = s.diverts[1:]
-		s.dispatch(it)
-		return it
-	}
-	for len(s.ring) > 0 {
-		l := s.ring[0]
-		s.ring[0] = nil
-		s.ring = s.ring[1:]
-		l.ready = false
-		if !l.eligible() {
-			continue
-		}
-		it := l.queue[0]
-		l.queue[0] = nil
-		s.set(l, l.queue[1:])
-		s.dispatch(it)
-		s.offer(l)
-		return it
-	}
-	return nil
-}
-
-// dispatch accounts for an item that leaves its queue. The owner's count of what is settling rises under the lock that
-// [scheduler.drop] takes, so a revoke that has dropped the queues sees all of it.
-func (s *scheduler) dispatch(it *item) {
-	it.lane.inFlight++
-	it.lane.owner.settling.Add(1)
-	s.queued--
-}
-
-// release gives back an item's place in its lane.
-func (s *scheduler) release(l *lane) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.inFlight--
-	s.offer(l)
-}
-
-// putBack returns an item to its place in its lane, which stays blocked until [scheduler.unblock]. It reports false if
-// the owner is draining: then the item has no lane to go back to.
-func (s *scheduler) putBack(it *item) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if it.lane.owner.draining.Load() {
-		return false
-	}
-	at := 0 // others that were put back may be older
-	for at < len(it.lane.queue) && it.lane.queue[at].at.Offset < it.at.Offset {
-		at++
-	}
-	s.set(it.lane, slices.Insert(it.lane.queue, at, it))
-	it.lane.blocked = true
-	it.lane.inFlight--
-	it.lane.owner.settling.Done()
-	s.queued++
-	return true
-}
-
-// unblock lets a lane go on after a probe.
-func (s *scheduler) unblock(l *lane) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.blocked = false
-	s.offer(l)
-}
-
-// rampStart and rampUp narrow a lane to one and widen it again: 1, 2, 4 … with every success.
-func (s *scheduler) rampStart(l *lane) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.limit = 1
-	s.offer(l)
-}
-
-func (s *scheduler) rampUp(l *lane) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if l.limit < s.ceiling {
-		l.limit = min(l.limit*2, s.ceiling)
-		s.offer(l)
-	}
-}
-
-// divertBelow takes what is queued of an owner below the given offset out of its lanes and to the front of the work: it is
-// to be parked. A lane's queue is in offset order.
-func (s *scheduler) divertBelow(o *owned, offset int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range o.lanes {
-		n := 0
-		for n < len(l.queue) && l.queue[n].at.Offset < offset {
-			l.queue[n].divert = true
-			s.diverts = append(s.diverts, l.queue[n])
-			s.wake.Signal()
-			n++
-		}
-		s.set(l, l.queue[n:])
-	}
-}
-
-// drop forgets everything that waits for an owner and returns its size in bytes: it is read again by the next one.
-func (s *scheduler) drop(o *owned) (size int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range o.lanes {
-		for _, it := range l.queue {
-			size += it.size()
-		}
-		s.queued -= len(l.queue)
-		s.set(l, nil)
-	}
-	kept := s.diverts[:0]
-	for _, it := range s.diverts {
-		if it.lane.owner != o {
-			kept = append(kept, it)
-			continue
-		}
-		size += it.size()
-		s.queued--
-	}
-	clear(s.diverts[len(kept):])
-	s.diverts = kept
-	return size
-}
-
-// load returns how many items wait.
-func (s *scheduler) load() (queued int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.queued
-}
-
-func (s *scheduler) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	s.wake.Broadcast()
+	d.beyond++
+	return now.Add(maxSlot/2 + time.Duration(d.beyond%spread)*(maxSlot/2)/spread), false
 }

@@ -87,31 +87,10 @@ func (d *Deliverer) deadLetter(c *candidate, row *outcome.Outcome) *kafka.Record
 	return r
 }
 
-// park puts a delivery back into the retry tiers without an attempt. Only the first park after an attempt is recorded:
-// a breaker that stays open for a day would fill the outcomes with rows that say the same.
+// park puts a delivery back into the retry tiers without an attempt.
 func (d *Deliverer) park(it *item, reason outcome.Reason, due time.Time) {
-	now := time.Now()
-	if soonest := now.Add(minPark); due.Before(soonest) {
-		due = soonest
-	}
-	next := copyFor(it.d, reason)
-	next.Parks++
-	next.Due = ceilMilli(due)
-	d.sched.release(it.lane)
-	if !d.write(it, d.opts.Topics.waiting(next, now)) {
-		return
-	}
-	v := verdict{Verdict: outcome.Parked, reason: reason, due: next.Due}
-	if it.d.Parks > 0 {
-		d.opts.Metrics.verdicts.WithLabelValues(string(v.Verdict), string(v.reason)).Inc()
-		d.finish(it)
-		return
-	}
-	d.record(it, d.row(it, v), nil)
+	d.sched.part(it, reason, due)
 }
-
-// minPark is the shortest tier: records with less to wait would stand behind others that become ready later.
-const minPark = time.Second
 
 // row starts the outcome of a delivery.
 func (d *Deliverer) row(it *item, v verdict) *outcome.Outcome {
@@ -186,7 +165,7 @@ func (d *Deliverer) finish(it *item) {
 // drop gives back what a dispatched delivery holds, finished or not.
 func (d *Deliverer) drop(it *item) {
 	o := it.lane.owner
-	d.bytes.Add(-it.size())
+	d.sched.give(it)
 	o.settling.Done()
 	d.easeBytes()
 	if !o.draining.Load() {

@@ -128,11 +128,13 @@ func TestFollowUpRecords(t *testing.T) {
 					c.change(d)
 				}
 				if c.divert {
-					l := s.d.lane(s.d.owned[0], sub.ID)
+					l := s.d.sched.lane(s.d.owned[0], sub.Tenant, sub.ID)
 					require.True(t, s.p.Tracker().Begin(0))
-					it := &item{d: d, lane: l, divert: true}
-					s.d.bytes.Add(it.size())
-					s.d.sched.push(l, it)
+					it := &item{d: d, lane: l}
+					s.d.sched.hold(it)
+					l.blocked = true
+					s.d.sched.push(it, time.Now())
+					s.d.sched.divertBelow(l.owner, 1, time.Now())
 				} else {
 					s.sendDelivery(d)
 				}
@@ -207,13 +209,13 @@ func TestOthersWaitForTheProbe(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		s.sendDelivery(deliveryOf(sub, 6), deliveryOf(sub, 7), deliveryOf(sub, 8), deliveryOf(sub, 9))
 		synctest.Wait()
-		l := s.d.lane(s.d.owned[0], sub.ID)
+		l := s.d.sched.lane(s.d.owned[0], sub.Tenant, sub.ID)
 		require.True(t, l.blocked)
 		require.Equal(t, 1, l.inFlight, "the probe")
 		require.Len(t, l.queue, 3)
 		answer <- 200
 		synctest.Wait()
-		require.Equal(t, 1, l.limit, "it starts with one")
+		require.Equal(t, 1, l.limit.Value(), "it starts with one")
 		require.Equal(t, 1, l.inFlight)
 		for range 3 {
 			answer <- 200

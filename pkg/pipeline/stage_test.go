@@ -38,7 +38,7 @@ func newStage(t testing.TB, opts DelivererOptions, client Attempter, subs ...*su
 		s.revoke(s.p)
 		s.lose()
 		s.d.Stop()
-		require.Zero(t, s.d.bytes.Load(), "bytes in memory")
+		require.Zero(t, s.d.sched.bytes.Load(), "bytes in memory")
 		require.Zero(t, figure(t, s.d.opts.Metrics.breakers), "open breakers")
 		require.Zero(t, figure(t, s.d.opts.Metrics.inFlight), "in flight")
 		require.Zero(t, s.d.sched.load(), "queued")

@@ -48,10 +48,6 @@ func (d *Deliverer) try(it *item) {
 	if d.overtaken(it) {
 		return
 	}
-	if it.divert {
-		d.park(it, outcome.ReasonWindowFull, time.Now().Add(divertDelay))
-		return
-	}
 	snap, ok := d.confirmed(o, it.d.Registry)
 	if !ok {
 		d.abandon(it)
@@ -77,6 +73,10 @@ func (d *Deliverer) try(it *item) {
 		return
 	}
 	if c.sub.Transforms() && !d.transform(c) {
+		return
+	}
+	d.renew(c)
+	if d.early(c) {
 		return
 	}
 	permit, refusal := c.ep.breaker.Allow(time.Now())
@@ -115,9 +115,6 @@ func (d *Deliverer) remember(it *item) {
 // noProfileDelay is how long a delivery stays away whose profile, or whose secrets' key, this process does not have.
 // Another process may have it, or this one after its next start.
 const noProfileDelay = time.Minute
-
-// divertDelay is how long a delivery stays away that was diverted because its partition's window is full.
-const divertDelay = 5 * time.Second
 
 // confirmed returns a snapshot that is known to contain every change acknowledged until [maxUnconfirmed] ago, and is no
 // older than the one the delivery was matched with. It waits for one, and reports false once the owner drains.
@@ -197,7 +194,7 @@ func (c *candidate) ageLimit() (time.Time, bool) {
 // refused parks a delivery that the breaker did not let through, or lets it wait for the end of a probe.
 func (d *Deliverer) refused(c *candidate, r gate.Refusal) {
 	if r.Probing {
-		if !d.sched.putBack(c.item) {
+		if !d.sched.putBack(c.item, time.Time{}) {
 			d.abandon(c.item)
 		} else if !c.ep.breaker.Probing() {
 			d.sched.unblock(c.lane) // the probe ended in between and unblocked nobody
@@ -228,24 +225,31 @@ func (d *Deliverer) attempt(c *candidate, permit *gate.Permit) {
 		return
 	}
 	judged := c.profile.Judge(resp.Result, resp.Status)
-	d.report(c, permit, judged)
+	d.report(c, permit, judged, resp)
 	h := d.count(c, resp, judged)
 	d.settle(c, resp, judged, h, d.decide(c, resp, judged, h), req)
 }
 
 // report tells the breaker and the lane how the attempt went.
-func (d *Deliverer) report(c *candidate, permit *gate.Permit, j profile.Judgement) {
-	failed := j.Result.Unhealthy()
-	changed := permit != nil && permit.Done(failed, time.Now())
+func (d *Deliverer) report(c *candidate, permit *gate.Permit, j profile.Judgement, resp attempt.Response) {
+	now, failed := time.Now(), j.Result.Unhealthy()
+	changed := permit != nil && permit.Done(failed, now)
 	if changed {
 		d.breakerChanged(c)
 	}
-	switch {
-	case j.Throttle || changed && !failed:
-		d.sched.rampStart(c.lane)
-	case !failed:
-		d.sched.rampUp(c.lane)
+	if !j.Success && resp.RetryAfter > 0 {
+		c.ep.rest.Begin(now.Add(min(resp.RetryAfter, backoff.MaxRetryAfter)))
 	}
+	d.sched.adapt(c.lane, func(limit *gate.Limit, waiting bool) {
+		switch {
+		case j.Throttle || changed && !failed:
+			limit.Restart(now)
+		case j.Result == outcome.ResultTimeout:
+			limit.Silent(now)
+		case !failed:
+			limit.Answered(resp.Duration, waiting, now)
+		}
+	})
 	d.sched.unblock(c.lane)
 }
 

@@ -82,20 +82,20 @@ func TestAttemptsLongerThanTheDrainAreRepeated(t *testing.T) {
 		w.Subscribe("one", func(s *subscription.Subscription) { s.Timeout = subscription.Duration(time.Minute) })
 		start(w, e, "router")
 		first := start(w, e, "deliverer")
-		w.Send(10, "a")
+		w.Send(4, "a") // as many as are sent to an endpoint before it has answered
 		time.Sleep(10 * time.Second)
 		before := time.Now()
 		require.NoError(t, first.Stop())
 		require.Less(t, time.Since(before), 10*time.Second, "the drain is bounded")
 		start(w, e, "deliverer")
-		until(t, 5*time.Minute, func() bool { return e.total() >= 20 })
+		until(t, 5*time.Minute, func() bool { return e.total() >= 8 })
 		time.Sleep(45 * time.Second) // the second attempts end, and no third begins
 		counts := e.count()
-		require.Len(t, counts, 10)
+		require.Len(t, counts, 4)
 		for key, n := range counts {
 			require.Equal(t, 2, n, key)
 		}
-		require.Equal(t, map[string]int{"delivered/delivered": 10}, verdicts(w.Outcomes()))
+		require.Equal(t, map[string]int{"delivered/delivered": 4}, verdicts(w.Outcomes()))
 	})
 }
 

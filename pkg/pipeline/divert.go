@@ -1,0 +1,223 @@
+package pipeline
+
+import (
+	"sync"
+	"time"
+
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/outcome"
+)
+
+// parting is an item that goes back into the retry tiers without an attempt.
+type parting struct {
+	*item
+	reason outcome.Reason
+	due    time.Time
+	// slot: due was given to this item, which has its place in the lane when it comes back.
+	slot bool
+	// settling: the item left its queue for a worker before, and the owner's count of what is settling has it.
+	settling bool
+}
+
+// divert parts with an item that arrived or is taken out of its queue. The scheduler's lock is held.
+func (s *scheduler) divert(it *item, reason outcome.Reason, now time.Time) {
+	p := parting{item: it, reason: reason}
+	p.due, p.slot = it.lane.drain.slot(len(it.lane.queue), now)
+	if soonest := now.Add(windowDelay); reason == outcome.ReasonWindowFull && p.due.Before(soonest) {
+		p.due = soonest
+	}
+	s.parts = append(s.parts, p)
+	s.parting.Signal()
+}
+
+// part parts with an item that a worker has, and gives back its place in its lane.
+func (s *scheduler) part(it *item, reason outcome.Reason, due time.Time) {
+	s.release(it.lane)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.parts = append(s.parts, parting{item: it, reason: reason, due: due, settling: true})
+	s.parting.Signal()
+}
+
+// windowDelay is how long a delivery stays away at least that held the window open: its lane stands.
+const windowDelay = 5 * time.Second
+
+// divertBelow parts with what is queued of an owner below the given offset: it holds the window open. A lane's queue is in
+// offset order.
+func (s *scheduler) divertBelow(o *owned, offset int64, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range o.lanes {
+		n := 0
+		for n < len(l.queue) && l.queue[n].at.Offset < offset {
+			s.divert(l.queue[n], outcome.ReasonWindowFull, now)
+			n++
+		}
+		if n > 0 {
+			s.set(l, l.queue[n:])
+		}
+	}
+}
+
+// relieve begins to divert a lane that is still full, if others are active in its partition: a lone one is pushed back.
+func (s *scheduler) relieve(l *lane, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.relieving = false
+	if len(l.queue) < s.bounds.queue || !l.owner.othersActive(l, now) {
+		return
+	}
+	l.diverting = true
+	s.measure(l)
+}
+
+// nextPartings waits for items to part with and takes at most the given number; none after [scheduler.close].
+func (s *scheduler) nextPartings(most int) []parting {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.parts) == 0 {
+		if s.closed {
+			return nil
+		}
+		s.parting.Wait()
+	}
+	n := min(most, len(s.parts))
+	out := make([]parting, n)
+	copy(out, s.parts)
+	clear(s.parts[:n])
+	s.parts = s.parts[n:]
+	for _, p := range out {
+		if !p.settling {
+			p.lane.owner.settling.Add(1)
+			s.queued--
+		}
+	}
+	return out
+}
+
+// drop forgets everything that waits for an owner: it is read again by the next one.
+func (s *scheduler) drop(o *owned) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, l := range o.lanes {
+		for _, it := range l.queue {
+			s.give(it)
+		}
+		s.queued -= len(l.queue)
+		s.set(l, nil)
+	}
+	kept := s.parts[:0]
+	for _, p := range s.parts {
+		if p.lane.owner != o || p.settling {
+			kept = append(kept, p)
+			continue
+		}
+		s.give(p.item)
+		s.queued--
+	}
+	clear(s.parts[len(kept):])
+	s.parts = kept
+}
+
+// sighting is the last record of a lane.
+type sighting struct {
+	lane *lane
+	at   time.Time
+}
+
+// saw notes a record, for [owned.othersActive]: the two lanes that had the latest are enough.
+func (o *owned) saw(l *lane, now time.Time) {
+	if o.seen[0].lane != l {
+		o.seen[1] = o.seen[0]
+	}
+	o.seen[0] = sighting{l, now}
+}
+
+// othersActive reports whether another lane of the partition had a record in the last seconds.
+func (o *owned) othersActive(l *lane, now time.Time) bool {
+	other := o.seen[0]
+	if other.lane == l {
+		other = o.seen[1]
+	}
+	return other.lane != nil && now.Sub(other.at) < activeFor
+}
+
+const (
+	// activeFor is how long after its last record a lane counts as active.
+	activeFor = 10 * time.Second
+	// pushBack is how long a full lane holds its partition before it is diverted.
+	pushBack = 100 * time.Millisecond
+	// diverters write the records of items that are parted with, partings at a time: one acknowledgement is waited for by as
+	// many, and no worker waits for any.
+	diverters = 2
+	partings  = 1000
+)
+
+// fullLane holds the partition of a full lane, and diverts the lane if that lasts.
+func (d *Deliverer) fullLane(l *lane) {
+	l.owner.p.Hold(kafka.HoldBacklog)
+	d.sched.mu.Lock()
+	defer d.sched.mu.Unlock()
+	if l.relieving {
+		return
+	}
+	l.relieving = true
+	time.AfterFunc(pushBack, func() {
+		d.sched.relieve(l, time.Now())
+		if !l.owner.draining.Load() {
+			d.eased(l.owner)
+		}
+	})
+}
+
+// divertLoop writes what is parted with. It ends with the scheduler.
+func (d *Deliverer) divertLoop() {
+	for batch := d.sched.nextPartings(partings); batch != nil; batch = d.sched.nextPartings(partings) {
+		d.divert(batch)
+	}
+}
+
+// divert writes the retry records of a batch and waits for them. Only the first park after an attempt is recorded: a breaker
+// that stays open for a day would fill the outcomes with rows that say the same.
+func (d *Deliverer) divert(batch []parting) {
+	now := time.Now()
+	due := make([]time.Time, len(batch))
+	errs := make([]error, len(batch))
+	var acks sync.WaitGroup
+	acks.Add(len(batch))
+	for i, p := range batch {
+		next := copyFor(p.d, p.reason)
+		next.Parks++
+		due[i] = p.due
+		if soonest := now.Add(minPark); due[i].Before(soonest) {
+			due[i] = soonest
+		}
+		due[i] = ceilMilli(due[i])
+		if next.Due = due[i]; p.slot {
+			next.Slot = due[i]
+		}
+		d.out.Produce(p.lane.owner.p.Context(), d.opts.Topics.waiting(next, now), func(_ *kafka.Record, err error) {
+			errs[i] = err
+			acks.Done()
+		})
+	}
+	acks.Wait()
+	for i, p := range batch {
+		if d.written(p.item, errs[i]) {
+			d.parked(p, due[i])
+		}
+	}
+}
+
+func (d *Deliverer) parked(p parting, due time.Time) {
+	v := verdict{Verdict: outcome.Parked, reason: p.reason, due: due}
+	if p.d.Parks > 0 {
+		d.opts.Metrics.verdicts.WithLabelValues(string(v.Verdict), string(v.reason)).Inc()
+		d.finish(p.item)
+		return
+	}
+	d.record(p.item, d.row(p.item, v), nil)
+}
+
+// minPark is the shortest tier: records with less to wait would stand behind others that become ready later.
+const minPark = time.Second

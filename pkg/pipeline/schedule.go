@@ -1,0 +1,335 @@
+package pipeline
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postrider/postrider/pkg/gate"
+	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/outcome"
+)
+
+// scheduler hands the items of all lanes of all partitions to the workers. Tenants take turns by deficit round robin over
+// bytes (Shreedhar and Varghese, 1995), and so do the lanes of a tenant, one item each: neither a long queue nor many
+// queues of one tenant keep another's waiting.
+type scheduler struct {
+	bounds bounds
+
+	mu      sync.Mutex
+	wake    sync.Cond // of workers
+	parting sync.Cond // of diverters
+	tenants map[ident.ID]*tenancy
+	turns   []*tenancy // those with lanes that have work
+	parts   []parting
+	queued  int
+	busy    int // workers
+	closed  bool
+
+	holders atomic.Int32 // tenants with bytes in memory
+	bytes   atomic.Int64
+}
+
+// bounds are those of a scheduler.
+type bounds struct {
+	// concurrency is the most attempts in flight of a lane; queue the length at which one is full.
+	concurrency, queue int
+	workers            int
+	// share is the most bytes of one tenant while others have some as well.
+	share int64
+}
+
+// tenancy is one tenant's part of a scheduler, guarded by its lock but for bytes.
+type tenancy struct {
+	lanes   []*lane // those with work, in turn
+	deficit int64
+	// listed: it is among the turns. granted: its turn has begun, and its quantum is in the deficit.
+	listed, granted bool
+	bytes           atomic.Int64
+}
+
+// quantum is what a tenant may send in one turn, in bytes: a few deliveries of usual size.
+const quantum = 8 << 10
+
+func newScheduler(b bounds) *scheduler {
+	s := &scheduler{bounds: b, tenants: map[ident.ID]*tenancy{}}
+	s.wake.L, s.parting.L = &s.mu, &s.mu
+	return s
+}
+
+// lane returns the lane of a subscription in a partition.
+func (s *scheduler) lane(o *owned, tenant, sub ident.ID) *lane {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := o.lanes[sub]
+	if l == nil {
+		t := s.tenants[tenant]
+		if t == nil {
+			t = &tenancy{}
+			s.tenants[tenant] = t
+		}
+		l = &lane{owner: o, sub: sub, tenant: t, limit: gate.NewLimit(s.bounds.concurrency)}
+		o.lanes[sub] = l
+	}
+	return l
+}
+
+// hold counts the bytes of an item that is in memory; give takes them back.
+func (s *scheduler) hold(it *item) {
+	s.bytes.Add(it.size())
+	if it.lane.tenant.bytes.Add(it.size()) == it.size() {
+		s.holders.Add(1)
+	}
+}
+
+func (s *scheduler) give(it *item) {
+	s.bytes.Add(-it.size())
+	if it.lane.tenant.bytes.Add(-it.size()) == 0 {
+		s.holders.Add(-1)
+	}
+}
+
+// push queues an item and reports whether its lane is full now. An item whose lane is being diverted, or whose tenant has
+// more than its share, is parted with at once, unless it comes back at a slot that it was given before.
+func (s *scheduler) push(it *item, now time.Time) (full bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := it.lane
+	l.owner.saw(l, now)
+	s.queued++
+	if it.d.Slot.IsZero() {
+		switch {
+		case l.diverting:
+			s.divert(it, outcome.ReasonLaneFull, now)
+			return false
+		case s.holders.Load() > 1 && l.tenant.bytes.Load() > s.bounds.share:
+			s.divert(it, outcome.ReasonTenantShare, now)
+			return false
+		}
+	}
+	s.set(l, append(l.queue, it))
+	s.offer(l)
+	return len(l.queue) >= s.bounds.queue
+}
+
+// set replaces a lane's queue and keeps count of its owner's long ones.
+func (s *scheduler) set(l *lane, queue []*item) {
+	l.queue = queue
+	if half := (s.bounds.queue + 1) / 2; len(queue) < half {
+		l.diverting = false
+	}
+	s.measure(l)
+}
+
+func (s *scheduler) measure(l *lane) {
+	long := len(l.queue) >= (s.bounds.queue+1)/2 && !l.diverting
+	switch {
+	case long && !l.long:
+		l.owner.longLanes++
+	case l.long && !long:
+		l.owner.longLanes--
+	}
+	l.long = long
+}
+
+// crowded reports whether any lane of o is long.
+func (s *scheduler) crowded(o *owned) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return o.longLanes > 0
+}
+
+// offer lists l among its tenant's lanes if it has work that may start.
+func (s *scheduler) offer(l *lane) {
+	if !l.ready && l.eligible() {
+		l.ready = true
+		t := l.tenant
+		t.lanes = append(t.lanes, l)
+		if !t.listed {
+			t.listed = true
+			s.turns = append(s.turns, t)
+		}
+	}
+	if l.ready {
+		s.wake.Signal() // whoever takes it offers the lane again, and so wakes the next worker
+	}
+}
+
+// next waits for an item and takes it; nil after [scheduler.close].
+func (s *scheduler) next() *item {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for {
+		if it := s.take(); it != nil {
+			return it
+		}
+		if s.closed {
+			return nil
+		}
+		s.wake.Wait()
+	}
+}
+
+// take takes the item whose turn it is. A round adds a quantum to every tenant that has work, so the largest item has its
+// turn after about a hundred of them.
+func (s *scheduler) take() *item {
+	for len(s.turns) > 0 {
+		t := s.turns[0]
+		l := s.first(t)
+		switch {
+		case l == nil:
+			t.listed, t.granted, t.deficit = false, false, 0
+			s.pass(false)
+			continue
+		case len(s.turns) == 1:
+			return s.dequeue(l)
+		case !t.granted:
+			t.granted = true
+			t.deficit += quantum
+		}
+		size := l.queue[0].size()
+		if t.deficit < size {
+			t.granted = false
+			s.pass(true)
+			continue
+		}
+		t.deficit -= size
+		return s.dequeue(l)
+	}
+	return nil
+}
+
+// pass ends the turn of the first tenant.
+func (s *scheduler) pass(again bool) {
+	t := s.turns[0]
+	s.turns[0] = nil
+	s.turns = s.turns[1:]
+	if again {
+		s.turns = append(s.turns, t)
+	}
+}
+
+// first returns the first lane of a tenant that may go on, and takes out those before it: an end of theirs offers them
+// again. Where half of the workers are busy, that of a lane which is stuck waits for such an end, too.
+func (s *scheduler) first(t *tenancy) *lane {
+	for len(t.lanes) > 0 {
+		l := t.lanes[0]
+		if l.eligible() && (2*s.busy < s.bounds.workers || !l.stuck(time.Now())) {
+			return l
+		}
+		l.ready = false
+		t.lanes[0] = nil
+		t.lanes = t.lanes[1:]
+	}
+	return nil
+}
+
+// dequeue takes the first item of the lane, which is the first of its tenant's and becomes the last.
+func (s *scheduler) dequeue(l *lane) *item {
+	t := l.tenant
+	t.lanes[0] = nil
+	t.lanes = t.lanes[1:]
+	l.ready = false
+	it := l.queue[0]
+	l.queue[0] = nil
+	s.set(l, l.queue[1:])
+	s.dispatch(it)
+	s.offer(l)
+	return it
+}
+
+// dispatch accounts for an item that leaves its queue for a worker. The owner's count of what is settling rises under the
+// lock that [scheduler.drop] takes, so a revoke that has dropped the queues sees all of it.
+func (s *scheduler) dispatch(it *item) {
+	l := it.lane
+	if l.inFlight == 0 {
+		now := time.Now()
+		if now.Sub(l.moved) > stuckAfter { // it was idle
+			l.drain.started(now)
+		}
+		l.moved = now
+	}
+	l.inFlight++
+	l.owner.settling.Add(1)
+	s.queued--
+	s.busy++
+}
+
+// release gives back an item's place in its lane.
+func (s *scheduler) release(l *lane) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.inFlight--
+	s.busy--
+	l.moved = time.Now()
+	l.drain.ended(l.moved)
+	s.offer(l)
+}
+
+// putBack returns an item to its place in its lane, which stays blocked until [scheduler.unblock], or if until is set waits
+// until then. It reports false if the owner is draining: then the item has no lane to go back to.
+func (s *scheduler) putBack(it *item, until time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := it.lane
+	if l.owner.draining.Load() {
+		return false
+	}
+	at := 0 // others that were put back may be older
+	for at < len(l.queue) && l.queue[at].at.Offset < it.at.Offset {
+		at++
+	}
+	s.set(l, slices.Insert(l.queue, at, it))
+	l.inFlight--
+	s.busy--
+	l.owner.settling.Done()
+	s.queued++
+	switch {
+	case until.IsZero():
+		l.blocked = true
+	case !l.paused:
+		l.paused = true
+		time.AfterFunc(time.Until(until), func() { s.resume(l) })
+	}
+	return true
+}
+
+// resume ends a pause.
+func (s *scheduler) resume(l *lane) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.paused = false
+	s.offer(l)
+}
+
+// unblock lets a lane go on after a probe.
+func (s *scheduler) unblock(l *lane) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.blocked = false
+	s.offer(l)
+}
+
+// adapt changes the lane's limit after an attempt; deliveries are waiting if they are queued.
+func (s *scheduler) adapt(l *lane, change func(limit *gate.Limit, waiting bool)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(&l.limit, len(l.queue) > 0)
+	s.offer(l)
+}
+
+// load returns how many items wait.
+func (s *scheduler) load() (queued int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queued
+}
+
+func (s *scheduler) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	s.wake.Broadcast()
+	s.parting.Broadcast()
+}

@@ -1,0 +1,420 @@
+package pipeline
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/gate"
+	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/outcome"
+)
+
+// laneWorld is a scheduler with one owner whose lanes are named.
+type laneWorld struct {
+	t *testing.T
+	s *scheduler
+	o *owned
+}
+
+func newLaneWorld(t *testing.T, concurrency, queue int) *laneWorld {
+	b := bounds{concurrency: concurrency, queue: queue, workers: 1000, share: 1 << 40}
+	return &laneWorld{t: t, s: newScheduler(b), o: &owned{lanes: map[ident.ID]*lane{}}}
+}
+
+// lane returns the lane of that name; what is before a slash names the tenant.
+func (w *laneWorld) lane(name string) *lane {
+	tenant, _, _ := strings.Cut(name, "/")
+	return w.s.lane(w.o, ident.Derive("tenant", tenant), ident.Derive("lane", name))
+}
+
+// push queues items at the given offsets.
+func (w *laneWorld) push(name string, offsets ...int64) {
+	l := w.lane(name)
+	for _, at := range offsets {
+		it := &item{d: &delivery.Delivery{Data: []byte(name)}, at: delivery.Position{Offset: at}, lane: l}
+		w.s.hold(it)
+		w.s.push(it, time.Now())
+	}
+}
+
+// widen lets a lane have as many in flight as there may be.
+func (w *laneWorld) widen(name string) {
+	w.s.adapt(w.lane(name), func(limit *gate.Limit, _ bool) {
+		for range w.s.bounds.concurrency {
+			limit.Answered(time.Millisecond, true, time.Now())
+		}
+	})
+}
+
+// parted takes what is to be parted with, as lane:offset.
+func (w *laneWorld) parted() (out []string) {
+	w.s.mu.Lock()
+	n := len(w.s.parts)
+	w.s.mu.Unlock()
+	if n == 0 {
+		return nil
+	}
+	for _, p := range w.s.nextPartings(n) {
+		out = append(out, fmt.Sprintf("%s:%d", p.d.Data, p.at.Offset))
+	}
+	return out
+}
+
+// take takes one item without waiting; nil if there is none.
+func (w *laneWorld) take() *item {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	return w.s.take()
+}
+
+// takes takes all there is and returns it as lane:offset.
+func (w *laneWorld) takes() (out []string) {
+	for it := w.take(); it != nil; it = w.take() {
+		out = append(out, fmt.Sprintf("%s:%d", it.d.Data, it.at.Offset))
+	}
+	return out
+}
+
+func TestLanesTakeTurns(t *testing.T) {
+	w := newLaneWorld(t, 10, 100)
+	w.push("x/a", 0, 1, 2, 3)
+	w.push("x/b", 4)
+	w.push("x/c", 5, 6)
+	require.Equal(t, []string{"x/a:0", "x/b:4", "x/c:5", "x/a:1", "x/c:6", "x/a:2", "x/a:3"}, w.takes())
+	require.Zero(t, w.s.load())
+}
+
+// However many lanes a tenant has, and however large its deliveries are, another one has as many bytes in the same time.
+func TestTenantsTakeTurnsByBytes(t *testing.T) {
+	w := newLaneWorld(t, 1, 1000)
+	for i := range int64(400) {
+		w.push(fmt.Sprintf("many/%d", i), i)
+	}
+	one := w.lane("one/lane")
+	w.widen("one/lane")
+	for i := range int64(20) {
+		it := &item{d: &delivery.Delivery{Data: make([]byte, 19<<10)}, at: delivery.Position{Offset: 400 + i}, lane: one}
+		w.s.hold(it)
+		w.s.push(it, time.Now())
+	}
+	var bytes [2]int64
+	for range 220 {
+		it := w.take()
+		i := 0
+		if it.lane == one {
+			i = 1
+			w.s.release(one)
+			w.o.settling.Done()
+		}
+		bytes[i] += it.size()
+	}
+	require.InDelta(t, bytes[0], bytes[1], 20<<10+quantum)
+}
+
+func TestLaneLimitGrowsWithWhatWaits(t *testing.T) {
+	w := newLaneWorld(t, 8, 100)
+	for at := range int64(60) {
+		w.push("a", at)
+	}
+	l := w.lane("a")
+	answered := func(n int) {
+		for range n {
+			w.s.adapt(l, func(limit *gate.Limit, waiting bool) { limit.Answered(time.Millisecond, waiting, time.Now()) })
+			w.s.release(l)
+		}
+	}
+	require.Len(t, w.takes(), 4, "where a limit begins")
+	answered(4)
+	require.Len(t, w.takes(), 8, "the most")
+	answered(8)
+	require.Len(t, w.takes(), 8)
+	w.s.adapt(l, func(limit *gate.Limit, _ bool) { limit.Restart(time.Now()) })
+	for range 7 {
+		w.s.release(l)
+	}
+	require.Empty(t, w.takes(), "one is in flight still")
+	answered(1)
+	require.Len(t, w.takes(), 2)
+}
+
+func TestBlockedLaneWaitsAndTheOthersDoNot(t *testing.T) {
+	w := newLaneWorld(t, 10, 100)
+	w.push("a", 0, 1, 2)
+	w.push("b", 3)
+	byOffset := map[int64]*item{}
+	for it := w.take(); it != nil; it = w.take() {
+		byOffset[it.at.Offset] = it
+	}
+	require.Len(t, byOffset, 4)
+	require.True(t, w.s.putBack(byOffset[2], time.Time{}), "refused: a probe is under way")
+	require.True(t, w.s.putBack(byOffset[0], time.Time{}), "older than the one that was put back before")
+	w.push("a", 5)
+	w.push("b", 4)
+	require.Equal(t, []string{"b:4"}, w.takes())
+	w.s.unblock(w.lane("a"))
+	require.Equal(t, []string{"a:0", "a:2", "a:5"}, w.takes(), "in the order of their offsets")
+	require.Equal(t, 4, w.lane("a").inFlight)
+}
+
+func TestPausedLaneGoesOnByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 10, 100)
+		w.push("a", 0, 1)
+		it := w.take()
+		require.True(t, w.s.putBack(it, time.Now().Add(300*time.Millisecond)))
+		time.Sleep(299 * time.Millisecond)
+		synctest.Wait()
+		require.Nil(t, w.take())
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		require.Equal(t, []string{"a:0", "a:1"}, w.takes())
+	})
+}
+
+// Where workers are scarce, lanes that get no end do not take the rest of them.
+func TestStuckLanesLeaveWorkersToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 10, 100)
+		w.s.bounds.workers = 8
+		w.push("hung", 0, 1, 2, 3, 4, 5)
+		require.Len(t, w.takes(), 4)
+		time.Sleep(stuckAfter + time.Millisecond)
+		w.widen("hung")
+		require.Empty(t, w.takes(), "half of the workers are busy")
+		w.push("well", 6)
+		require.Equal(t, []string{"well:6"}, w.takes())
+		w.s.release(w.lane("well"))
+		w.s.release(w.lane("hung"))
+		require.Equal(t, []string{"hung:4", "hung:5"}, w.takes(), "it moves again")
+	})
+}
+
+func TestPutBackAfterTheOwnerDrains(t *testing.T) {
+	w := newLaneWorld(t, 10, 100)
+	w.push("a", 0, 1)
+	it := w.take()
+	w.o.draining.Store(true)
+	w.s.drop(w.o)
+	require.Equal(t, it.size(), w.s.bytes.Load(), "one waited, and one is in flight")
+	require.False(t, w.s.putBack(it, time.Time{}))
+	require.Nil(t, w.take())
+	w.o.settling.Done()
+	w.o.settling.Wait()
+}
+
+func TestOldItemsAreDiverted(t *testing.T) {
+	w := newLaneWorld(t, 1, 100)
+	w.push("x/a", 0, 5, 12)
+	w.push("x/b", 1, 2, 13)
+	require.Equal(t, []string{"x/a:0", "x/b:1"}, w.takes(), "one each, the limit")
+	w.lane("x/a").blocked = true
+	w.s.divertBelow(w.o, 10, time.Now())
+	require.ElementsMatch(t, []string{"x/a:5", "x/b:2"}, w.parted(), "whatever the limit, and blocked or not")
+	w.s.unblock(w.lane("x/a"))
+	require.Empty(t, w.takes(), "the limit holds for the others")
+	require.Equal(t, 2, w.s.load())
+}
+
+// A full lane is diverted if others are active, and until it is half empty; a lone one is not.
+func TestFullLaneIsDiverted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 1, 4)
+		w.push("other", 0)
+		w.take()
+		w.push("full", 1, 2, 3, 4)
+		w.s.relieve(w.lane("full"), time.Now())
+		require.False(t, w.s.crowded(w.o), "a lane that is diverted holds nobody")
+		w.push("full", 5, 6)
+		require.Equal(t, []string{"full:5", "full:6"}, w.parted())
+		w.take()
+		w.push("full", 7)
+		require.Equal(t, []string{"full:7"}, w.parted(), "three wait still")
+		w.s.release(w.lane("full"))
+		w.take()
+		w.s.release(w.lane("full"))
+		w.take()
+		w.push("full", 8)
+		require.Empty(t, w.parted())
+
+		time.Sleep(activeFor)
+		w.push("full", 9, 10, 11)
+		w.s.relieve(w.lane("full"), time.Now())
+		w.push("full", 12)
+		require.Empty(t, w.parted(), "nobody else is active")
+		require.True(t, w.s.crowded(w.o))
+	})
+}
+
+// What comes back at its slot has its place, whoever else waits.
+func TestSlotIsHonoured(t *testing.T) {
+	w := newLaneWorld(t, 1, 2)
+	w.push("other", 0)
+	w.push("full", 1, 2, 3)
+	w.s.relieve(w.lane("full"), time.Now())
+	l := w.lane("full")
+	back := &item{d: &delivery.Delivery{Slot: time.Now()}, at: delivery.Position{Offset: 4}, lane: l}
+	w.s.hold(back)
+	w.s.push(back, time.Now())
+	require.Empty(t, w.parted())
+	require.Len(t, l.queue, 4)
+}
+
+func TestTenantBeyondItsShareIsDiverted(t *testing.T) {
+	w := newLaneWorld(t, 1, 1000)
+	w.s.bounds.share = 10 * (itemOverhead + 1)
+	for i := range int64(20) {
+		w.push("a", i)
+	}
+	require.Empty(t, w.parted(), "nobody else needs the room")
+	w.push("b", 20)
+	w.push("a", 21)
+	w.push("b", 22)
+	require.Equal(t, []string{"a:21"}, w.parted())
+}
+
+// Slots follow each other at the rate at which the lane drains; what has none is spread.
+func TestSlots(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	var d drain
+	at, ok := d.slot(100, now)
+	require.True(t, ok)
+	require.Equal(t, now.Add(10*time.Second+100*time.Millisecond), at, "at the assumed rate")
+	d.started(now)
+	for i := range 400 {
+		d.ended(now.Add(time.Duration(i) * 5 * time.Millisecond))
+	}
+	now = now.Add(2 * time.Second)
+	for i := range 1000 {
+		next, ok := d.slot(100, now)
+		require.True(t, ok)
+		if i > 0 {
+			require.InDelta(t, 5*time.Millisecond, next.Sub(at), float64(100*time.Microsecond))
+		}
+		at = next
+	}
+	var slow drain
+	seen := map[time.Time]bool{}
+	for range 10_000 {
+		at, ok := slow.slot(1000, now)
+		require.False(t, at.After(now.Add(maxSlot)))
+		if !ok {
+			require.False(t, at.Before(now.Add(maxSlot/2)))
+			seen[at] = true
+		}
+	}
+	require.Len(t, seen, spread)
+}
+
+func TestDropForgetsOneOwner(t *testing.T) {
+	w := newLaneWorld(t, 1, 4)
+	other := &laneWorld{t: t, s: w.s, o: &owned{lanes: map[ident.ID]*lane{}}}
+	w.push("a", 0, 1, 2, 3)
+	other.push("b", 4, 5)
+	w.s.divertBelow(w.o, 2, time.Now())
+	other.s.divertBelow(other.o, 5, time.Now())
+	w.s.drop(w.o)
+	require.EqualValues(t, 2*(1+itemOverhead), w.s.bytes.Load())
+	require.EqualValues(t, 1, w.s.holders.Load())
+	require.False(t, w.s.crowded(w.o))
+	require.Equal(t, []string{"b:4"}, other.parted())
+	require.Equal(t, []string{"b:5"}, other.takes())
+	require.Zero(t, w.s.load())
+}
+
+func TestLongLanesAreCounted(t *testing.T) {
+	w := newLaneWorld(t, 100, 10) // long from 5
+	w.push("x/a", 0, 1, 2, 3)
+	require.False(t, w.s.crowded(w.o))
+	w.push("x/a", 4)
+	w.push("x/b", 5, 6, 7, 8, 9)
+	require.True(t, w.s.crowded(w.o))
+	w.take()
+	require.True(t, w.s.crowded(w.o), "b is long still")
+	it := w.take()
+	require.False(t, w.s.crowded(w.o))
+	require.True(t, w.s.putBack(it, time.Time{}))
+	require.True(t, w.s.crowded(w.o))
+	w.s.divertBelow(w.o, 100, time.Now())
+	require.False(t, w.s.crowded(w.o))
+}
+
+// Workers, unblocking, putting back and dropping at once: every item is taken once or dropped, and no worker waits while
+// there is work.
+func TestSchedulerUnderRace(t *testing.T) {
+	w := newLaneWorld(t, 3, 50)
+	const items, lanes = 4000, 20
+	for i := range lanes {
+		w.lane(fmt.Sprint(i))
+	}
+	var taken atomic.Int64
+	var workers, done sync.WaitGroup
+	done.Add(items)
+	for range 8 {
+		workers.Go(func() {
+			for it := w.s.next(); it != nil; it = w.s.next() {
+				switch rand.IntN(8) {
+				case 0:
+					if w.s.putBack(it, time.Time{}) {
+						w.s.unblock(it.lane)
+						continue
+					}
+				case 1:
+					if w.s.putBack(it, time.Now().Add(time.Millisecond)) {
+						continue
+					}
+				case 2:
+					w.s.adapt(it.lane, func(limit *gate.Limit, _ bool) { limit.Restart(time.Now()) })
+				case 3:
+					w.s.part(it, outcome.ReasonBreakerOpen, time.Now())
+					continue
+				default:
+					w.s.adapt(it.lane, func(limit *gate.Limit, waiting bool) { limit.Answered(0, waiting, time.Now()) })
+				}
+				taken.Add(1)
+				w.s.release(it.lane)
+				w.s.give(it)
+				w.o.settling.Done()
+				done.Done()
+			}
+		})
+	}
+	workers.Go(func() {
+		for batch := w.s.nextPartings(10); batch != nil; batch = w.s.nextPartings(10) {
+			for _, p := range batch {
+				taken.Add(1)
+				w.s.give(p.item)
+				w.o.settling.Done()
+				done.Done()
+			}
+		}
+	})
+	for at := range int64(items) {
+		w.push(fmt.Sprint(at%lanes), at)
+		if at%100 == 0 {
+			w.s.divertBelow(w.o, at-50, time.Now())
+		}
+	}
+	done.Wait()
+	require.EqualValues(t, items, taken.Load())
+	require.Zero(t, w.s.load())
+	w.o.draining.Store(true)
+	w.s.drop(w.o)
+	require.Zero(t, w.s.bytes.Load())
+	require.Zero(t, w.s.holders.Load())
+	w.o.settling.Wait()
+	w.s.close()
+	workers.Wait()
+	require.Zero(t, w.s.busy)
+	for _, l := range w.o.lanes {
+		require.Zero(t, l.inFlight)
+	}
+}
