@@ -2,10 +2,10 @@ package gate
 
 import "time"
 
-// Limit says how many attempts of one endpoint may be in flight: what it has shown that it can take. It begins small,
-// grows with every success while deliveries wait (so that it doubles with every round, and past the size at which it last
-// had to give way by one a round: slow start and congestion avoidance, RFC 5681, section 3.1), gives way by a tenth when
-// answers take more than twice their usual time, and by half when they do not come at all.
+// Limit says how many attempts of one endpoint may be in flight: what it has shown that it can take. It begins small and
+// grows with every answer while deliveries wait, so that it doubles with every round, and past the size at which it last had
+// to give way by one a round (slow start and congestion avoidance, RFC 5681, section 3.1). It gives way by a tenth when
+// answers take three times as long as usual and a second more, and by half when they do not come at all.
 //
 // It is told the time and is not safe for concurrent use.
 type Limit struct {
@@ -15,6 +15,7 @@ type Limit struct {
 	// recent is a moving average of the time that an answer takes, in seconds, usual the least that it was. An endpoint that
 	// has become slower has a new usual time once next to nothing is in flight: then it is not the number that slows it.
 	recent, usual float64
+	answers       int       // up to memory
 	cut           time.Time // when it last gave way
 }
 
@@ -22,10 +23,18 @@ type Limit struct {
 const firstLimit = 4
 
 const (
+	// memory is over how many answers the average goes. Answers of endpoints that take very different times, from nothing to
+	// twice the mean or exponentially distributed, average over as many to less than what counts as slow.
+	memory = 32
+	// few are the first answers, to which the endpoint is usual whatever it does.
+	few = 8
+	// slow is how many times the usual time is too long.
+	slow = 3
 	// alone is a limit that cannot be what slows an endpoint.
 	alone = 2
-	// slack is by how much an answer may always be late, in seconds: less says nothing on a busy machine.
-	slack = 0.020
+	// slack is by how much answers may always be late, in seconds. Less may have any reason, such as a machine that is busy,
+	// on either side: to give way to it costs throughput and helps nobody.
+	slack = 1.0
 	// minCut is the shortest time between two reductions.
 	minCut = 100 * time.Millisecond
 )
@@ -41,16 +50,13 @@ func (l *Limit) Value() int { return int(l.value) }
 // Answered notes an answer that says the endpoint is well, after how long it came, and whether deliveries are waiting: a
 // limit that nobody needs does not grow.
 func (l *Limit) Answered(took time.Duration, waiting bool, now time.Time) {
-	s := took.Seconds()
-	if l.usual == 0 {
-		l.recent, l.usual = s, s
-	}
-	l.recent += (s - l.recent) / 8
-	if l.recent < l.usual || l.value <= alone {
+	l.answers = min(l.answers+1, memory)
+	l.recent += (took.Seconds() - l.recent) / float64(l.answers)
+	if l.recent < l.usual || l.value <= alone || l.answers <= few {
 		l.usual = l.recent
 	}
 	switch {
-	case l.recent > 2*l.usual+slack:
+	case l.recent > slow*l.usual+slack:
 		l.giveWay(0.9, now)
 	case !waiting:
 	case l.value < l.threshold:

@@ -145,9 +145,9 @@ type owned struct {
 	snapshotting sync.Mutex
 
 	mu        sync.Mutex
-	lanes     map[ident.ID]*lane // guarded by the scheduler's lock, as are longLanes and seen
+	lanes     map[ident.ID]*lane // guarded by the scheduler's lock, as are longLanes and activity
 	longLanes int
-	seen      [2]sighting // the lanes of the latest records, the latest first
+	activity  activity
 	endpoints map[ident.ID]*endpoint
 	window    *window
 	dirty     map[ident.ID]*endpoint

@@ -59,12 +59,16 @@ func (s *scheduler) divertBelow(o *owned, offset int64, now time.Time) {
 	}
 }
 
-// relieve begins to divert a lane that is still full, if others are active in its partition: a lone one is pushed back.
+// relieve begins to divert a lane that is still full, if it is the lane's own doing: no attempt of it ends, or at most half of
+// the lanes that are active in its partition are long. Where most are, all of them wait for something else, and a lone lane
+// harms nobody: those push back.
 func (s *scheduler) relieve(l *lane, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.relieving = false
-	if len(l.queue) < s.bounds.queue || !l.owner.othersActive(l, now) {
+	o := l.owner
+	active := o.activeLanes(now)
+	if len(l.queue) < s.bounds.queue || active < 2 || !l.stuck(now) && 2*o.longLanes > active {
 		return
 	}
 	l.diverting = true
@@ -119,32 +123,43 @@ func (s *scheduler) drop(o *owned) {
 	s.parts = kept
 }
 
-// sighting is the last record of a lane.
-type sighting struct {
-	lane *lane
-	at   time.Time
+// activity counts the lanes of a partition that had records lately, by periods.
+type activity struct {
+	period   int64 // counts from 1
+	began    time.Time
+	now, was int // lanes in this period and in the one before
 }
 
-// saw notes a record, for [owned.othersActive]: the two lanes that had the latest are enough.
+// saw notes a record of a lane.
 func (o *owned) saw(l *lane, now time.Time) {
-	if o.seen[0].lane != l {
-		o.seen[1] = o.seen[0]
+	o.turnPeriod(now)
+	if l.period != o.activity.period {
+		l.period = o.activity.period
+		o.activity.now++
 	}
-	o.seen[0] = sighting{l, now}
 }
 
-// othersActive reports whether another lane of the partition had a record in the last seconds.
-func (o *owned) othersActive(l *lane, now time.Time) bool {
-	other := o.seen[0]
-	if other.lane == l {
-		other = o.seen[1]
+func (o *owned) turnPeriod(now time.Time) {
+	a := &o.activity
+	if past := now.Sub(a.began); past < activePeriod {
+		return
+	} else if past < 2*activePeriod {
+		a.was = a.now
+	} else {
+		a.was = 0
 	}
-	return other.lane != nil && now.Sub(other.at) < activeFor
+	a.period, a.began, a.now = a.period+1, now, 0
+}
+
+// activeLanes is how many lanes of the partition had records in the last period or so.
+func (o *owned) activeLanes(now time.Time) int {
+	o.turnPeriod(now)
+	return max(o.activity.now, o.activity.was)
 }
 
 const (
-	// activeFor is how long after its last record a lane counts as active.
-	activeFor = 10 * time.Second
+	// activePeriod is over what time active lanes are counted.
+	activePeriod = 5 * time.Second
 	// pushBack is how long a full lane holds its partition before it is diverted.
 	pushBack = 100 * time.Millisecond
 	// diverters write the records of items that are parted with, partings at a time: one acknowledgement is waited for by as

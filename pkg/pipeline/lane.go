@@ -46,6 +46,7 @@ type lane struct {
 	// diverting: what arrives is written to the retry tiers, until the queue is half empty.
 	diverting bool
 	drain     drain
+	period    int64 // of the owner's activity, when the last record came
 }
 
 func (l *lane) eligible() bool {

@@ -245,12 +245,30 @@ func TestFullLaneIsDiverted(t *testing.T) {
 		w.push("full", 8)
 		require.Empty(t, w.parted())
 
-		time.Sleep(activeFor)
+		time.Sleep(2 * activePeriod)
 		w.push("full", 9, 10, 11)
 		w.s.relieve(w.lane("full"), time.Now())
 		w.push("full", 12)
 		require.Empty(t, w.parted(), "nobody else is active")
 		require.True(t, w.s.crowded(w.o))
+	})
+}
+
+// Where most lanes are long, they wait for something else than their endpoints; one that gets no end is diverted all the same.
+func TestLongLanesAmongOthersArePushedBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 1, 4)
+		w.push("a", 0, 1, 2, 3, 4)
+		w.push("b", 5, 6, 7)
+		w.push("c", 8)
+		w.s.relieve(w.lane("a"), time.Now())
+		w.push("a", 9)
+		require.Empty(t, w.parted())
+		w.take()
+		time.Sleep(stuckAfter + time.Millisecond)
+		w.s.relieve(w.lane("a"), time.Now())
+		w.push("a", 10)
+		require.Equal(t, []string{"a:10"}, w.parted())
 	})
 }
 
