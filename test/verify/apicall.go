@@ -8,30 +8,32 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"github.com/postrider/postrider/test/internal/rig"
 )
 
 // apiProcess is an API in a process of its own.
 type apiProcess struct {
-	*process
+	*rig.Process
 	base string
 }
 
 // startAPI starts an API on a port of its own and waits until it is ready.
 func (in *installation) startAPI(ctx context.Context) (*apiProcess, error) {
-	port, err := freePort(ctx)
+	address, err := rig.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p, err := in.start(ctx, "api", "--set", "api.listen=127.0.0.1:"+port, "--set", "api.requests_per_second=100000", "--set", "api.burst=100000")
+	p, err := in.Start(ctx, "api", "--set", "api.listen="+address, "--set", "api.requests_per_second=100000", "--set", "api.burst=100000")
 	if err != nil {
 		return nil, err
 	}
-	return &apiProcess{process: p, base: "http://127.0.0.1:" + port + "/api/v1"}, p.ready(ctx)
+	return &apiProcess{Process: p, base: "http://" + address + "/api/v1"}, p.Ready(ctx)
 }
 
 // key makes an operator's key and returns its token.
 func (in *installation) key(ctx context.Context) (string, error) {
-	text, err := in.run(ctx, "key", "create", "--name", "verify", "--role", "operator", "-o", "json")
+	text, err := in.Run(ctx, "key", "create", "--name", "verify", "--role", "operator", "-o", "json")
 	if err != nil {
 		return "", err
 	}
@@ -71,6 +73,6 @@ func (p *apiProcess) call(ctx context.Context, token, method, path string, body 
 		return nil, err
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxScrape))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, rig.MaxScrape))
 	return &apiAnswer{status: resp.StatusCode, etag: resp.Header.Get("ETag"), body: text}, err
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/test/internal/rig"
 	"github.com/postrider/postrider/test/verify/history"
 )
 
@@ -15,21 +16,21 @@ const tries = 4
 // byHand: one delivery is retried and parked until it is dead, redriven twice and resent twice; each asking has exactly
 // the effect that was asked for.
 func byHand(ctx context.Context, in *installation) error {
-	if err := in.configure("deliverer: {breaker: {failures: 2, open_for: 1s, max_open: 2s}}\n"); err != nil {
+	if err := in.Configure("deliverer: {breaker: {failures: 2, open_for: 1s, max_open: 2s}}\n"); err != nil {
 		return err
 	}
-	all := tenants(1, 1, subscription{retry: fmt.Sprintf("{kind: fixed, interval: 1s, maxTries: %d}", tries), maxTries: tries})
+	all := in.tenants(1, 1, rig.Subscription{Retry: rig.Retry{Every: time.Second, MaxTries: tries}})
 	if err := in.apply(ctx, all); err != nil {
 		return err
 	}
-	p := history.Pair{Event: "e-0", Subscription: all[0].subscriptions[0].id}
+	p := history.Pair{Event: "e-0", Subscription: all[0].Subscriptions[0].ID}
 	in.endpoints.answerWith(func(h hit) answer {
 		if h.N <= tries {
 			return answer{Status: 503}
 		}
 		return answer{}
 	})
-	if _, err := in.startReady(ctx, "router", "deliver", "retry"); err != nil {
+	if _, err := in.StartReady(ctx, "router", "deliver", "retry"); err != nil {
 		return err
 	}
 	if err := in.produce(ctx, 1, all); err != nil {
@@ -52,7 +53,7 @@ func byHand(ctx context.Context, in *installation) error {
 		{"requests after another resend", "resend", tries + 3},
 	}
 	for _, step := range steps {
-		if _, err := in.run(ctx, step.command, "--delivery", delivery); err != nil {
+		if _, err := in.Run(ctx, step.command, "--delivery", delivery); err != nil {
 			return err
 		}
 		if err := in.expect(ctx, p, step.what, step.want); err != nil {
@@ -83,8 +84,8 @@ const quiet = 3 * time.Second
 // expect waits for the requests of a pair, and then for a request too many.
 func (in *installation) expect(ctx context.Context, p history.Pair, what string, want int) error {
 	// That they do not come is what the figure says.
-	_ = await(ctx, time.Minute, func() (bool, error) { return in.endpoints.count(p) >= want, nil })
-	if err := pause(ctx, quiet); err != nil {
+	_ = rig.Await(ctx, time.Minute, func() (bool, error) { return in.endpoints.count(p) >= want, nil })
+	if err := rig.Pause(ctx, quiet); err != nil {
 		return err
 	}
 	got := in.endpoints.count(p)
@@ -95,8 +96,8 @@ func (in *installation) expect(ctx context.Context, p history.Pair, what string,
 // deadLetter waits for the one dead letter there is and returns its delivery.
 func (in *installation) deadLetter(ctx context.Context) (string, error) {
 	var found string
-	err := await(ctx, 20*time.Second, func() (bool, error) {
-		out, err := in.run(ctx, "redrive", "--all", "--dry-run")
+	err := rig.Await(ctx, 20*time.Second, func() (bool, error) {
+		out, err := in.Run(ctx, "redrive", "--all", "--dry-run")
 		found, _, _ = strings.Cut(out, " ")
 		return strings.HasPrefix(found, "dlv_"), err
 	})

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/postrider/postrider/test/internal/rig"
 )
 
 // Figures of the counter check.
@@ -102,7 +104,7 @@ func (c *counting) writer(ctx context.Context, w, target int) error {
 		p := c.apis[w%len(c.apis)].Load()
 		got, err := p.call(ctx, c.token, http.MethodGet, "/app/counter", nil, "")
 		if err != nil || got.status != http.StatusOK {
-			if err := pause(ctx, 50*time.Millisecond); err != nil { // it is being started again
+			if err := rig.Pause(ctx, 50*time.Millisecond); err != nil { // it is being started again
 				return err
 			}
 			continue
@@ -179,19 +181,19 @@ func (c *counting) count() int {
 
 // killInTheMiddle kills an API after a third of all, while it writes, and starts another in its place.
 func (c *counting) killInTheMiddle(ctx context.Context) error {
-	if err := await(ctx, 4*time.Minute, func() (bool, error) { return c.count() >= c.total/3, nil }); err != nil {
+	if err := rig.Await(ctx, 4*time.Minute, func() (bool, error) { return c.count() >= c.total/3, nil }); err != nil {
 		return fmt.Errorf("waiting for a third: %w", err)
 	}
-	return c.replace(ctx, (*process).kill)
+	return c.replace(ctx, func(p *rig.Process) { p.Kill(ctx) })
 }
 
 // replace ends the first API and starts another.
-func (c *counting) replace(ctx context.Context, end func(*process)) error {
+func (c *counting) replace(ctx context.Context, end func(*rig.Process)) error {
 	old := c.apis[0].Load()
-	if n, err := old.metric(ctx, "postrider_registry_fencings_total"); err == nil {
+	if n, err := old.Metric(ctx, "postrider_registry_fencings_total"); err == nil {
 		c.fenced += n
 	}
-	end(old.process)
+	end(old.Process)
 	p, err := c.in.startAPI(ctx)
 	if err != nil {
 		return err
@@ -202,10 +204,10 @@ func (c *counting) replace(ctx context.Context, end func(*process)) error {
 
 // restartBroker restarts the broker between an API's replay and its first write.
 func (c *counting) restartBroker(ctx context.Context) error {
-	if err := c.replace(ctx, func(p *process) { _, _, _ = p.term() }); err != nil {
+	if err := c.replace(ctx, func(p *rig.Process) { _, _, _ = p.Term(ctx) }); err != nil {
 		return err
 	}
-	cluster := c.in.bench.cluster
+	cluster := c.in.Rig.Cluster
 	if cluster == nil {
 		c.in.tell("broker restarted between replay and first write", "not done: the broker was given")
 		return nil
@@ -223,7 +225,7 @@ func (c *counting) restartBroker(ctx context.Context) error {
 func (c *counting) judge(ctx context.Context, working time.Duration) error {
 	for i := range c.apis {
 		p := c.apis[i].Load()
-		n, err := p.metric(ctx, "postrider_registry_fencings_total")
+		n, err := p.Metric(ctx, "postrider_registry_fencings_total")
 		if err != nil {
 			return err
 		}
@@ -236,7 +238,7 @@ func (c *counting) judge(ctx context.Context, working time.Duration) error {
 		if err := json.Unmarshal(got.body, &a); err != nil {
 			return fmt.Errorf("reading the counter: %w", err)
 		}
-		c.in.want(a.Metadata["count"] == strconv.Itoa(c.total), "counter at "+p.name, strconv.Itoa(c.total), "%s", a.Metadata["count"])
+		c.in.want(a.Metadata["count"] == strconv.Itoa(c.total), "counter at "+p.Name, strconv.Itoa(c.total), "%s", a.Metadata["count"])
 	}
 	c.in.want(c.successes == c.total, "writes that succeeded", strconv.Itoa(c.total), "%d", c.successes)
 	c.in.wantZero(c.lost, "successes that were not there when read again")

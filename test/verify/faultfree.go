@@ -9,11 +9,11 @@ import (
 
 // faultFree: nothing goes wrong, so nothing may be lost and nothing sent twice.
 func faultFree(ctx context.Context, in *installation) error {
-	all := tenants(20, 3, patient)
+	all := in.tenants(20, 3, patient)
 	if err := in.apply(ctx, all); err != nil {
 		return err
 	}
-	roles, err := in.startReady(ctx, "router", "deliver", "retry")
+	roles, err := in.StartReady(ctx, "router", "deliver", "retry")
 	if err != nil {
 		return err
 	}
@@ -33,11 +33,11 @@ func faultFree(ctx context.Context, in *installation) error {
 	in.tell("deliveries/s", "%.0f (events produced in %s, all received after %s)", float64(n)/took.Seconds(),
 		produced.Round(10*time.Millisecond), took.Round(10*time.Millisecond))
 	for _, p := range roles {
-		cpu, err := p.cpu(ctx)
+		cpu, err := p.CPU(ctx)
 		if err != nil {
 			return err
 		}
-		in.tell("CPU of "+p.name, "%.1f s, %.0f µs per delivery", cpu, 1e6*cpu/float64(n))
+		in.tell("CPU of "+p.Name, "%.1f s, %.0f µs per delivery", cpu, 1e6*cpu/float64(n))
 	}
 	if err := in.harvest(ctx); err != nil {
 		return err

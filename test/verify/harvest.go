@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postrider/postrider/test/internal/rig"
 	"github.com/postrider/postrider/test/verify/history"
 )
 
@@ -49,12 +50,12 @@ const stopWithin = 2 * time.Second
 
 // harvestRouted reads the router's accounts.
 func (in *installation) harvestRouted(ctx context.Context) error {
-	ends, err := in.admin.ListEndOffsets(ctx, in.topic("events"))
+	ends, err := in.Admin.ListEndOffsets(ctx, in.Topic("events"))
 	if err != nil {
 		return fmt.Errorf("listing ends of events: %w", err)
 	}
 	in.history.Routed, in.history.SourceEnds = nil, map[int32]int64{}
-	for p, end := range ends[in.topic("events")] {
+	for p, end := range ends[in.Topic("events")] {
 		in.history.SourceEnds[p] = end.Offset
 	}
 	return in.read(ctx, "routed", func(r *kgo.Record) error {
@@ -65,7 +66,7 @@ func (in *installation) harvestRouted(ctx context.Context) error {
 		if err := json.Unmarshal(r.Value, &account); err != nil {
 			return fmt.Errorf("reading routed record %d/%d: %w", r.Partition, r.Offset, err)
 		}
-		if account.Topic == in.topic("events") { // operational events are routed as well
+		if account.Topic == in.Topic("events") { // operational events are routed as well
 			in.history.Routed = append(in.history.Routed, account.Range)
 		}
 		return nil
@@ -94,8 +95,8 @@ func record(r *kgo.Record) history.Record {
 
 // read calls fn for every record of a topic up to its end now.
 func (in *installation) read(ctx context.Context, topic string, fn func(*kgo.Record) error) error {
-	topic = in.topic(topic)
-	ends, err := in.admin.ListEndOffsets(ctx, topic)
+	topic = in.Topic(topic)
+	ends, err := in.Admin.ListEndOffsets(ctx, topic)
 	if err != nil {
 		return fmt.Errorf("listing ends of %s: %w", topic, err)
 	}
@@ -109,7 +110,7 @@ func (in *installation) read(ctx context.Context, topic string, fn func(*kgo.Rec
 	if len(left) == 0 {
 		return nil
 	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(in.bench.brokers...),
+	client, err := kgo.NewClient(kgo.SeedBrokers(in.Rig.Brokers...),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.KeepControlRecords())
 	if err != nil {
 		return fmt.Errorf("making client: %w", err)
@@ -163,26 +164,13 @@ func (in *installation) judge(rules history.Rules) *history.Report {
 // settled waits until the deliverers' commits have reached the end of deliveries: everything is finished.
 func (in *installation) settled(ctx context.Context, limit time.Duration) error {
 	var open int64
-	err := await(ctx, limit, func() (bool, error) {
-		lag, err := in.lag(ctx, "deliverer")
+	err := rig.Await(ctx, limit, func() (bool, error) {
+		lag, err := in.Lag(ctx, "deliverer")
 		open = lag
 		return lag == 0, err
 	})
 	in.want(err == nil, "commits at the end of deliveries", "within "+limit.String(), "%d behind", open)
 	return ctx.Err()
-}
-
-// lag returns how many records of a group's topics are not committed.
-func (in *installation) lag(ctx context.Context, group string) (int64, error) {
-	lags, err := in.admin.Lag(ctx, in.topic(group))
-	if err != nil {
-		return 0, fmt.Errorf("asking for lag of %s: %w", group, err)
-	}
-	lag := lags[in.topic(group)]
-	if err := lag.Error(); err != nil {
-		return 0, fmt.Errorf("asking for lag of %s: %w", group, err)
-	}
-	return lag.Lag.Total(), nil
 }
 
 // commitEvery is how often commits are looked at: several times as often as they are made.
@@ -193,8 +181,8 @@ func (in *installation) watchCommits(ctx context.Context) (end func() error) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() {
-		for pause(ctx, commitEvery) == nil {
-			offsets, err := in.admin.FetchOffsets(ctx, in.topic("deliverer"))
+		for rig.Pause(ctx, commitEvery) == nil {
+			offsets, err := in.Admin.FetchOffsets(ctx, in.Topic("deliverer"))
 			if err != nil && ctx.Err() == nil {
 				done <- fmt.Errorf("watching commits: %w", err)
 				return

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/postrider/postrider/test/internal/rig"
 )
 
 // Figures of the idle check.
@@ -16,13 +18,13 @@ const (
 
 // idle: 20,000 deliveries wait for an hour, and nobody has anything to do.
 func idle(ctx context.Context, in *installation) error {
-	hourly := subscription{retry: "{kind: fixed, interval: 1h, maxTries: 2}", maxTries: 2}
-	all := tenants(10, 1, hourly)
+	hourly := rig.Subscription{Retry: rig.Retry{Every: time.Hour, MaxTries: 2}}
+	all := in.tenants(10, 1, hourly)
 	if err := in.apply(ctx, all); err != nil {
 		return err
 	}
 	in.endpoints.answerWith(func(hit) answer { return answer{Status: 400} })
-	roles, err := in.startReady(ctx, "router", "deliver", "retry")
+	roles, err := in.StartReady(ctx, "router", "deliver", "retry")
 	if err != nil {
 		return err
 	}
@@ -30,36 +32,36 @@ func idle(ctx context.Context, in *installation) error {
 	if err := in.produce(ctx, n, all); err != nil {
 		return err
 	}
-	if err := await(ctx, 2*time.Minute, func() (bool, error) { return in.endpoints.total() >= n, nil }); err != nil {
+	if err := rig.Await(ctx, 2*time.Minute, func() (bool, error) { return in.endpoints.total() >= n, nil }); err != nil {
 		return fmt.Errorf("waiting for the first tries: %w", err)
 	}
 	if err := in.settled(ctx, 15*time.Second); err != nil {
 		return err
 	}
-	if err := pause(ctx, settleFor); err != nil {
+	if err := rig.Pause(ctx, settleFor); err != nil {
 		return err
 	}
-	before := map[*process]float64{}
+	before := map[*rig.Process]float64{}
 	for _, p := range roles {
-		if before[p], err = p.cpu(ctx); err != nil {
+		if before[p], err = p.CPU(ctx); err != nil {
 			return err
 		}
 	}
 	begin := time.Now()
-	if err := pause(ctx, idleFor); err != nil {
+	if err := rig.Pause(ctx, idleFor); err != nil {
 		return err
 	}
 	for _, p := range roles {
-		after, err := p.cpu(ctx)
+		after, err := p.CPU(ctx)
 		if err != nil {
 			return err
 		}
-		rss, err := p.metric(ctx, "process_resident_memory_bytes")
+		rss, err := p.Metric(ctx, "process_resident_memory_bytes")
 		if err != nil {
 			return err
 		}
 		share := (after - before[p]) / time.Since(begin).Seconds()
-		in.want(share < idleShare, "CPU of "+p.name+" while "+fmt.Sprint(n)+" deliveries wait", fmt.Sprintf("< %.0f %% of a core", 100*idleShare),
+		in.want(share < idleShare, "CPU of "+p.Name+" while "+fmt.Sprint(n)+" deliveries wait", fmt.Sprintf("< %.0f %% of a core", 100*idleShare),
 			"%.2f %%, %.0f MiB", 100*share, rss/(1<<20))
 	}
 	in.want(in.endpoints.total() == n, "requests", fmt.Sprint(n), "%d", in.endpoints.total())

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/test/internal/rig"
 	"github.com/postrider/postrider/test/verify/history"
 )
 
@@ -23,15 +24,15 @@ type kill struct {
 // killDeliverer: one of two deliverers dies every 10 s under load, while some endpoints fail for phases, so that
 // breakers are open and deliveries parked.
 func killDeliverer(ctx context.Context, in *installation) error {
-	if err := in.configure("deliverer: {breaker: {open_for: 2s, max_open: 4s}}\n"); err != nil {
+	if err := in.Configure("deliverer: {breaker: {open_for: 2s, max_open: 4s}}\n"); err != nil {
 		return err
 	}
-	all := tenants(16, 3, patient)
+	all := in.tenants(16, 3, patient)
 	if err := in.apply(ctx, all); err != nil {
 		return err
 	}
 	failing := in.phases(all)
-	roles, err := in.startReady(ctx, "router", "retry", "deliver", "deliver")
+	roles, err := in.StartReady(ctx, "router", "retry", "deliver", "deliver")
 	if err != nil {
 		return err
 	}
@@ -92,13 +93,13 @@ func (in *installation) scaleRounds(n int) int {
 // phases lets a quarter of the subscriptions fail for 6 s of every 12 s, until it is stopped.
 type phases struct{ in *installation }
 
-func (in *installation) phases(all []tenant) phases {
+func (in *installation) phases(all []rig.Tenant) phases {
 	ill := map[string]bool{}
 	n := 0
 	for _, t := range all {
-		for _, s := range t.subscriptions {
+		for _, s := range t.Subscriptions {
 			if n++; n%4 == 0 {
-				ill[s.id] = true
+				ill[s.ID] = true
 			}
 		}
 	}
@@ -115,11 +116,11 @@ func (in *installation) phases(all []tenant) phases {
 func (p phases) stop() { p.in.endpoints.answerWith(func(hit) answer { return answer{} }) }
 
 // killInTurn kills the deliverers in turn and starts another one at once.
-func (in *installation) killInTurn(ctx context.Context, ps []*process, rounds int) ([]kill, error) {
+func (in *installation) killInTurn(ctx context.Context, ps []*rig.Process, rounds int) ([]kill, error) {
 	ps = slices.Clone(ps)
 	var kills []kill
 	for i := range rounds {
-		if err := pause(ctx, killEvery); err != nil {
+		if err := rig.Pause(ctx, killEvery); err != nil {
 			return nil, err
 		}
 		victim := ps[i%len(ps)]
@@ -127,30 +128,30 @@ func (in *installation) killInTurn(ctx context.Context, ps []*process, rounds in
 		if err != nil {
 			return nil, err
 		}
-		victim.kill()
+		victim.Kill(ctx)
 		kills = append(kills, kill{at: time.Now(), owned: owned})
-		if ps[i%len(ps)], err = in.start(ctx, "deliver"); err != nil {
+		if ps[i%len(ps)], err = in.Start(ctx, "deliver"); err != nil {
 			return nil, err
 		}
 	}
 	// The last failover belongs to the load, too.
-	return kills, pause(ctx, killEvery)
+	return kills, rig.Pause(ctx, killEvery)
 }
 
 // owned returns the partitions of deliveries that a deliverer has.
-func (in *installation) owned(ctx context.Context, p *process) ([]int32, error) {
+func (in *installation) owned(ctx context.Context, p *rig.Process) ([]int32, error) {
 	owners, err := in.owners(ctx)
-	return owners[p.name], err
+	return owners[p.Name], err
 }
 
 // owners returns the partitions of deliveries by the name of the process that has them.
 func (in *installation) owners(ctx context.Context) (map[string][]int32, error) {
-	groups, err := in.admin.DescribeGroups(ctx, in.topic("deliverer"))
+	groups, err := in.Admin.DescribeGroups(ctx, in.Topic("deliverer"))
 	if err != nil {
 		return nil, fmt.Errorf("asking for the members of the group: %w", err)
 	}
 	out := map[string][]int32{}
-	for _, m := range groups[in.topic("deliverer")].Members {
+	for _, m := range groups[in.Topic("deliverer")].Members {
 		assigned, ok := m.Assigned.AsConsumer()
 		if !ok {
 			continue
@@ -166,7 +167,7 @@ func (in *installation) owners(ctx context.Context) (map[string][]int32, error) 
 // balanced waits until two deliverers share the partitions.
 func (in *installation) balanced(ctx context.Context) error {
 	var owners map[string][]int32
-	err := await(ctx, 30*time.Second, func() (bool, error) {
+	err := rig.Await(ctx, 30*time.Second, func() (bool, error) {
 		var err error
 		if owners, err = in.owners(ctx); err != nil {
 			return false, err
@@ -288,7 +289,7 @@ func (in *installation) failover(kills []kill, until time.Time) {
 	for i := range firsts {
 		firsts[i] = firsts[i].Round(100 * time.Millisecond)
 	}
-	in.tell("session timeout", "%s", sessionTimeout)
+	in.tell("session timeout", "%s", rig.SessionTimeout)
 	in.tell("failover, from kill to the first request of a partition of the dead", "%v", firsts)
 	in.tell("longest stall of a partition under load", "%s", stall.Round(100*time.Millisecond))
 }

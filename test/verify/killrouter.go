@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postrider/postrider/test/internal/rig"
 	"github.com/postrider/postrider/test/verify/history"
 )
 
@@ -21,11 +22,11 @@ const expansionBytes = 48 << 10
 // killRouter: the router dies in the middle of an expansion, after Kafka has acknowledged a part of it, and a deliverer
 // dies in the same minute.
 func killRouter(ctx context.Context, in *installation) error {
-	all := tenants(1, fanOut, patient)
+	all := in.tenants(1, fanOut, patient)
 	if err := in.apply(ctx, all); err != nil {
 		return err
 	}
-	roles, err := in.startReady(ctx, "deliver", "deliver", "retry")
+	roles, err := in.StartReady(ctx, "deliver", "deliver", "retry")
 	if err != nil {
 		return err
 	}
@@ -37,11 +38,11 @@ func killRouter(ctx context.Context, in *installation) error {
 	partial := 0
 	var kills []kill
 	for round := range in.scaleRounds(5) {
-		var victim *process
+		var victim *rig.Process
 		if round == 0 {
 			victim = roles[0]
 		}
-		made, k, err := in.killInExpansion(ctx, all[0].uid, victim)
+		made, k, err := in.killInExpansion(ctx, all[0].UID, victim)
 		if err != nil {
 			return err
 		}
@@ -50,7 +51,7 @@ func killRouter(ctx context.Context, in *installation) error {
 			partial++
 		}
 	}
-	if _, err := in.startReady(ctx, "router"); err != nil {
+	if _, err := in.StartReady(ctx, "router"); err != nil {
 		return err
 	}
 	in.want(partial > 0, "routers killed after a part of an expansion was acknowledged", "1 or more", "%d of %d", partial, in.scaleRounds(5))
@@ -72,19 +73,19 @@ func killRouter(ctx context.Context, in *installation) error {
 
 // killInExpansion starts a router, gives it one event and kills it as soon as the end of deliveries moves, and with it
 // the victim if there is one. It returns how many deliveries of the event were acknowledged by then.
-func (in *installation) killInExpansion(ctx context.Context, tenant string, victim *process) (made int, kills []kill, err error) {
-	router, err := in.startReady(ctx, "router")
+func (in *installation) killInExpansion(ctx context.Context, tenant string, victim *rig.Process) (made int, kills []kill, err error) {
+	router, err := in.StartReady(ctx, "router")
 	if err != nil {
 		return 0, nil, err
 	}
 	// What an earlier router left undone comes first, and must not be taken for this event's.
-	if err := await(ctx, 30*time.Second, func() (bool, error) {
-		lag, err := in.lag(ctx, "router")
+	if err := rig.Await(ctx, 30*time.Second, func() (bool, error) {
+		lag, err := in.Lag(ctx, "router")
 		return lag == 0, err
 	}); err != nil {
 		return 0, nil, fmt.Errorf("waiting for the router to finish what its predecessor left: %w", err)
 	}
-	before, err := in.end(ctx, "deliveries")
+	before, err := in.End(ctx, "deliveries")
 	if err != nil {
 		return 0, nil, err
 	}
@@ -104,18 +105,18 @@ func (in *installation) killInExpansion(ctx context.Context, tenant string, vict
 		if ctx.Err() != nil {
 			return 0, nil, context.Cause(ctx)
 		}
-		if now, err = in.end(ctx, "deliveries"); err != nil {
+		if now, err = in.End(ctx, "deliveries"); err != nil {
 			return 0, nil, err
 		}
 	}
-	router[0].kill()
+	router[0].Kill(ctx)
 	if victim != nil {
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := rig.Pause(ctx, 100*time.Millisecond); err != nil {
 			return 0, nil, err
 		}
-		victim.kill()
+		victim.Kill(ctx)
 		kills[0].at = time.Now()
-		if _, err := in.start(ctx, "deliver"); err != nil {
+		if _, err := in.Start(ctx, "deliver"); err != nil {
 			return 0, nil, err
 		}
 	}
@@ -136,19 +137,4 @@ func noise(n int) string {
 		b[i] = byte(rand.Uint32())
 	}
 	return base64.StdEncoding.EncodeToString(b)
-}
-
-// end returns the sum of a topic's end offsets.
-func (in *installation) end(ctx context.Context, topic string) (sum int64, err error) {
-	ends, err := in.admin.ListEndOffsets(ctx, in.topic(topic))
-	if err != nil {
-		return 0, fmt.Errorf("listing ends of %s: %w", topic, err)
-	}
-	for _, o := range ends[in.topic(topic)] {
-		if o.Err != nil {
-			return 0, fmt.Errorf("listing ends of %s: %w", topic, o.Err)
-		}
-		sum += o.Offset
-	}
-	return sum, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postrider/postrider/test/internal/rig"
 	"github.com/postrider/postrider/test/verify/history"
 )
 
@@ -33,7 +34,7 @@ func (l *load) event(ctx context.Context, tenant string) history.Event {
 	l.in.history.Events = append(l.in.history.Events, e)
 	l.mu.Unlock()
 	r := &kgo.Record{
-		Topic: l.in.topic("events"), Key: []byte(e.ID),
+		Topic: l.in.Topic("events"), Key: []byte(e.ID),
 		Value: fmt.Appendf(nil, `{"id":%q,"pad":%q}`, e.ID, l.pad),
 	}
 	for name, v := range map[string]string{
@@ -43,7 +44,7 @@ func (l *load) event(ctx context.Context, tenant string) history.Event {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(v)})
 	}
 	l.wait.Add(1)
-	l.in.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+	l.in.Client.Produce(ctx, r, func(_ *kgo.Record, err error) {
 		defer l.wait.Done()
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -67,10 +68,10 @@ func (l *load) end() error {
 }
 
 // produce sends n events, to the tenants in turn, and waits until they are acknowledged.
-func (in *installation) produce(ctx context.Context, n int, all []tenant) error {
+func (in *installation) produce(ctx context.Context, n int, all []rig.Tenant) error {
 	l := &load{in: in, pad: strings.Repeat("x", 256)}
 	for i := range n {
-		l.event(ctx, all[i%len(all)].uid)
+		l.event(ctx, all[i%len(all)].UID)
 	}
 	return l.end()
 }
@@ -79,7 +80,7 @@ func (in *installation) produce(ctx context.Context, n int, all []tenant) error 
 const tick = 20 * time.Millisecond
 
 // steady sends rate events a second in the background. The returned function ends it.
-func (in *installation) steady(ctx context.Context, rate int, all []tenant) (end func() error) {
+func (in *installation) steady(ctx context.Context, rate int, all []rig.Tenant) (end func() error) {
 	stop, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		l := &load{in: in, pad: strings.Repeat("x", 256)}
@@ -90,7 +91,7 @@ func (in *installation) steady(ctx context.Context, rate int, all []tenant) (end
 			select {
 			case <-ticker.C:
 				for due := int(time.Since(begin).Seconds() * float64(rate)); sent < due; sent++ {
-					l.event(ctx, all[sent%len(all)].uid)
+					l.event(ctx, all[sent%len(all)].UID)
 				}
 				continue
 			case <-stop:
@@ -119,7 +120,7 @@ func (in *installation) pairs() (n int) {
 func (in *installation) drained(ctx context.Context, limit time.Duration) error {
 	want := int64(in.pairs())
 	begin := time.Now()
-	err := await(ctx, limit, func() (bool, error) { return in.endpoints.accepted.Load() >= want, nil })
+	err := rig.Await(ctx, limit, func() (bool, error) { return in.endpoints.accepted.Load() >= want, nil })
 	in.want(err == nil, "drained", "within "+limit.String(), "%d of %d accepted after %s",
 		in.endpoints.accepted.Load(), want, time.Since(begin).Round(100*time.Millisecond))
 	return ctx.Err()

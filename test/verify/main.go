@@ -26,8 +26,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/postrider/postrider/test/kafkatest"
-	"github.com/postrider/postrider/test/redistest"
+	"github.com/postrider/postrider/test/internal/report"
+	"github.com/postrider/postrider/test/internal/rig"
 )
 
 // check is one proof. It adds its figures to the run's report; an error means that it could not be made.
@@ -75,7 +75,7 @@ func main() {
 	flag.IntVar(&o.subscriptions, "subscriptions", registrySubscriptions, "how many the registry check has, in steps of 100000")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	go orphaned(ctx, cancel)
+	go rig.Orphaned(ctx, cancel)
 	ok, err := run(ctx, o)
 	cancel()
 	if err != nil {
@@ -83,16 +83,6 @@ func main() {
 	}
 	if err != nil || !ok {
 		os.Exit(1)
-	}
-}
-
-// orphaned ends the run when its parent is gone: "go run" does not pass signals on.
-func orphaned(ctx context.Context, cancel func()) {
-	parent := os.Getppid()
-	for pause(ctx, time.Second) == nil {
-		if os.Getppid() != parent {
-			cancel()
-		}
 	}
 }
 
@@ -105,108 +95,42 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			return false, fmt.Errorf("--only: %q: one of them is no check", o.only)
 		}
 	}
-	bench, err := newBench(ctx, o)
-	if err != nil {
+	r := &rig.Rig{Program: "verify", Binary: o.binary, Keep: o.keep}
+	if err := r.Open(ctx); err != nil {
 		return false, err
 	}
-	defer func() { err = errors.Join(err, bench.close()) }()
-	report := &report{started: time.Now(), short: o.short}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	figures := &report.Report{Program: r.Program, Started: time.Now(), Short: o.short}
 	for _, c := range chosen {
 		if ctx.Err() != nil {
 			break
 		}
-		if err := bench.check(ctx, c, report); err != nil {
-			report.add(figure{Check: c.name, What: "could be made", Target: "yes", Measured: err.Error(), Verdict: failed})
+		if err := c.in(ctx, r, o, figures); err != nil {
+			figures.Add(report.Figure{Check: c.name, What: "could be made", Target: "yes", Measured: err.Error(), Verdict: report.Failed})
 		}
 	}
-	report.print(os.Stdout)
+	figures.Print(os.Stdout)
 	if o.out != "" {
-		if err := report.write(o.out); err != nil {
+		if err := figures.Write(o.out); err != nil {
 			return false, err
 		}
 	}
-	return report.ok(), context.Cause(ctx)
+	return figures.OK(), context.Cause(ctx)
 }
 
-// bench is what all checks share.
-type bench struct {
-	options options
-	brokers []string
-	cluster *kafkatest.Cluster // nil if the environment gave the brokers
-	redis   string
-	server  *redistest.Server // nil if the environment gave redis
-	dir     string
-	binary  string
-	ca      *authority
-}
-
-func newBench(ctx context.Context, o options) (_ *bench, err error) {
-	b := &bench{options: o, binary: o.binary}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, b.close())
-		}
-	}()
-	if b.dir, err = os.MkdirTemp("", "postrider-verify-"); err != nil {
-		return nil, fmt.Errorf("making directory: %w", err)
-	}
-	if b.ca, err = newAuthority(b.dir); err != nil {
-		return nil, err
-	}
-	if b.binary == "" {
-		if b.binary, err = build(ctx, b.dir); err != nil {
-			return nil, err
-		}
-	}
-	return b, b.launch(ctx)
-}
-
-// launch starts the servers that the environment does not give.
-func (b *bench) launch(ctx context.Context) (err error) {
-	if given := os.Getenv(kafkatest.AddrVar); given != "" {
-		b.brokers = strings.Split(given, ",")
-	} else {
-		if b.cluster, err = kafkatest.Launch(ctx, kafkatest.SharedOptions()); err != nil {
-			return fmt.Errorf("starting Kafka: %w", err)
-		}
-		b.brokers = b.cluster.Brokers()
-	}
-	if b.redis = os.Getenv(redistest.AddrVar); b.redis == "" {
-		if b.server, err = redistest.Launch(ctx); err != nil {
-			return fmt.Errorf("starting Redis: %w", err)
-		}
-		b.redis = b.server.Addr
-	}
-	return nil
-}
-
-func (b *bench) close() (err error) {
-	if b.cluster != nil {
-		err = b.cluster.Close()
-	}
-	if b.server != nil {
-		err = errors.Join(err, b.server.Close())
-	}
-	if b.options.keep {
-		fmt.Fprintln(os.Stderr, "verify: kept", b.dir)
-		return err
-	}
-	return errors.Join(err, os.RemoveAll(b.dir))
-}
-
-// check makes one check in an installation of its own and ends everything that it started.
-func (b *bench) check(ctx context.Context, c check, report *report) (err error) {
-	limit := checkLimit * time.Duration(max(1, b.options.subscriptions/registrySubscriptions/3))
+// in makes the check in an installation of its own and ends everything that it started.
+func (c check) in(ctx context.Context, r *rig.Rig, o options, figures *report.Report) (err error) {
+	limit := checkLimit * time.Duration(max(1, o.subscriptions/registrySubscriptions/3))
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %s", limit))
 	defer cancel()
 	fmt.Fprintf(os.Stderr, "verify: %s …\n", c.name)
-	in, err := newInstallation(ctx, b, c.name, report)
+	in, err := newInstallation(ctx, r, c.name, o, figures)
 	if err != nil {
 		return err
 	}
 	defer func() { //nolint:contextcheck // what was started has to end, also when ctx has ended
 		if err != nil {
-			fmt.Fprintf(os.Stderr, "verify: %s: %v\n%s", c.name, err, in.logs())
+			fmt.Fprintf(os.Stderr, "verify: %s: %v\n%s", c.name, err, in.Logs())
 		}
 		err = errors.Join(err, in.close())
 	}()

@@ -18,11 +18,9 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/tidwall/gjson"
 
+	"github.com/postrider/postrider/test/internal/rig"
 	"github.com/postrider/postrider/test/verify/history"
 )
-
-// secret signs for all subscriptions.
-const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 // hit is a request as the script of the endpoints sees it.
 type hit struct {
@@ -59,10 +57,14 @@ type seen struct {
 // maxBody is above the event limit and the envelope.
 const maxBody = 2 << 20
 
-func newReceiver(ctx context.Context, ca *authority) (*receiver, error) {
-	webhook, err := standardwebhooks.NewWebhook(secret)
+func newReceiver(ctx context.Context, ca *rig.Authority) (*receiver, error) {
+	webhook, err := standardwebhooks.NewWebhook(rig.Secret)
 	if err != nil {
 		return nil, fmt.Errorf("making verifier: %w", err)
+	}
+	leaf, err := ca.Leaf(net.IPv4(127, 0, 0, 1))
+	if err != nil {
+		return nil, err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -75,7 +77,7 @@ func newReceiver(ctx context.Context, ca *authority) (*receiver, error) {
 	r.answerWith(func(hit) answer { return answer{} })
 	r.server = &http.Server{
 		Handler: r, ReadHeaderTimeout: 10 * time.Second, ErrorLog: log.New(io.Discard, "", 0), Protocols: new(http.Protocols),
-		TLSConfig: &tls.Config{Certificates: []tls.Certificate{ca.leaf}, MinVersion: tls.VersionTLS12},
+		TLSConfig: &tls.Config{Certificates: []tls.Certificate{leaf}, MinVersion: tls.VersionTLS12},
 	}
 	r.server.Protocols.SetHTTP1(true) // cheaper, and what most endpoints are behind their proxies
 	go func() {

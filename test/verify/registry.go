@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/postrider/postrider/test/internal/rig"
 )
 
 // Figures of the registry check.
@@ -26,12 +26,13 @@ const (
 // update through the API is with the router while it routes.
 func bigRegistry(ctx context.Context, in *installation) error {
 	step := in.scale(registrySubscriptions)
-	n := in.bench.options.subscriptions / registrySubscriptions * step
-	all := tenants(registryTenants*n/step, step/registryTenants, subscription{types: []string{"never.sent"}})
-	listening := tenant{uid: "listening", subscriptions: []subscription{{id: uuid.NewString()}}}
+	n := in.subscriptions / registrySubscriptions * step
+	all := in.tenants(registryTenants*n/step, step/registryTenants, rig.Subscription{Types: []string{"never.sent"}})
+	listening := in.tenants(1, 1, rig.Subscription{})[0]
+	listening.UID = "listening"
 	begin := time.Now()
 	for some := range slices.Chunk(append(slices.Clip(all), listening), registryTenants) { // what a file may hold is bounded
-		if err := in.applyFile(ctx, some); err != nil {
+		if err := in.Apply(ctx, some); err != nil {
 			return err
 		}
 	}
@@ -41,15 +42,15 @@ func bigRegistry(ctx context.Context, in *installation) error {
 		return err
 	}
 	begin = time.Now()
-	router, err := in.start(ctx, "router")
+	router, err := in.Start(ctx, "router")
 	if err != nil {
 		return err
 	}
-	if err := router.ready(ctx); err != nil {
+	if err := router.Ready(ctx); err != nil {
 		return err
 	}
 	in.tell("cold start of a router to ready", "%.2f s", time.Since(begin).Seconds())
-	rss, err := router.metric(ctx, "process_resident_memory_bytes")
+	rss, err := router.Metric(ctx, "process_resident_memory_bytes")
 	if err != nil {
 		return err
 	}
@@ -59,15 +60,15 @@ func bigRegistry(ctx context.Context, in *installation) error {
 
 // emptyRSS is the memory of a process of the product that has no registry to speak of: the retrier.
 func (in *installation) emptyRSS(ctx context.Context) (float64, error) {
-	all, err := in.startReady(ctx, "retry")
+	all, err := in.StartReady(ctx, "retry")
 	if err != nil {
 		return 0, err
 	}
-	return all[0].metric(ctx, "process_resident_memory_bytes")
+	return all[0].Metric(ctx, "process_resident_memory_bytes")
 }
 
 // visibility makes updates through the API while events are routed.
-func (in *installation) visibility(ctx context.Context, router *process, all []tenant, listening tenant) error {
+func (in *installation) visibility(ctx context.Context, router *rig.Process, all []rig.Tenant, listening rig.Tenant) error {
 	token, err := in.key(ctx)
 	if err != nil {
 		return err
@@ -76,11 +77,11 @@ func (in *installation) visibility(ctx context.Context, router *process, all []t
 	if err != nil {
 		return err
 	}
-	end := in.steady(ctx, registryLoad, []tenant{listening})
+	end := in.steady(ctx, registryLoad, []rig.Tenant{listening})
 	var took []time.Duration
 	for i := range in.scale(registryUpdates) {
 		t := all[i%len(all)]
-		path := "/app/" + t.uid + "/endpoint/" + t.subscriptions[i/len(all)].id
+		path := "/app/" + t.UID + "/endpoint/" + t.Subscriptions[i/len(all)].ID
 		d, err := in.visible(ctx, api, router, token, path, i)
 		if err != nil {
 			return errors.Join(err, end())
@@ -93,7 +94,7 @@ func (in *installation) visibility(ctx context.Context, router *process, all []t
 	slices.Sort(took)
 	p99 := took[len(took)*99/100]
 	in.want(p99 <= registryVisible, "an update is with the router, p99", "≤ 1s", "%s (p50 %s, max %s) of %d", p99, took[len(took)/2], took[len(took)-1], len(took))
-	events, err := router.metric(ctx, "postrider_router_events_total")
+	events, err := router.Metric(ctx, "postrider_router_events_total")
 	if err != nil {
 		return err
 	}
@@ -102,7 +103,7 @@ func (in *installation) visibility(ctx context.Context, router *process, all []t
 }
 
 // visible makes one update and returns how long after its acknowledgement the router has it; 0 if before.
-func (in *installation) visible(ctx context.Context, api *apiProcess, router *process, token, path string, i int) (time.Duration, error) {
+func (in *installation) visible(ctx context.Context, api *apiProcess, router *rig.Process, token, path string, i int) (time.Duration, error) {
 	got, err := api.call(ctx, token, http.MethodPatch, path, map[string]any{"description": "update " + strconv.Itoa(i)}, "")
 	if err != nil {
 		return 0, err
@@ -115,8 +116,8 @@ func (in *installation) visible(ctx context.Context, api *apiProcess, router *pr
 		return 0, fmt.Errorf("reading ETag %q: %w", got.etag, err)
 	}
 	begin := time.Now()
-	err = await(ctx, 30*time.Second, func() (bool, error) {
-		at, err := router.metric(ctx, "postrider_registry_version")
+	err = rig.Await(ctx, 30*time.Second, func() (bool, error) {
+		at, err := router.Metric(ctx, "postrider_registry_version")
 		return at >= version, err
 	})
 	return time.Since(begin), err

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/test/internal/rig"
 	"github.com/postrider/postrider/test/verify/history"
 )
 
@@ -22,9 +23,9 @@ func retryLatency(ctx context.Context, in *installation) error {
 	if err := in.onePartitionATier(ctx); err != nil {
 		return err
 	}
-	all := tenants(1, delays, patient)
-	for i := range all[0].subscriptions {
-		all[0].subscriptions[i].retry = fmt.Sprintf("{kind: fixed, interval: %ds, maxTries: 100}", i+1)
+	all := in.tenants(1, delays, patient)
+	for i := range all[0].Subscriptions {
+		all[0].Subscriptions[i].Retry.Every = time.Duration(i+1) * time.Second
 	}
 	if err := in.apply(ctx, all); err != nil {
 		return err
@@ -35,18 +36,18 @@ func retryLatency(ctx context.Context, in *installation) error {
 		}
 		return answer{}
 	})
-	roles, err := in.startReady(ctx, "router", "deliver", "retry")
+	roles, err := in.StartReady(ctx, "router", "deliver", "retry")
 	if err != nil {
 		return err
 	}
 	end := in.steady(ctx, latencyRate/delays, all)
-	if err := errorsOf(pause(ctx, time.Duration(in.scale(10))*time.Second), end()); err != nil {
+	if err := errorsOf(rig.Pause(ctx, time.Duration(in.scale(10))*time.Second), end()); err != nil {
 		return err
 	}
 	if err := in.drained(ctx, 2*time.Minute); err != nil {
 		return err
 	}
-	rss, err := roles[2].metric(ctx, "process_resident_memory_bytes")
+	rss, err := roles[2].Metric(ctx, "process_resident_memory_bytes")
 	if err != nil {
 		return err
 	}
@@ -91,24 +92,24 @@ func (in *installation) lateness() (late []time.Duration) {
 
 // onePartitionATier makes the retry topics anew with one partition: the order of the records in it is what has to hold.
 func (in *installation) onePartitionATier(ctx context.Context) error {
-	all, err := in.admin.ListTopics(ctx)
+	all, err := in.Admin.ListTopics(ctx)
 	if err != nil {
 		return fmt.Errorf("listing topics: %w", err)
 	}
 	var tiers []string
 	for name := range all {
-		if strings.HasPrefix(name, in.topic("retry.")) {
+		if strings.HasPrefix(name, in.Topic("retry.")) {
 			tiers = append(tiers, name)
 		}
 	}
-	if _, err := in.admin.DeleteTopics(ctx, tiers...); err != nil {
+	if _, err := in.Admin.DeleteTopics(ctx, tiers...); err != nil {
 		return fmt.Errorf("deleting retry topics: %w", err)
 	}
 	if err := in.topicsAre(ctx, tiers, 0); err != nil {
 		return fmt.Errorf("waiting for retry topics to go: %w", err)
 	}
 	size := fmt.Sprint(1<<20 + 128<<10)
-	made, err := in.admin.CreateTopics(ctx, 1, -1, map[string]*string{"max.message.bytes": &size}, tiers...)
+	made, err := in.Admin.CreateTopics(ctx, 1, -1, map[string]*string{"max.message.bytes": &size}, tiers...)
 	if err == nil {
 		err = made.Error()
 	}
@@ -120,8 +121,8 @@ func (in *installation) onePartitionATier(ctx context.Context) error {
 
 // topicsAre waits until n of the topics are there, with one partition each.
 func (in *installation) topicsAre(ctx context.Context, names []string, n int) error {
-	return await(ctx, 20*time.Second, func() (bool, error) {
-		topics, err := in.admin.ListTopics(ctx)
+	return rig.Await(ctx, 20*time.Second, func() (bool, error) {
+		topics, err := in.Admin.ListTopics(ctx)
 		if err != nil {
 			return false, err
 		}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/postrider/postrider/test/internal/rig"
 	"github.com/postrider/postrider/test/verify/history"
 )
 
@@ -41,13 +42,13 @@ func sigtermSlow(ctx context.Context, in *installation) error {
 // terminate ends one of two deliverers at full load.
 func (in *installation) terminate(ctx context.Context, events int, script func(hit) answer) (*history.Report, error) {
 	like := patient
-	like.timeout = time.Minute
-	all := tenants(24, 1, like)
+	like.Timeout = time.Minute
+	all := in.tenants(24, 1, like)
 	if err := in.apply(ctx, all); err != nil {
 		return nil, err
 	}
 	in.endpoints.answerWith(script)
-	roles, err := in.startReady(ctx, "router", "retry", "deliver", "deliver")
+	roles, err := in.StartReady(ctx, "router", "retry", "deliver", "deliver")
 	if err != nil {
 		return nil, err
 	}
@@ -58,14 +59,14 @@ func (in *installation) terminate(ctx context.Context, events int, script func(h
 		return nil, err
 	}
 	// Full load: every lane of the one that ends has all the requests in flight that it may have.
-	if err := pause(ctx, 3*time.Second); err != nil {
+	if err := rig.Pause(ctx, 3*time.Second); err != nil {
 		return nil, err
 	}
-	inFlight, err := roles[2].metric(ctx, "postrider_deliverer_in_flight")
+	inFlight, err := roles[2].Metric(ctx, "postrider_deliverer_in_flight")
 	if err != nil {
 		return nil, err
 	}
-	code, took, err := roles[2].term()
+	code, took, err := roles[2].Term(ctx)
 	if err != nil {
 		return nil, err
 	}

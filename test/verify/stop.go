@@ -7,21 +7,22 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postrider/postrider/test/internal/rig"
 	"github.com/postrider/postrider/test/verify/history"
 )
 
 // stop: a subscription with a backlog is disabled; the time of the last request after the acknowledged change counts.
 // The case without a connection to the registry is that of test/flow, see the package.
 func stop(ctx context.Context, in *installation) error {
-	if err := in.configure("deliverer: {lane_concurrency: 4}\n"); err != nil {
+	if err := in.Configure("deliverer: {lane_concurrency: 4}\n"); err != nil {
 		return err
 	}
-	all := tenants(3, 1, patient)
+	all := in.tenants(3, 1, patient)
 	if err := in.apply(ctx, all); err != nil {
 		return err
 	}
 	in.endpoints.answerWith(func(hit) answer { return answer{After: 20 * time.Millisecond} })
-	if _, err := in.startReady(ctx, "router", "retry", "deliver", "deliver"); err != nil {
+	if _, err := in.StartReady(ctx, "router", "retry", "deliver", "deliver"); err != nil {
 		return err
 	}
 	if err := in.balanced(ctx); err != nil {
@@ -30,12 +31,12 @@ func stop(ctx context.Context, in *installation) error {
 	if err := in.produce(ctx, in.scale(12_000)+2000, all); err != nil {
 		return err
 	}
-	if err := pause(ctx, 2*time.Second); err != nil {
+	if err := rig.Pause(ctx, 2*time.Second); err != nil {
 		return err
 	}
-	stopped := &all[0].subscriptions[0]
-	stopped.disabled = true
-	if err := in.applyFile(ctx, all); err != nil {
+	stopped := &all[0].Subscriptions[0]
+	stopped.Disabled = true
+	if err := in.Apply(ctx, all); err != nil {
 		return err
 	}
 	acknowledged, err := in.lastChange(ctx)
@@ -52,7 +53,7 @@ func stop(ctx context.Context, in *installation) error {
 	}
 	var last time.Time
 	for _, r := range in.history.Receipts {
-		if r.Subscription == stopped.id && r.At.After(last) {
+		if r.Subscription == stopped.ID && r.At.After(last) {
 			last = r.At
 		}
 	}

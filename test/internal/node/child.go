@@ -25,6 +25,7 @@ type Child struct {
 
 	proc *os.Process
 	done chan struct{} // closed when the process has been waited for
+	code *int          // its exit code, once done is closed
 }
 
 var _ Node = (*Child)(nil)
@@ -44,7 +45,7 @@ func (c *Child) Start(ctx context.Context) error {
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = c.Dir, c.Env, out, out
 	cmd.SysProcAttr = attributes()
 
-	started, done := make(chan error), make(chan struct{})
+	started, done, code := make(chan error), make(chan struct{}), new(int)
 	go func() {
 		// The parent-death signal is tied to the thread that forked, not to the
 		// process. Unless this thread is kept for as long as the child lives, the
@@ -58,12 +59,13 @@ func (c *Child) Start(ctx context.Context) error {
 			return
 		}
 		_ = cmd.Wait()
+		*code = cmd.ProcessState.ExitCode()
 		close(done)
 	}()
 	if err := <-started; err != nil {
 		return fmt.Errorf("starting %s: %w", c.Command[0], err)
 	}
-	c.proc, c.done = cmd.Process, done
+	c.proc, c.done, c.code = cmd.Process, done, code
 	return nil
 }
 
@@ -115,6 +117,20 @@ func (c *Child) Running(context.Context) bool {
 	default:
 		return true
 	}
+}
+
+// PID is the id of the child, which may have ended; 0 if it was never started.
+func (c *Child) PID() int {
+	if c.proc == nil {
+		return 0
+	}
+	return c.proc.Pid
+}
+
+// ExitCode waits for the end of a child that was started and returns its exit code, -1 if a signal ended it.
+func (c *Child) ExitCode() int {
+	<-c.done
+	return *c.code
 }
 
 // Log returns the end of the log file.

@@ -1,0 +1,79 @@
+package rig
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Secret signs for all subscriptions.
+const Secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+// Tenant is one with its subscriptions.
+type Tenant struct {
+	UID           string
+	Subscriptions []Subscription
+}
+
+// Subscription is what a file says of one.
+type Subscription struct {
+	ID       string // UUID
+	URL      string
+	Types    []string
+	Retry    Retry         // zero: the profile's
+	Timeout  time.Duration // 0: the profile's
+	Disabled bool
+}
+
+// Retry is a policy that tries again after the same time, up to MaxTries.
+type Retry struct {
+	Every    time.Duration
+	MaxTries int
+}
+
+// Tenants makes n tenants with m subscriptions each; set completes them, whose ids are made.
+func Tenants(n, m int, set func(*Subscription)) []Tenant {
+	var out []Tenant
+	for i := range n {
+		t := Tenant{UID: fmt.Sprintf("tenant-%d", i), Subscriptions: make([]Subscription, m)}
+		for j := range t.Subscriptions {
+			t.Subscriptions[j].ID = uuid.NewString()
+			set(&t.Subscriptions[j])
+		}
+		out = append(out, t)
+	}
+	return out
+}
+
+// Apply writes subscriptions with the product's own command.
+func (in *Installation) Apply(ctx context.Context, all []Tenant) error {
+	var b strings.Builder
+	b.WriteString("tenants:\n")
+	for _, t := range all {
+		fmt.Fprintf(&b, "- uid: %s\n  profile: standard\n  subscriptions:\n", t.UID)
+		for _, s := range t.Subscriptions {
+			fmt.Fprintf(&b, "  - {id: %s, url: %q, secret: %s, disabled: %t", s.ID, s.URL, Secret, s.Disabled)
+			if len(s.Types) > 0 {
+				fmt.Fprintf(&b, ", eventTypes: [%s]", strings.Join(s.Types, ", "))
+			}
+			if s.Retry.MaxTries > 0 {
+				fmt.Fprintf(&b, ", retry: {kind: fixed, interval: %s, maxTries: %d}", s.Retry.Every, s.Retry.MaxTries)
+			}
+			if s.Timeout > 0 {
+				fmt.Fprintf(&b, ", timeout: %s", s.Timeout)
+			}
+			b.WriteString("}\n")
+		}
+	}
+	file := filepath.Join(in.Dir, "subscriptions.yaml")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		return fmt.Errorf("writing subscriptions: %w", err)
+	}
+	_, err := in.Run(ctx, "apply", "-f", file)
+	return err
+}
