@@ -21,7 +21,7 @@ BROKER_TESTS = go run ./test/provide -- go test -p 1 -race -shuffle=on -vet=off 
 MODULE := github.com/postrider/postrider
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-brokers test-containers lint bench verify generate
+.PHONY: help run build test test-brokers test-containers lint bench microbench verify generate
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,7 +58,10 @@ $(GOLANGCI):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 	mv .bin/golangci-lint $@
 
-bench: ## All benchmarks
+bench: ## What a delivery costs and how well deliveries are kept apart, five minutes
+	go run ./test/bench
+
+microbench: ## The benchmarks of the packages
 	go test -run '^$$' -bench . ./...
 
 # The first line's are days of virtual time, too long under the race detector.

@@ -172,6 +172,14 @@ func (c *Cluster) Brokers() []string {
 	return brokers
 }
 
+// PID is the process id of broker i; 0 if it is a container.
+func (c *Cluster) PID(i int) int {
+	if child, ok := c.nodes[i].(*node.Child); ok {
+		return child.PID()
+	}
+	return 0
+}
+
 // CAFile is the path of the authority's certificate in PEM; without TLS there is
 // no such file.
 func (c *Cluster) CAFile() string { return filepath.Join(c.dir, "ca.pem") }

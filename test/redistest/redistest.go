@@ -180,6 +180,14 @@ func (s *Server) ping(ctx context.Context) (err error) {
 // Way tells how the server is provided: "process" or "docker".
 func (s *Server) Way() string { return string(s.way) }
 
+// PID is the server's process id; 0 if it is a container.
+func (s *Server) PID() int {
+	if child, ok := s.node.(*node.Child); ok {
+		return child.PID()
+	}
+	return 0
+}
+
 // Kill ends the server with SIGKILL; what it held is gone.
 func (s *Server) Kill() error {
 	s.up = false

@@ -19,7 +19,7 @@ func (in *installation) harvest(ctx context.Context) error {
 	h := &in.history
 	h.Receipts = in.endpoints.snapshot()
 	h.Outcomes, h.Deliveries, h.DeadLetters = nil, nil, nil
-	err := in.read(ctx, "outcomes", func(r *kgo.Record) error {
+	err := in.Read(ctx, "outcomes", func(r *kgo.Record) error {
 		var o history.Outcome
 		if err := json.Unmarshal(r.Value, &o); err != nil {
 			return fmt.Errorf("reading outcome %d/%d: %w", r.Partition, r.Offset, err)
@@ -34,7 +34,7 @@ func (in *installation) harvest(ctx context.Context) error {
 		return err
 	}
 	for topic, list := range map[string]*[]history.Record{"deliveries": &h.Deliveries, "deadletters": &h.DeadLetters} {
-		err := in.read(ctx, topic, func(r *kgo.Record) error {
+		err := in.Read(ctx, topic, func(r *kgo.Record) error {
 			*list = append(*list, record(r))
 			return nil
 		})
@@ -58,7 +58,7 @@ func (in *installation) harvestRouted(ctx context.Context) error {
 	for p, end := range ends[in.Topic("events")] {
 		in.history.SourceEnds[p] = end.Offset
 	}
-	return in.read(ctx, "routed", func(r *kgo.Record) error {
+	return in.Read(ctx, "routed", func(r *kgo.Record) error {
 		var account struct {
 			history.Range
 			Topic string `json:"topic"`
@@ -91,50 +91,6 @@ func record(r *kgo.Record) history.Record {
 		}
 	}
 	return out
-}
-
-// read calls fn for every record of a topic up to its end now.
-func (in *installation) read(ctx context.Context, topic string, fn func(*kgo.Record) error) error {
-	topic = in.Topic(topic)
-	ends, err := in.Admin.ListEndOffsets(ctx, topic)
-	if err != nil {
-		return fmt.Errorf("listing ends of %s: %w", topic, err)
-	}
-	left := map[int32]int64{}
-	from := map[int32]kgo.Offset{}
-	for p, end := range ends[topic] {
-		if end.Offset > 0 {
-			left[p], from[p] = end.Offset, kgo.NewOffset().AtStart()
-		}
-	}
-	if len(left) == 0 {
-		return nil
-	}
-	client, err := kgo.NewClient(kgo.SeedBrokers(in.Rig.Brokers...),
-		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.KeepControlRecords())
-	if err != nil {
-		return fmt.Errorf("making client: %w", err)
-	}
-	defer client.Close()
-	for len(left) > 0 {
-		fetches := client.PollFetches(ctx)
-		if err := fetches.Err(); err != nil {
-			return fmt.Errorf("reading %s: %w", topic, err)
-		}
-		for it := fetches.RecordIter(); !it.Done(); {
-			r := it.Next()
-			if r.Offset+1 >= left[r.Partition] {
-				delete(left, r.Partition)
-			}
-			if r.Attrs.IsControl() {
-				continue
-			}
-			if err := fn(r); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }
 
 // judge holds the harvested history against the promises and adds the figures that all checks have.

@@ -121,7 +121,7 @@ func (in *installation) killInExpansion(ctx context.Context, tenant string, vict
 		}
 	}
 	seen := map[string]bool{}
-	err = in.read(ctx, "deliveries", func(r *kgo.Record) error {
+	err = in.Read(ctx, "deliveries", func(r *kgo.Record) error {
 		if d := record(r); d.Event == e.ID {
 			seen[d.Subscription] = true
 		}

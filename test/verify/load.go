@@ -13,9 +13,6 @@ import (
 	"github.com/postrider/postrider/test/verify/history"
 )
 
-// eventType is the type of all events that say nothing else.
-const eventType = "contact.updated"
-
 // load produces events as an upstream service does: CloudEvents in binary mode, without a look at what becomes of them.
 type load struct {
 	in  *installation
@@ -30,19 +27,10 @@ type load struct {
 func (l *load) event(ctx context.Context, tenant string) history.Event {
 	l.mu.Lock()
 	n := len(l.in.history.Events)
-	e := history.Event{ID: fmt.Sprintf("e-%d", n), Tenant: tenant, Type: eventType}
+	e := history.Event{ID: fmt.Sprintf("e-%d", n), Tenant: tenant, Type: rig.EventType}
 	l.in.history.Events = append(l.in.history.Events, e)
 	l.mu.Unlock()
-	r := &kgo.Record{
-		Topic: l.in.Topic("events"), Key: []byte(e.ID),
-		Value: fmt.Appendf(nil, `{"id":%q,"pad":%q}`, e.ID, l.pad),
-	}
-	for name, v := range map[string]string{
-		"ce_specversion": "1.0", "ce_id": e.ID, "ce_source": "verify", "ce_type": e.Type, "ce_tenant": tenant,
-		"ce_time": time.Now().UTC().Format(time.RFC3339Nano), "content-type": "application/json",
-	} {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(v)})
-	}
+	r := l.in.Event(e.ID, tenant, e.Type, fmt.Appendf(nil, `{"id":%q,"pad":%q}`, e.ID, l.pad))
 	l.wait.Add(1)
 	l.in.Client.Produce(ctx, r, func(_ *kgo.Record, err error) {
 		defer l.wait.Done()
@@ -76,32 +64,16 @@ func (in *installation) produce(ctx context.Context, n int, all []rig.Tenant) er
 	return l.end()
 }
 
-// tick is how often a steady load sends.
-const tick = 20 * time.Millisecond
-
 // steady sends rate events a second in the background. The returned function ends it.
 func (in *installation) steady(ctx context.Context, rate int, all []rig.Tenant) (end func() error) {
-	stop, done := make(chan struct{}), make(chan error, 1)
+	l := &load{in: in, pad: strings.Repeat("x", 256)}
+	pacing, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
 	go func() {
-		l := &load{in: in, pad: strings.Repeat("x", 256)}
-		ticker := time.NewTicker(tick)
-		defer ticker.Stop()
-		begin, sent := time.Now(), 0
-		for {
-			select {
-			case <-ticker.C:
-				for due := int(time.Since(begin).Seconds() * float64(rate)); sent < due; sent++ {
-					l.event(ctx, all[sent%len(all)].UID)
-				}
-				continue
-			case <-stop:
-			case <-ctx.Done():
-			}
-			done <- l.end()
-			return
-		}
+		defer close(done)
+		rig.Pace(pacing, float64(rate), func(n int) { l.event(ctx, all[n%len(all)].UID) })
 	}()
-	return sync.OnceValue(func() error { close(stop); return <-done })
+	return sync.OnceValue(func() error { stop(); <-done; return l.end() })
 }
 
 // pairs is how many deliveries the events so far make.

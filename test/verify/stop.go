@@ -65,7 +65,7 @@ func stop(ctx context.Context, in *installation) error {
 
 // lastChange returns when the last record of the registry was written, which is before its acknowledgement.
 func (in *installation) lastChange(ctx context.Context) (last time.Time, err error) {
-	err = in.read(ctx, "registry", func(r *kgo.Record) error {
+	err = in.Read(ctx, "registry", func(r *kgo.Record) error {
 		last = r.Timestamp
 		return nil
 	})

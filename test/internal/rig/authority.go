@@ -25,6 +25,12 @@ type Authority struct {
 	key         *ecdsa.PrivateKey
 }
 
+// Files of an authority in the directory of its rig.
+const (
+	authorityFile    = "ca.pem"
+	authorityKeyFile = "ca-key.pem"
+)
+
 // certLife outlasts every run.
 const certLife = 24 * time.Hour
 
@@ -42,10 +48,29 @@ func newAuthority(dir, program string) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("signing authority: %w", err)
 	}
-	a := &Authority{File: filepath.Join(dir, "ca.pem"), certificate: ca, key: key}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encoding key of authority: %w", err)
+	}
+	a := &Authority{File: filepath.Join(dir, authorityFile), certificate: ca, key: key}
 	if err := os.WriteFile(a.File, encodePEM("CERTIFICATE", der), 0o644); err != nil {
 		return nil, fmt.Errorf("writing certificate of authority: %w", err)
 	}
+	if err := os.WriteFile(filepath.Join(dir, authorityKeyFile), encodePEM("PRIVATE KEY", keyDER), 0o600); err != nil {
+		return nil, fmt.Errorf("writing key of authority: %w", err)
+	}
+	return a, nil
+}
+
+// OpenAuthority returns the authority that a rig made in its directory, for another process of the same program.
+func OpenAuthority(dir string) (*Authority, error) {
+	a := &Authority{File: filepath.Join(dir, authorityFile)}
+	pair, err := tls.LoadX509KeyPair(a.File, filepath.Join(dir, authorityKeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("reading authority: %w", err)
+	}
+	a.certificate = pair.Leaf
+	a.key, _ = pair.PrivateKey.(*ecdsa.PrivateKey)
 	return a, nil
 }
 

@@ -34,8 +34,8 @@ const SessionTimeout = 6 * time.Second
 func (r *Rig) Install(ctx context.Context, name string, partitions int) (*Installation, error) {
 	in := &Installation{
 		Rig: r, Name: name, Prefix: fmt.Sprintf("%s-%s-%d.", r.Program, name, time.Now().UnixMilli()),
-		Dir: filepath.Join(r.Dir, name),
 	}
+	in.Dir = filepath.Join(r.Dir, strings.TrimSuffix(in.Prefix, ".")) // a program may have several of a name
 	in.config = filepath.Join(in.Dir, "postrider.yaml")
 	if err := os.MkdirAll(in.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making directory: %w", err)
@@ -111,34 +111,6 @@ func (in *Installation) Run(ctx context.Context, args ...string) (string, error)
 
 // Topic returns the full name of one of the product's topics or groups.
 func (in *Installation) Topic(name string) string { return in.Prefix + name }
-
-// End returns the sum of a topic's end offsets.
-func (in *Installation) End(ctx context.Context, topic string) (sum int64, err error) {
-	ends, err := in.Admin.ListEndOffsets(ctx, in.Topic(topic))
-	if err != nil {
-		return 0, fmt.Errorf("listing ends of %s: %w", topic, err)
-	}
-	for _, o := range ends[in.Topic(topic)] {
-		if o.Err != nil {
-			return 0, fmt.Errorf("listing ends of %s: %w", topic, o.Err)
-		}
-		sum += o.Offset
-	}
-	return sum, nil
-}
-
-// Lag returns how many records of a group's topics are not committed.
-func (in *Installation) Lag(ctx context.Context, group string) (int64, error) {
-	lags, err := in.Admin.Lag(ctx, in.Topic(group))
-	if err != nil {
-		return 0, fmt.Errorf("asking for lag of %s: %w", group, err)
-	}
-	lag := lags[in.Topic(group)]
-	if err := lag.Error(); err != nil {
-		return 0, fmt.Errorf("asking for lag of %s: %w", group, err)
-	}
-	return lag.Lag.Total(), nil
-}
 
 // Close kills all processes and deletes the topics. It is called when the caller's context may have ended.
 func (in *Installation) Close() error {

@@ -143,13 +143,19 @@ func (p *Process) CPU(ctx context.Context) (float64, error) {
 	return p.Metric(ctx, "process_cpu_seconds_total")
 }
 
-// FreeAddress returns an address of the loopback interface on which nobody listens.
-func FreeAddress(ctx context.Context) (string, error) {
+// FreePort returns a port of the loopback interface on which nobody listens.
+func FreePort(ctx context.Context) (int, error) {
 	ports, err := node.FreePorts(ctx, 1)
 	if err != nil {
-		return "", err
+		return 0, err
 	}
-	return "127.0.0.1:" + strconv.Itoa(ports[0]), nil
+	return ports[0], nil
+}
+
+// FreeAddress returns an address of the loopback interface with such a port.
+func FreeAddress(ctx context.Context) (string, error) {
+	port, err := FreePort(ctx)
+	return "127.0.0.1:" + strconv.Itoa(port), err
 }
 
 // MaxScrape bounds what is read of a process's answer, in bytes.

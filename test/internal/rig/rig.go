@@ -78,6 +78,18 @@ func (r *Rig) launch(ctx context.Context) (err error) {
 	return nil
 }
 
+// Servers returns the process ids of the servers that were started as processes, by name.
+func (r *Rig) Servers() map[string]int {
+	out := map[string]int{}
+	if r.Cluster != nil && r.Cluster.PID(0) != 0 {
+		out["Kafka"] = r.Cluster.PID(0)
+	}
+	if r.server != nil && r.server.PID() != 0 {
+		out["Redis"] = r.server.PID()
+	}
+	return out
+}
+
 // Close ends the servers that were started and removes the directory.
 func (r *Rig) Close() (err error) {
 	if r.Cluster != nil {

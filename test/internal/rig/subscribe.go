@@ -36,14 +36,16 @@ type Retry struct {
 	MaxTries int
 }
 
-// Tenants makes n tenants with m subscriptions each; set completes them, whose ids are made.
+// Tenants makes n tenants with m subscriptions each, whose ids are made; set, if it is not nil, says the rest.
 func Tenants(n, m int, set func(*Subscription)) []Tenant {
 	var out []Tenant
 	for i := range n {
 		t := Tenant{UID: fmt.Sprintf("tenant-%d", i), Subscriptions: make([]Subscription, m)}
 		for j := range t.Subscriptions {
 			t.Subscriptions[j].ID = uuid.NewString()
-			set(&t.Subscriptions[j])
+			if set != nil {
+				set(&t.Subscriptions[j])
+			}
 		}
 		out = append(out, t)
 	}
