@@ -70,11 +70,11 @@ func (b *bench) cpu(ctx context.Context, what set, server string) (err error) {
 func (s *scene) cpuCases(ctx context.Context, limit *child, cases []cpuCase, server string) error {
 	for len(cases) > 0 {
 		hosts := cases[0].hosts
-		before, err := limitCPU(ctx, limit, "net/http", hosts)
+		before, err := limitCPU(ctx, limit, "net/http", hosts, 0)
 		if err != nil {
 			return err
 		}
-		raw, err := limitCPU(ctx, limit, "raw", hosts)
+		raw, err := limitCPU(ctx, limit, "raw", hosts, 0)
 		if err != nil {
 			return err
 		}
@@ -86,13 +86,13 @@ func (s *scene) cpuCases(ctx context.Context, limit *child, cases []cpuCase, ser
 			}
 			results = append(results, result)
 		}
-		after, err := limitCPU(ctx, limit, "net/http", hosts)
+		after, err := limitCPU(ctx, limit, "net/http", hosts, 0)
 		if err != nil {
 			return err
 		}
 		base := (before + after) / 2
 		s.figures.Add(report.Figure{
-			Check: s.name, What: fmt.Sprintf("limit, %s", endpoints(hosts)), Value: float64(base.Nanoseconds()) / 1e3, Unit: "µs", Ratio: 1,
+			Check: s.name, What: fmt.Sprintf("limit, %s", endpoints(hosts)), Value: inMicros(base), Unit: "µs", Ratio: 1,
 			Measured: fmt.Sprintf("%s a request by a loop of net/http (%s and %s), %s by hand", micros(base), micros(before), micros(after), micros(raw)),
 		})
 		for _, result := range results {
@@ -109,26 +109,39 @@ func endpoints(n int) string {
 	return fmt.Sprintf("%d endpoints", n)
 }
 
-// limitCPU lets a loop send, once to open its connections and then measured, and returns its CPU per request.
-func limitCPU(ctx context.Context, limit *child, kind string, hosts int) (time.Duration, error) {
+// limitCPU lets a loop send, once to open its connections and then measured, and returns its CPU per request. A rate is in
+// requests a second; 0 is as fast as it can.
+func limitCPU(ctx context.Context, limit *child, kind string, hosts, rate int) (time.Duration, error) {
 	var got limitResult
-	run := func(requests int) error {
-		return limit.ask(ctx, &got, http.MethodPost, "/run", "kind", kind, "hosts", strconv.Itoa(hosts), "requests", strconv.Itoa(requests))
+	run := func(requests, rate int) error {
+		err := limit.ask(ctx, &got, http.MethodPost, "/run", "kind", kind, "hosts", strconv.Itoa(hosts),
+			"requests", strconv.Itoa(requests), "rate", strconv.Itoa(rate))
+		if err != nil {
+			return fmt.Errorf("sending in a loop: %w", err)
+		}
+		return nil
 	}
-	if err := run(2 * cpuHosts); err != nil {
-		return 0, fmt.Errorf("sending in a loop: %w", err)
+	if err := run(2*cpuHosts, 0); err != nil {
+		return 0, err
+	}
+	n := cpuDeliveries
+	if rate > 0 {
+		n = rate * int(limitFor/time.Second)
 	}
 	a := &account{}
 	a.watch("loop", limit.node.PID())
 	if err := a.begin(); err != nil {
 		return 0, err
 	}
-	if err := run(cpuDeliveries); err != nil {
-		return 0, fmt.Errorf("sending in a loop: %w", err)
+	if err := run(n, rate); err != nil {
+		return 0, err
 	}
 	used, _, err := a.end()
 	return per(used["loop"], got.Requests), err
 }
+
+// limitFor is how long a loop with a rate sends.
+const limitFor = 5 * time.Second
 
 // warmUp is how many deliveries open the connections of a case.
 const warmUp = cpuDeliveries / 2
@@ -175,7 +188,7 @@ func (s *scene) cpuCase(ctx context.Context, c cpuCase, server string) (func(lim
 		cost := per(s.product(used), n)
 		s.add(ratio(cost, limit) <= cpuRatio && done == n, report.Figure{
 			What: "CPU per delivery, " + what, Target: fmt.Sprintf("≤ %.1f × the limit", cpuRatio),
-			Value: float64(cost.Nanoseconds()) / 1e3, Unit: "µs", Ratio: ratio(cost, limit),
+			Value: inMicros(cost), Unit: "µs", Ratio: ratio(cost, limit),
 			Measured: fmt.Sprintf("%s, %.1f × (%d of %d made, %.0f/s)", micros(cost), ratio(cost, limit), done, n, float64(done)/(took-time.Second).Seconds()),
 		})
 		s.tell("of it", "%s", spent(a, used, n, "router", "deliver", "retry", "recorder"))

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
+
 	"github.com/postrider/postrider/test/internal/rig"
 )
 
@@ -104,4 +106,22 @@ func (l latencies) at(q float64) time.Duration {
 		return 0
 	}
 	return l[int(q*float64(len(l)-1))]
+}
+
+// routing is how long the router took for the events of some tenants from a number on, from the acknowledgement of an event
+// to the time in the records of its deliveries, which is of the millisecond. Sorted.
+func (s *scene) routing(ctx context.Context, from int, tenants []rig.Tenant) (out latencies, err error) {
+	acked, of := s.load.times(), s.load.of
+	mine := map[string]bool{}
+	for _, t := range tenants {
+		mine[t.UID] = true
+	}
+	err = s.Read(ctx, "deliveries", func(r *kgo.Record) error {
+		if n := eventNumber(r.Value); int(n) >= from && int(n) < len(acked) && mine[of[n]] {
+			out = append(out, r.Timestamp.Sub(acked[n]))
+		}
+		return nil
+	})
+	slices.Sort(out)
+	return out, err
 }

@@ -92,10 +92,7 @@ func (b *bench) isolate(ctx context.Context, f fault) (err error) {
 	if f.flood > 0 {
 		loaded = healthy
 	}
-	if err := rig.Pause(ctx, 2*time.Second); err != nil { // the last commits of that burst
-		return err
-	}
-	without, err := s.healthy(ctx, f, loaded, calm, healthy)
+	without, err := s.healthy(ctx, f.rate, loaded, calm, healthy)
 	if err != nil {
 		return err
 	}
@@ -104,27 +101,36 @@ func (b *bench) isolate(ctx context.Context, f fault) (err error) {
 			return err
 		}
 	}
-	flood := make(chan error, 1)
+	from, flood := s.load.count(), make(chan error, 1)
 	go func() { flood <- s.load.burst(ctx, f.flood, tenants[len(healthy):]) }()
-	with, err := s.healthy(ctx, f, loaded, fault, healthy)
+	with, err := s.healthy(ctx, f.rate, loaded, fault, healthy)
 	if err := errors.Join(err, <-flood); err != nil {
 		return err
 	}
-	return s.isolated(ctx, f, capacity, without, with)
+	routing, err := s.routing(ctx, from, healthy)
+	if err != nil {
+		return err
+	}
+	return s.isolated(ctx, f, capacity, without, with, routing)
 }
 
 // capacity sends the endpoints what it can at once and returns the deliveries per second. It opens their connections, too.
 func (s *scene) capacity(ctx context.Context, tenants []rig.Tenant) (float64, error) {
 	const n = 10_000
+	before, err := s.sink.state(ctx)
+	if err != nil {
+		return 0, err
+	}
 	begin := time.Now()
 	if err := s.load.burst(ctx, n, tenants); err != nil {
 		return 0, err
 	}
-	accepted, err := s.sink.awaitAccepted(ctx, n, time.Minute)
+	accepted, err := s.sink.awaitAccepted(ctx, before.Accepted+n, time.Minute)
 	if err != nil {
-		return 0, fmt.Errorf("%d of %d delivered: %w", accepted, n, err)
+		return 0, fmt.Errorf("%d of %d delivered: %w", accepted-before.Accepted, n, err)
 	}
-	return n / time.Since(begin).Seconds(), nil
+	rate := n / time.Since(begin).Seconds()
+	return rate, rig.Pause(ctx, 2*time.Second) // the last outcomes and commits
 }
 
 // phase is what the healthy endpoints saw for a time.
@@ -133,10 +139,10 @@ type phase struct {
 	want int // deliveries
 }
 
-// healthy sends a steady load and waits for the deliveries of the healthy, who are the first of the tenants.
-func (s *scene) healthy(ctx context.Context, f fault, loaded []rig.Tenant, d time.Duration, healthy []rig.Tenant) (p phase, err error) {
+// healthy sends a steady load, each so many a second, and waits for the deliveries of the healthy, who are the first of the tenants.
+func (s *scene) healthy(ctx context.Context, each float64, loaded []rig.Tenant, d time.Duration, healthy []rig.Tenant) (p phase, err error) {
 	from := s.load.count()
-	sent, err := s.load.steady(ctx, f.rate*float64(len(loaded)), d, loaded)
+	sent, err := s.load.steady(ctx, each*float64(len(loaded)), d, loaded)
 	if err != nil {
 		return p, err
 	}
@@ -163,7 +169,7 @@ func (s *scene) healthy(ctx context.Context, f fault, loaded []rig.Tenant, d tim
 }
 
 // isolated adds the figures.
-func (s *scene) isolated(ctx context.Context, f fault, capacity float64, without, with phase) error {
+func (s *scene) isolated(ctx context.Context, f fault, capacity float64, without, with phase, routing latencies) error {
 	parked, diverted, err := s.parked(ctx)
 	if err != nil {
 		return err
@@ -171,10 +177,11 @@ func (s *scene) isolated(ctx context.Context, f fault, capacity float64, without
 	before, after := without.at(0.99), with.at(0.99)
 	s.add(ratio(after, before) <= isolationRatio, report.Figure{
 		What: f.name + ": p99 of the others", Target: fmt.Sprintf("≤ %.1f × without", isolationRatio),
-		Value: float64(after.Microseconds()) / 1e3, Unit: "ms", Ratio: ratio(after, before),
+		Value: inMillis(after), Unit: "ms", Ratio: ratio(after, before),
 		Measured: fmt.Sprintf("%s, %.2f × %s (p50 %s, was %s)", millis(after), ratio(after, before), millis(before), millis(with.at(0.5)), millis(without.at(0.5))),
 	})
 	s.want(len(with.latencies) == with.want, "deliveries of the others", "all", "%d of %d within %s", len(with.latencies), with.want, isolationHealed)
+	s.tell("of it until the router had it", "p50 %s, p99 %s", millis(routing.at(0.5)), millis(routing.at(0.99)))
 	s.tell("load", "%.0f/s to each of %d, %.0f %% of the %.0f/s that were delivered at once; %.0f parked, %.0f of them diverted",
 		f.rate, f.endpoints, 100*f.rate*float64(f.endpoints)/capacity, capacity, parked, diverted)
 	return nil

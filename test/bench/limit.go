@@ -61,6 +61,9 @@ func newLimit(o childOptions, calls *http.ServeMux) error {
 			run = l.rawWorker
 		}
 		n, hosts := number(r, "requests"), number(r, "hosts")
+		if rate := number(r, "rate"); rate > 0 {
+			run = l.paced(run, rate)
+		}
 		begin := time.Now()
 		errs := make([]error, limitWorkers)
 		var wg sync.WaitGroup
@@ -77,6 +80,23 @@ func newLimit(o childOptions, calls *http.ServeMux) error {
 		answer(w, limitResult{Requests: n / limitWorkers * limitWorkers, Seconds: time.Since(begin).Seconds()})
 	})
 	return nil
+}
+
+// paced spreads what a worker sends over time, so that all together send rate requests a second.
+func (l *limitServer) paced(run func(worker, n, hosts int) error, rate int) func(worker, n, hosts int) error {
+	return func(worker, n, hosts int) error {
+		every := time.Second * limitWorkers / time.Duration(rate)
+		<-time.After(every * time.Duration(worker) / limitWorkers)
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for range n {
+			<-ticker.C
+			if err := run(worker, 1, hosts); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // signature is that of Standard Webhooks, with the memory of one worker.

@@ -28,6 +28,7 @@ type load struct {
 
 	mu    sync.Mutex
 	acked []time.Time // by number
+	of    []string    // tenant, likewise
 	first error
 	wait  sync.WaitGroup
 }
@@ -43,7 +44,7 @@ func data(n int) []byte {
 func (l *load) event(ctx context.Context, tenant, eventType string) {
 	l.mu.Lock()
 	n := len(l.acked)
-	l.acked = append(l.acked, time.Time{})
+	l.acked, l.of = append(l.acked, time.Time{}), append(l.of, tenant)
 	l.mu.Unlock()
 	r := l.in.Event(fmt.Sprintf("e-%d", n), tenant, eventType, data(n))
 	r.Key = []byte(tenant) // as the API does

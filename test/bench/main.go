@@ -36,7 +36,12 @@ func scenarios() []scenario {
 	return []scenario{
 		{"cpu", cpu},
 		{"cpu-kfake", cpuKfake},
+		{"latency", latency},
 		{"isolation", isolation},
+		{"tenant", tenant},
+		{"recovery", recovery},
+		{"matching", matching},
+		{"memory", memory},
 	}
 }
 

@@ -195,9 +195,13 @@ func spent(a *account, used map[string]time.Duration, n int, names ...string) st
 // per is the share of one of n.
 func per(d time.Duration, n int) time.Duration { return d / time.Duration(max(1, n)) }
 
-func micros(d time.Duration) string { return fmt.Sprintf("%.1f µs", float64(d.Nanoseconds())/1e3) }
+func inMicros(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
 
-func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1e3) }
+func inMillis(d time.Duration) float64 { return float64(d.Microseconds()) / 1e3 }
+
+func micros(d time.Duration) string { return fmt.Sprintf("%.1f µs", inMicros(d)) }
+
+func millis(d time.Duration) string { return fmt.Sprintf("%.1f ms", inMillis(d)) }
 
 // ratio is a to b; 0 of nothing.
 func ratio(a, b time.Duration) float64 {

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/postrider/postrider/test/internal/report"
+	"github.com/postrider/postrider/test/internal/rig"
+)
+
+// Figures of the tenant scenario.
+const (
+	tenantSubscriptions = 5000 // of the big tenant
+	tenantFanOut        = 10   // of them want each event
+	tenantOthers        = 10   // other tenants, with one subscription each
+	tenantShare         = 0.9  // of the load, of the big one
+	tenantRatio         = 2.0  // p99 of the others beside it, to that without
+)
+
+// tenant: one makes 90 % of the load, over 5,000 subscriptions.
+func tenant(ctx context.Context, b *bench) (err error) {
+	s, err := b.scene(ctx, set{hosts: 1000, partitions: 8})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.close()) }() //nolint:contextcheck // see close
+	others := s.tenants(tenantOthers, 1, 0, fine)
+	big := s.tenants(1, tenantSubscriptions, tenantOthers, fine)[0]
+	big.UID = "big"
+	for i := range big.Subscriptions {
+		big.Subscriptions[i].Types = []string{bigType(i / tenantFanOut)}
+	}
+	if err := s.start(ctx, append(others, big)); err != nil {
+		return err
+	}
+	capacity, err := s.capacity(ctx, others)
+	if err != nil {
+		return err
+	}
+	if err := s.flood(ctx, big, 20*time.Second, 10*time.Second, tenantSubscriptions); err != nil { // opens its connections
+		return err
+	}
+	d := 12 * time.Second
+	totals := []float64{1000, fullLoad * capacity}
+	if s.full {
+		d = time.Minute
+		totals = []float64{1000, fullLoad * capacity, 2 * capacity}
+	}
+	for _, total := range totals {
+		if err := s.tenantAt(ctx, total, capacity, d, others, big); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bigType is the event type of event i of the big tenant. As many of its subscriptions want it as the fan-out is, each at
+// another host.
+func bigType(i int) string {
+	return fmt.Sprintf("order.kind%d", i%(tenantSubscriptions/tenantFanOut))
+}
+
+// tenantAt measures the others at a load, in deliveries a second, without the big tenant's part and with it.
+func (s *scene) tenantAt(ctx context.Context, total, capacity float64, d time.Duration, others []rig.Tenant, big rig.Tenant) error {
+	each := total * (1 - tenantShare) / float64(len(others))
+	without, err := s.healthy(ctx, each, others, d, others)
+	if err != nil {
+		return err
+	}
+	from := s.load.count()
+	a := s.account()
+	if err := a.begin(); err != nil {
+		return err
+	}
+	connections, err := s.sink.state(ctx)
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.flood(ctx, big, d, 3*time.Minute, int(total*tenantShare*d.Seconds())) }()
+	with, err := s.healthy(ctx, each, others, d, others)
+	if err := errors.Join(err, <-done); err != nil {
+		return err
+	}
+	used, took, err := a.end()
+	if err != nil {
+		return err
+	}
+	routing, err := s.routing(ctx, from, others)
+	if err != nil {
+		return err
+	}
+	state, err := s.sink.state(ctx)
+	if err != nil {
+		return err
+	}
+	parked, diverted, err := s.parked(ctx)
+	if err != nil {
+		return err
+	}
+	before, after := without.at(0.99), with.at(0.99)
+	what := fmt.Sprintf("90 %% of %.0f/s", total)
+	s.add(ratio(after, before) <= tenantRatio, report.Figure{
+		What: what + ": p99 of the others", Target: fmt.Sprintf("≤ %.0f × without", tenantRatio),
+		Value: inMillis(after), Unit: "ms", Ratio: ratio(after, before),
+		Measured: fmt.Sprintf("%s, %.2f × %s (p50 %s, was %s)", millis(after), ratio(after, before), millis(before), millis(with.at(0.5)), millis(without.at(0.5))),
+	})
+	s.want(len(with.latencies) == with.want, "deliveries of the others", "all", "%d of %d within %s", len(with.latencies), with.want, isolationHealed)
+	s.tell("of it until the router had it", "p50 %s, p99 %s", millis(routing.at(0.5)), millis(routing.at(0.99)))
+	n := int(state.Accepted - connections.Accepted)
+	s.tell("meanwhile", "%d deliveries in %s, %s each, %s, Kafka %s, %d new connections", n, took.Round(100*time.Millisecond),
+		micros(per(s.product(used), n)), spent(a, used, n, "router", "deliver"), micros(per(used["Kafka"], n)), state.Connections-connections.Connections)
+	s.tell("load", "%.0f %% of the %.0f/s that were delivered at once; %.0f parked, %.0f of them diverted", 100*total/capacity, capacity, parked, diverted)
+	return nil
+}
+
+// flood sends the big tenant n deliveries over a time and waits until they are made, for at most limit.
+func (s *scene) flood(ctx context.Context, big rig.Tenant, d, limit time.Duration, n int) error {
+	events := n / tenantFanOut
+	pacing, stop := context.WithTimeout(ctx, d)
+	defer stop()
+	sent := 0
+	rig.Pace(pacing, float64(events)/d.Seconds(), func(i int) {
+		s.load.event(ctx, big.UID, bigType(i))
+		if sent++; sent >= events {
+			stop()
+		}
+	})
+	if err := s.load.end(); err != nil {
+		return err
+	}
+	return s.idle(ctx, limit)
+}
+
+// idle waits until nothing is left to do.
+func (s *scene) idle(ctx context.Context, limit time.Duration) error {
+	err := rig.Await(ctx, limit, func() (bool, error) {
+		for _, group := range []string{"router", "deliverer"} {
+			if lag, err := s.Lag(ctx, group); lag > 0 || err != nil {
+				return false, err
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("waiting until all is done: %w", err)
+	}
+	return nil
+}
