@@ -89,7 +89,7 @@ func startChild(ctx context.Context, dir, role string, args ...string) (*child, 
 	return c, nil
 }
 
-func (c *child) close() { _ = c.node.Remove() }
+func (c *child) close(ctx context.Context) { _ = c.node.Kill(ctx) }
 
 // call makes a call; query is pairs of name and value.
 func (c *child) call(ctx context.Context, method, path string, query ...string) ([]byte, error) {

@@ -83,7 +83,7 @@ func (b *bench) isolate(ctx context.Context, f fault) (err error) {
 	if f.rate == 0 {
 		f.rate = fullLoad * capacity / float64(f.endpoints)
 	}
-	calm, fault := 8*time.Second, 12*time.Second
+	calm, fault := 6*time.Second, 10*time.Second
 	if s.full {
 		calm, fault = 30*time.Second, 90*time.Second
 	}

@@ -86,7 +86,7 @@ func (s *scene) limits(ctx context.Context, hosts, rate int) (paced, busy time.D
 	if err != nil {
 		return 0, 0, err
 	}
-	defer limit.close()
+	defer limit.close(ctx)
 	if busy, err = limitCPU(ctx, limit, "net/http", hosts, 0); err != nil {
 		return 0, 0, err
 	}

@@ -214,7 +214,8 @@ func (l *limitServer) rawWorker(worker, n, hosts int) error {
 
 func (l *limitServer) dial(host int) (*rawConn, error) {
 	address := net.JoinHostPort(hostAddress(host).String(), strconv.Itoa(l.port))
-	conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: l.trust, MinVersion: tls.VersionTLS12})
+	dialer := &tls.Dialer{Config: &tls.Config{RootCAs: l.trust, MinVersion: tls.VersionTLS12}}
+	conn, err := dialer.DialContext(context.Background(), "tcp", address)
 	if err != nil {
 		return nil, err
 	}

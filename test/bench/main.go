@@ -128,8 +128,10 @@ func (b *bench) measure(ctx context.Context, s scenario) error {
 	defer cancel()
 	b.name = s.name
 	fmt.Fprintf(os.Stderr, "bench: %s …\n", s.name)
+	begin := time.Now()
 	if err := s.run(ctx, b); err != nil {
 		return fmt.Errorf("%s: %w", s.name, err)
 	}
+	fmt.Fprintf(os.Stderr, "bench: %s took %s\n", s.name, time.Since(begin).Round(time.Second))
 	return nil
 }

@@ -44,7 +44,7 @@ func memory(ctx context.Context, b *bench) (err error) {
 	if err := s.sink.turn(ctx, "delay/"+memoryAnswer.String()); err != nil {
 		return err
 	}
-	d := 20 * time.Second
+	d := 15 * time.Second
 	if s.full {
 		d = 2 * time.Minute
 	}

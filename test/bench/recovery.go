@@ -13,8 +13,10 @@ import (
 
 // Figures of the recovery scenario.
 const (
-	recoveryParked = 100_000 // with --full, else a tenth
+	recoveryParked = 100_000 // with --full, else a twentieth
 	recoveryAnswer = 50 * time.Millisecond
+	// laneConcurrency is the default of deliverer.lane_concurrency: requests in flight to one endpoint.
+	laneConcurrency = 32
 	// The defaults would spread the backlog over half an hour, and look again after up to 15 minutes.
 	recoveryConfig = "deliverer: {breaker: {ramp_rate: 1000, max_open: 10s}}\n"
 )
@@ -26,7 +28,7 @@ func recovery(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }() //nolint:contextcheck // see close
-	n, outage := recoveryParked/10, 15*time.Second
+	n, outage := recoveryParked/20, 8*time.Second
 	if s.full {
 		n, outage = recoveryParked, time.Minute
 	}
@@ -166,10 +168,12 @@ func (s *scene) recovered(ctx context.Context, n int, up time.Time) error {
 	s.want(len(windows) > 0 && windows[0] == 1, "requests before the first is answered", "1", "%v in each %s after it, %s after the endpoint was up",
 		windows, recoveryAnswer, millis(first))
 	s.want(trips == 0, "times that the breaker opened again", "0", "%d", trips)
+	least := time.Duration(n) * recoveryAnswer / laneConcurrency
 	made := len(latenciesOf(all, s.load.times(), 0, func(uint32) bool { return true }))
 	s.add(made == n, report.Figure{
-		What: "delivered", Target: "all", Value: took.Seconds(), Unit: "s",
-		Measured: fmt.Sprintf("%d of %d, %s after the endpoint was up, %d twice", made, n, took.Round(100*time.Millisecond), successes(all)-made),
+		What: "delivered", Target: "all", Value: took.Seconds(), Unit: "s", Ratio: ratio(took, least),
+		Measured: fmt.Sprintf("%d of %d, %s after the endpoint was up, %.1f × what that many requests take; %d twice", made, n,
+			took.Round(100*time.Millisecond), ratio(took, least), successes(all)-made),
 	})
 	return nil
 }

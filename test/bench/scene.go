@@ -67,11 +67,12 @@ func (s *scene) close() (err error) {
 	if s.Installation != nil {
 		err = s.Close()
 	}
+	ctx := context.Background() // that of the scenario may have ended
 	if s.broker != nil {
-		s.broker.close()
+		s.broker.close(ctx)
 	}
 	if s.sink != nil {
-		s.sink.close()
+		s.sink.close(ctx)
 	}
 	return err
 }

@@ -39,10 +39,10 @@ func tenant(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := s.flood(ctx, big, 20*time.Second, 10*time.Second, tenantSubscriptions); err != nil { // opens its connections
+	if err := s.flood(ctx, big, 4*time.Second, 20*time.Second, tenantSubscriptions); err != nil { // opens its connections
 		return err
 	}
-	d := 12 * time.Second
+	d := 8 * time.Second
 	totals := []float64{1000, fullLoad * capacity}
 	if s.full {
 		d = time.Minute

@@ -212,10 +212,10 @@ func (c *counting) restartBroker(ctx context.Context) error {
 		c.in.tell("broker restarted between replay and first write", "not done: the broker was given")
 		return nil
 	}
-	if err := cluster.Stop(0); err != nil { //nolint:contextcheck // bounded by its start timeout
+	if err := cluster.Stop(0); err != nil {
 		return fmt.Errorf("stopping the broker: %w", err)
 	}
-	if err := cluster.Restart(0); err != nil { //nolint:contextcheck // as above
+	if err := cluster.Restart(0); err != nil {
 		return fmt.Errorf("starting the broker again: %w", err)
 	}
 	c.in.tell("broker restarted between replay and first write", "yes")
