@@ -42,14 +42,14 @@ func (s *scheduler) part(it *item, reason outcome.Reason, due time.Time) {
 // windowDelay is how long a delivery stays away at least that held the window open: its lane stands.
 const windowDelay = 5 * time.Second
 
-// divertBelow parts with what is queued of an owner below the given offset: it holds the window open. A lane's queue is in
-// offset order.
+// divertBelow parts with what holds an owner's window open: what is queued below the given offset, and all of lanes that are
+// stuck, since it would only be the next. A lane's queue is in offset order.
 func (s *scheduler) divertBelow(o *owned, offset int64, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range o.lanes {
-		n := 0
-		for n < len(l.queue) && l.queue[n].at.Offset < offset {
+		n, stuck := 0, l.stuck(now)
+		for n < len(l.queue) && (stuck || l.queue[n].at.Offset < offset) {
 			s.divert(l.queue[n], outcome.ReasonWindowFull, now)
 			n++
 		}
@@ -161,7 +161,7 @@ const (
 	// activePeriod is over what time active lanes are counted.
 	activePeriod = 5 * time.Second
 	// pushBack is how long a full lane holds its partition before it is diverted.
-	pushBack = 100 * time.Millisecond
+	pushBack = 25 * time.Millisecond
 	// diverters write the records of items that are parted with, partings at a time: one acknowledgement is waited for by as
 	// many, and no worker waits for any.
 	diverters = 2

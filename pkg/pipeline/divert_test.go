@@ -42,7 +42,7 @@ func arrivals(into chan<- arrival, answer func(host string) attempt.Response) an
 
 func ok(string) attempt.Response { return response(200) }
 
-// A subscription that gets far more than its endpoint takes is diverted after a tenth of a second; what is behind it in the
+// A subscription that gets far more than its endpoint takes is diverted after a moment; what is behind it in the
 // partition does not wait, and what was diverted comes back at the rate at which the endpoint takes it.
 func TestFloodIsDivertedAndTheOthersAreNot(t *testing.T) {
 	for _, flooded := range []string{"busy", "hung"} {
@@ -126,6 +126,33 @@ func TestLoneFloodIsPushedBack(t *testing.T) {
 		require.False(t, s.p.Held(kafka.HoldBacklog))
 		require.Len(t, seen, 1000)
 		require.Len(t, s.b.outcomes(t), 1000)
+	})
+}
+
+// Endpoints that hang while many others are busy leave a window of many pieces; what is queued for them goes, and nobody waits.
+func TestHungEndpointsDoNotHoldTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var subs []*subscription.Subscription
+		for i := range 20 {
+			name := "well"
+			if i%4 == 0 {
+				name = "hung"
+			}
+			subs = append(subs, subscriptionNamed(name+string(rune('a'+i))))
+		}
+		seen := make(chan arrival, 100_000)
+		s := newStage(t, DelivererOptions{Workers: 200, LaneQueue: 10_000, Drain: time.Millisecond}, arrivals(seen, ok), subs...)
+		for n := range 400 { // 40,000 deliveries in 20 s
+			var ds []*delivery.Delivery
+			for i := range 100 {
+				ds = append(ds, deliveryOf(subs[i%len(subs)], n*100+i))
+			}
+			s.sendDelivery(ds...)
+			require.False(t, s.p.Held(kafka.HoldWindow), "at %d", n)
+			time.Sleep(50 * time.Millisecond)
+		}
+		require.Greater(t, s.p.Tracker().Span(), int64(windowSpan))
+		require.Less(t, s.p.Tracker().Runs(), maxRuns)
 	})
 }
 

@@ -9,14 +9,15 @@ import (
 
 // watchWindow keeps what is finished above the oldest unfinished offset within what commit metadata can describe: any span
 // up to [windowSpan] as a bitmap, and a wider one as runs if they are few. A window that is wide and in many pieces hangs on
-// old deliveries: those that are queued are diverted, and beyond the bound the partition waits for those in flight.
+// old deliveries: those that are queued are diverted from half of the bounds on, and beyond them the partition waits for those in
+// flight.
 func (d *Deliverer) watchWindow(o *owned) {
 	tracker := o.p.Tracker()
 	span, runs := tracker.Span(), tracker.Runs()
-	if span <= windowSpan || span <= maxSpan/2 && runs <= maxRuns/2 {
+	if span <= windowSpan/2 || span <= maxSpan/2 && runs <= maxRuns/2 {
 		return
 	}
-	if span > maxSpan || runs > maxRuns {
+	if span > maxSpan || span > windowSpan && runs > maxRuns {
 		o.p.Hold(kafka.HoldWindow)
 	}
 	if 2*int64(tracker.InFlight()) > span {
