@@ -18,7 +18,7 @@ var layers = []struct {
 }{
 	{"values", []string{"ident", "tree", "offset", "event", "subscription", "delivery", "outcome", "access", "audit", "operational"}},
 	{"policy", []string{"match", "filter", "backoff", "failure", "sign", "envelope", "encrypt", "transform", "profile", "catalogue", "seal"}},
-	{"mechanism", []string{"egress", "attempt", "gate", "registry", "kafka", "view", "token"}},
+	{"mechanism", []string{"egress", "wire", "attempt", "gate", "registry", "kafka", "view", "token"}},
 	{"flow", []string{"pipeline"}},
 	{"faces", []string{"api", "portal"}},
 	{"assembly", []string{"config", "app"}},
@@ -93,8 +93,8 @@ func forbiddenBelowPkg(from, to string) string {
 	case b > a:
 		return "imports only go to the left"
 	case a == mechanism && b == mechanism && first(from) != first(to) &&
-		(first(from) != "attempt" || first(to) != "egress"):
-		return "mechanisms do not import each other, except attempt → egress"
+		(first(from) != "attempt" || first(to) != "egress" && first(to) != "wire"):
+		return "mechanisms do not import each other, except attempt → egress, wire"
 	default:
 		return ""
 	}
@@ -141,7 +141,9 @@ func TestTheLawItself(t *testing.T) {
 		{"pkg/match", "configs", false},
 		{"pkg/profile", "pkg/envelope", true},
 		{"pkg/attempt", "pkg/egress", true},
+		{"pkg/attempt", "pkg/wire", true},
 		{"pkg/egress", "pkg/attempt", false},
+		{"pkg/egress", "pkg/wire", false},
 		{"pkg/gate", "pkg/registry", false},
 		{"pkg/kafka", "topics", true},
 		{"pkg/kafka", "github.com/twmb/franz-go/pkg/kgo", true},
