@@ -31,9 +31,7 @@ func wouldDial(t *testing.T, guard *Guard, raw string, proxied Proxy) (d dialled
 	t.Helper()
 	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errSeen }}
 	c := Config{AllowHTTP: guard.allowHTTP, Resolver: resolver, Proxy: proxied}.withDefaults()
-	proxy, err := newForward(c)
-	require.NoError(t, err)
-	transport := newHTTP(c, proxy, func(network, address string, conn syscall.RawConn) error {
+	transport, err := newTransport(c, guard, func(network, address string, conn syscall.RawConn) error {
 		if to, err := netip.ParseAddrPort(address); err == nil {
 			d.addrs = append(d.addrs, to)
 		}
@@ -42,7 +40,8 @@ func wouldDial(t *testing.T, guard *Guard, raw string, proxied Proxy) (d dialled
 		}
 		return errSeen
 	})
-	defer transport.CloseIdleConnections()
+	require.NoError(t, err)
+	defer transport.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, raw, http.NoBody)
@@ -53,6 +52,13 @@ func wouldDial(t *testing.T, guard *Guard, raw string, proxied Proxy) (d dialled
 	if err == nil {
 		_ = resp.Body.Close()
 	}
+	seen := d
+	d = dialled{}
+	if to, err := TargetOf(req.URL); err == nil {
+		_, err = transport.Connect(ctx, to, nil, time.Now().Add(time.Minute))
+		require.Error(t, err)
+	}
+	require.ElementsMatch(t, seen.addrs, d.addrs, "net/http dials elsewhere")
 	return d
 }
 

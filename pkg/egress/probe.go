@@ -134,11 +134,11 @@ func dialReason(err error) string {
 }
 
 func (t *Transport) handshake(ctx context.Context, conn net.Conn, host string, own *TLS) Finding {
-	conf := t.http.TLSClientConfig.Clone()
+	conf := t.tls.Clone()
 	if own != nil {
 		conf = own.apply(conf, 1)
 	}
-	conf.ServerName = strings.TrimSuffix(host, ".")
+	conf.ServerName, conf.NextProtos = strings.TrimSuffix(host, "."), protocols
 	ctx, cancel := context.WithTimeout(ctx, t.connectTimeout)
 	defer cancel()
 	client := tls.Client(conn, conf)

@@ -220,6 +220,7 @@ func (f *forward) open(ctx context.Context) (conn net.Conn, reason string) {
 	if err != nil {
 		return nil, dialReason(err)
 	}
+	conn = newSocket(conn)
 	if f.tls == nil {
 		return conn, ""
 	}

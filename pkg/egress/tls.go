@@ -103,6 +103,7 @@ const (
 // under another identity, after a check against other authorities or with a lower version.
 type pool struct {
 	base *http.Transport // is copied, never used
+	tls  *tls.Config     // likewise
 	max  int
 
 	mu     sync.Mutex
@@ -112,20 +113,21 @@ type pool struct {
 
 type pooled struct {
 	key  [sha256.Size]byte
+	tls  *tls.Config // is copied, never used
 	http *http.Transport
 }
 
-func newPool(base *http.Transport) *pool {
-	return &pool{base: base, max: maxOwnTLS, byKey: map[[sha256.Size]byte]*list.Element{}}
+func newPool(base *http.Transport, secure *tls.Config) *pool {
+	return &pool{base: base, tls: secure, max: maxOwnTLS, byKey: map[[sha256.Size]byte]*list.Element{}}
 }
 
-// get returns the transport of own.
-func (p *pool) get(own *TLS) *http.Transport {
+// get returns the transport and the configuration of own.
+func (p *pool) get(own *TLS) *pooled {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if e, ok := p.byKey[own.key]; ok {
 		p.recent.MoveToFront(e)
-		return e.Value.(*pooled).http //nolint:forcetypeassert // the list holds nothing else
+		return e.Value.(*pooled) //nolint:forcetypeassert // the list holds nothing else
 	}
 	for len(p.byKey) >= p.max {
 		p.drop(p.recent.Back())
@@ -135,9 +137,10 @@ func (p *pool) get(own *TLS) *http.Transport {
 		t.MaxIdleConns = min(t.MaxIdleConns, idleOwnTLS)
 		t.MaxIdleConnsPerHost = min(t.MaxIdleConnsPerHost, idleOwnTLS)
 	}
-	t.TLSClientConfig = own.apply(p.base.TLSClientConfig, t.MaxIdleConns)
-	p.byKey[own.key] = p.recent.PushFront(&pooled{key: own.key, http: t})
-	return t
+	made := &pooled{key: own.key, tls: own.apply(p.tls, t.MaxIdleConns), http: t}
+	t.TLSClientConfig = made.tls.Clone()
+	p.byKey[own.key] = p.recent.PushFront(made)
+	return made
 }
 
 // drop forgets a transport. Attempts under way end with it; their connections close then.

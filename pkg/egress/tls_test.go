@@ -33,7 +33,7 @@ func TestPool(t *testing.T) {
 	_, kept := tr.own.byKey[own(2).key]
 	require.False(t, kept)
 
-	made := tr.own.get(own(4))
+	made := tr.own.get(own(4)).http
 	require.NotSame(t, tr.http.TLSClientConfig.ClientSessionCache, made.TLSClientConfig.ClientSessionCache,
 		"a session resumes under the identity it was opened with")
 	require.Equal(t, tr.http.TLSClientConfig.MinVersion, made.TLSClientConfig.MinVersion)
@@ -63,7 +63,7 @@ func TestPoolOfAVersion(t *testing.T) {
 		}
 		again, err := NewTLS("", "", version)
 		require.NoError(t, err)
-		made := tr.own.get(own)
+		made := tr.own.get(own).http
 		require.Same(t, made, tr.With(again))
 		require.False(t, seen[made], "%#x shares connections", version)
 		seen[made] = true

@@ -36,7 +36,12 @@ type Transport struct {
 	guard *Guard
 	http  *http.Transport
 	own   *pool
-	// Of probes, which dial by themselves.
+	// Of connections that are made here: [Transport.Connect] and [Transport.Probe].
+	dialContext    dialContext
+	tls            *tls.Config // is copied, never used
+	idle           *idle
+	spoken         spoken
+	http2          bool
 	forward        *forward // nil without a proxy
 	resolver       *net.Resolver
 	connectTimeout time.Duration
@@ -50,14 +55,25 @@ func New(c Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	c = c.withDefaults()
+	return newTransport(c.withDefaults(), guard, guard.Control)
+}
+
+// newTransport returns a transport whose connections all passed check. The proxy is in its dials: all else is the same with
+// and without.
+func newTransport(c Config, guard *Guard, check control) (*Transport, error) {
 	forward, err := newForward(c)
 	if err != nil {
 		return nil, err
 	}
-	t := newHTTP(c, forward, guard.Control)
+	dial := direct(c, check)
+	if forward != nil {
+		dial = forward.dialContext(c.AllowInternalNames, check)
+	}
+	secure := tlsConfig(c)
+	t := newHTTP(c, dial, secure)
 	return &Transport{
-		guard: guard, http: t, own: newPool(t.Clone()),
+		guard: guard, http: t, own: newPool(t.Clone(), secure),
+		dialContext: dial, tls: secure, idle: newIdle(c), http2: !c.DisableHTTP2,
 		forward: forward, resolver: c.Resolver, connectTimeout: c.ConnectTimeout,
 	}, nil
 }
@@ -68,18 +84,13 @@ type control func(network, address string, conn syscall.RawConn) error
 // dialContext is an http.Transport's.
 type dialContext func(ctx context.Context, network, address string) (net.Conn, error)
 
-// newHTTP returns a transport whose connections all passed check. The proxy is in its dials: the transport, its limits and
-// its connections are the same with and without.
-func newHTTP(c Config, proxy *forward, check control) *http.Transport {
-	dial := direct(c, check)
-	if proxy != nil {
-		dial = proxy.dialContext(c.AllowInternalNames, check)
-	}
+// newHTTP returns net/http's transport over the connections of dial.
+func newHTTP(c Config, dial dialContext, secure *tls.Config) *http.Transport {
 	t := &http.Transport{
 		Proxy:                  nil,
 		DialContext:            dial,
 		TLSHandshakeTimeout:    c.ConnectTimeout,
-		TLSClientConfig:        tlsConfig(c),
+		TLSClientConfig:        secure.Clone(), // it adds to it
 		MaxIdleConns:           c.MaxIdleConns,
 		MaxIdleConnsPerHost:    c.MaxIdleConnsPerHost,
 		IdleConnTimeout:        c.IdleTimeout,
@@ -101,6 +112,9 @@ func tlsConfig(c Config) *tls.Config {
 		MinVersion:         LowestTLS,
 		RootCAs:            c.RootCAs,
 		ClientSessionCache: tls.NewLRUClientSessionCache(c.MaxIdleConns),
+		// A request is read whole before it is answered: in one record it costs one write, where small records, which
+		// let a browser show the start of a page, would cost one per kilobyte.
+		DynamicRecordSizingDisabled: true,
 	}
 }
 
@@ -112,7 +126,11 @@ func direct(c Config, check control) dialContext {
 		if err != nil {
 			return nil, err
 		}
-		return d.DialContext(ctx, network, net.JoinHostPort(asked(host, c.AllowInternalNames), port))
+		conn, err := d.DialContext(ctx, network, net.JoinHostPort(asked(host, c.AllowInternalNames), port))
+		if err != nil {
+			return nil, err
+		}
+		return newSocket(conn), nil
 	}
 }
 
@@ -144,7 +162,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // With returns the transport for attempts that bring a TLS of their own: the same limits and guard, other connections.
 // Use it at once; the next call may return another.
-func (t *Transport) With(own *TLS) http.RoundTripper { return t.own.get(own) }
+func (t *Transport) With(own *TLS) http.RoundTripper { return t.own.get(own).http }
 
 // Guard returns the guard of every dial, for checking URLs at write.
 func (t *Transport) Guard() *Guard { return t.guard }
@@ -153,4 +171,5 @@ func (t *Transport) Guard() *Guard { return t.guard }
 func (t *Transport) Close() {
 	t.http.CloseIdleConnections()
 	t.own.close()
+	t.idle.close()
 }
