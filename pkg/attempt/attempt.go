@@ -1,17 +1,17 @@
 // Package attempt makes one HTTP request for a delivery and says what it came to: a value of outcome.Result, whatever
 // the endpoint does. Redirects are not followed, nothing is sent again, nothing is read without a bound, and when the
 // deadline passes the caller has its answer.
+//
+// Requests go over connections of pkg/egress in the words of pkg/wire, and through net/http to endpoints that have only
+// HTTP/2. DESIGN.md says why there are two ways, and what keeps the first one safe.
 package attempt
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"slices"
-	"strings"
+	"sync"
 	"time"
 
 	"github.com/postrider/postrider/pkg/egress"
@@ -22,18 +22,16 @@ import (
 // MaxBody is how much of a response body is read: 64 KiB. A longer one costs the connection.
 const MaxBody = 64 << 10
 
-// errDeadline is the cause of an attempt's own end, as opposed to its caller's.
-var errDeadline = errors.New("the attempt's deadline passed")
-
 // Request is what is sent.
 type Request struct {
 	// Method is POST if empty.
 	Method string
 	URL    string
-	// Header is sent as written. It must not hold Idempotency-Key: Go's transport sends such requests twice.
+	// Header is sent as written, in the order of its names. It must not hold what frames a request or its connection, nor
+	// Idempotency-Key: Go's transport sends such requests twice.
 	Header []sign.Header
-	// Body must not be changed any more, nor go back to a pool: the transport may still be writing it when the endpoint
-	// has answered already.
+	// Body must not be changed any more, nor go back to a pool: over HTTP/2, net/http may still be writing it when the
+	// endpoint has answered already.
 	Body []byte
 	// Timeout bounds the whole attempt, from DNS to the last byte read; 0 is [DefaultTimeout].
 	Timeout time.Duration
@@ -83,6 +81,9 @@ type Response struct {
 // Client makes attempts. It is safe for concurrent use and holds nothing that needs closing.
 type Client struct {
 	transport http.RoundTripper
+	direct    *egress.Transport // nil if transport is something else
+	targets   targets
+	exchanges sync.Pool // of *exchange
 	now       func() time.Time
 }
 
@@ -92,9 +93,12 @@ type Option func(*Client)
 // WithClock replaces time.Now as the source of Started and Duration and the reference of Retry-After dates.
 func WithClock(now func() time.Time) Option { return func(c *Client) { c.now = now } }
 
-// New returns a client that sends through rt, which is an egress.Transport outside tests.
+// New returns a client that sends through rt, which is an egress.Transport outside tests: over its connections, and through
+// the transport itself where they do not do. Any other is sent through as it is.
 func New(rt http.RoundTripper, opts ...Option) *Client {
 	c := &Client{transport: rt, now: time.Now}
+	c.direct, _ = rt.(*egress.Transport)
+	c.exchanges.New = func() any { return new(exchange) }
 	for _, o := range opts {
 		o(c)
 	}
@@ -109,24 +113,9 @@ func (c *Client) Do(ctx context.Context, r *Request) (Response, error) {
 	if timeout <= 0 {
 		timeout = DefaultTimeout
 	}
-	own, cancel := context.WithTimeoutCause(ctx, timeout, errDeadline)
-	defer cancel()
-	trace := new(tracer)
-	req, err := build(own, r, trace)
-	if err != nil {
-		res.Result, res.Detail = outcome.ResultRequest, err.Error()
-		return res, nil
-	}
-	rt, err := c.transportFor(r)
-	if err != nil {
-		res.Result, res.Detail = outcome.ResultRequest, err.Error()
-		return res, nil
-	}
-	if r.Authorizer == nil {
-		err = c.exchange(rt, req, &res)
-	} else {
-		err = c.authorized(rt, req, r, &res, trace)
-	}
+	t := try{client: c, request: r, deadline: time.Now().Add(timeout)}
+	err := t.make(ctx, &res)
+	t.end()
 	end := c.now()
 	res.Duration = end.Sub(res.Started)
 	if err == nil {
@@ -134,97 +123,18 @@ func (c *Client) Do(ctx context.Context, r *Request) (Response, error) {
 	}
 	// The attempt's own deadline is looked at first: a caller that gives up in the same moment must not turn a
 	// timeout, which is known, into something unknown.
-	switch cause := context.Cause(own); {
-	case errors.Is(cause, errDeadline):
+	switch at := t.at(err); {
+	case errors.As(err, new(*requestError)):
+		res.Result, res.Detail = outcome.ResultRequest, detail(err)
+	case !time.Now().Before(t.deadline):
 		res.Result = outcome.ResultTimeout
-		res.Detail = fmt.Sprintf("timed out after %s while %s", timeout, phaseOf(err, trace))
-	case cause != nil:
-		return res, fmt.Errorf("attempt given up while %s: %w", trace.phase(), cause)
+		res.Detail = fmt.Sprintf("timed out after %s while %s", timeout, phaseOf(err, at))
+	case ctx.Err() != nil:
+		return res, fmt.Errorf("attempt given up while %s: %w", at, context.Cause(ctx))
 	case errors.As(err, new(*authorizationError)) && !proxyFailed(err):
 		res.Result, res.Detail = outcome.ResultAuthorization, detail(err)
 	default:
-		res.Result, res.Detail = classify(err, trace)
+		res.Result, res.Detail = classify(err, at)
 	}
 	return res, nil
-}
-
-// exchange sends req and reads the response into res. After an error res holds what was known until then.
-func (c *Client) exchange(rt http.RoundTripper, req *http.Request, res *Response) error {
-	got, err := rt.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer got.Body.Close()
-	res.Status, res.Proto = got.StatusCode, got.Proto
-	if res.Body, res.Truncated, err = readBody(got); err != nil {
-		return err
-	}
-	res.Result = byStatus(got.StatusCode)
-	res.readHeader(got.Header, c.now())
-	return nil
-}
-
-// readBody reads at most [MaxBody]. A complete body leaves the connection ready for the next attempt.
-func readBody(got *http.Response) (body []byte, truncated bool, err error) {
-	if got.ContentLength == 0 || got.Body == http.NoBody {
-		return nil, false, nil
-	}
-	size := int64(512) // most answers are shorter: "ok", or a small JSON document
-	if got.ContentLength > 0 {
-		size = min(got.ContentLength, MaxBody) + 1 // with room for one byte more the end shows without growing
-	}
-	body = make([]byte, 0, size)
-	for len(body) <= MaxBody {
-		if len(body) == cap(body) {
-			body = slices.Grow(body, min(len(body), MaxBody+1-len(body)))
-		}
-		n, err := got.Body.Read(body[len(body):cap(body)])
-		body = body[:len(body)+n]
-		if errors.Is(err, io.EOF) && len(body) <= MaxBody {
-			return body, false, nil
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return body, false, err
-		}
-	}
-	return body[:MaxBody], true, nil
-}
-
-// build makes the request. Its errors name the field, never its value. The transport refuses what is left to refuse
-// (other schemes, malformed headers) before it looks for a connection.
-func build(ctx context.Context, r *Request, trace *tracer) (*http.Request, error) {
-	header, err := toHeader(r.Header)
-	if err != nil {
-		return nil, err
-	}
-	method := r.Method
-	if method == "" {
-		method = http.MethodPost
-	}
-	// The bytes.Reader gives the request a GetBody: the transport may take another connection when the first was gone
-	// before a byte was written, which is no second attempt.
-	req, err := http.NewRequestWithContext(trace.attach(ctx), method, r.URL, bytes.NewReader(r.Body))
-	if err != nil { // its text holds the URL, and so perhaps credentials
-		return nil, errors.New("method or url: not valid, want an HTTP method and an absolute URL")
-	}
-	req.Header = header
-	return req, nil
-}
-
-// toHeader keeps names as they are written: some receivers compare them byte by byte.
-func toHeader(fields []sign.Header) (http.Header, error) {
-	header := make(http.Header, len(fields))
-	values := make([]string, len(fields))
-	for i, f := range fields {
-		if strings.EqualFold(f.Name, "Idempotency-Key") || strings.EqualFold(f.Name, "X-Idempotency-Key") {
-			return nil, fmt.Errorf("headers: %s is reserved", f.Name)
-		}
-		values[i] = f.Value
-		if earlier, ok := header[f.Name]; ok {
-			header[f.Name] = append(earlier, f.Value)
-			continue
-		}
-		header[f.Name] = values[i : i+1 : i+1]
-	}
-	return header, nil
 }

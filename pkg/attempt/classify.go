@@ -58,11 +58,11 @@ func (r *Response) readHeader(header http.Header, now time.Time) {
 
 // classify says what err, of an attempt whose context is still alive, means. The order is from the certain to the
 // likely: a typed error says more than the phase that it came in, and the transport has errors of no type at all.
-func classify(err error, trace *tracer) (outcome.Result, string) {
-	return result(err, trace), detail(err)
+func classify(err error, at phase) (outcome.Result, string) {
+	return result(err, at), detail(err)
 }
 
-func result(err error, trace *tracer) outcome.Result {
+func result(err error, at phase) outcome.Result {
 	var (
 		blocked *egress.BlockedError
 		dns     *net.DNSError
@@ -87,9 +87,9 @@ func result(err error, trace *tracer) outcome.Result {
 	case isReset(err):
 		return outcome.ResultReset
 	}
-	switch at := trace.at(); {
+	switch {
 	case at == phaseStart:
-		return outcome.ResultRequest // refused by the transport before it looked for a connection
+		return outcome.ResultRequest // refused before a connection was looked for
 	case at == phaseTLS:
 		return outcome.ResultTLS
 	case at < phaseSent:

@@ -31,6 +31,11 @@ var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 // client returns a client that may reach this machine, over the real transport.
 func client(t testing.TB, change ...func(*egress.Config)) *attempt.Client {
 	t.Helper()
+	return attempt.New(transport(t, change...))
+}
+
+func transport(t testing.TB, change ...func(*egress.Config)) *egress.Transport {
+	t.Helper()
 	config := egress.Config{AllowHTTP: true, AnyPort: true, AllowNetworks: loopback}
 	for _, c := range change {
 		c(&config)
@@ -38,7 +43,7 @@ func client(t testing.TB, change ...func(*egress.Config)) *attempt.Client {
 	tr, err := egress.New(config)
 	require.NoError(t, err)
 	t.Cleanup(tr.Close)
-	return attempt.New(tr)
+	return tr
 }
 
 // patient gives handshakes as long: the first one without authorities of its own reads the system's.

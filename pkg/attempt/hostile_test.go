@@ -20,7 +20,8 @@ import (
 	"github.com/postrider/postrider/pkg/outcome"
 )
 
-// recording answers 204 and gives the request's bytes to got.
+// recording answers 204 and gives the request's bytes to got. It says that it closes the connection: an attempt that comes
+// right after would else meet it in the middle of that.
 func recording(got chan<- string) func(*net.TCPConn) {
 	return func(conn *net.TCPConn) {
 		var all strings.Builder
@@ -33,7 +34,7 @@ func recording(got chan<- string) func(*net.TCPConn) {
 			all.Write(buf[:n])
 		}
 		got <- all.String()
-		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\n")
+		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
 	}
 }
 

@@ -63,5 +63,4 @@ func (t *tracer) reach(p phase) {
 	}
 }
 
-func (t *tracer) at() phase     { return phase(t.reached.Load()) }
-func (t *tracer) phase() string { return t.at().String() }
+func (t *tracer) at() phase { return phase(t.reached.Load()) }

@@ -161,7 +161,7 @@ type Egress struct {
 	AnyPort bool  `koanf:"any_port"`
 	// UserAgent is sent unless the profile has its own.
 	UserAgent string `koanf:"user_agent"`
-	// MaxIdleConns bounds idle connections; about 33 KB each over TLS.
+	// MaxIdleConns bounds idle connections; about 10 KB each over TLS.
 	MaxIdleConns int   `koanf:"max_idle_conns"`
 	Proxy        Proxy `koanf:"proxy"`
 }

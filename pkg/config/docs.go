@@ -94,7 +94,7 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"egress.ports":          "Ports that endpoints may have besides 443, and 80 with allow_http.",
 	"egress.any_port":       "Permit every port.",
 	"egress.user_agent":     "User-Agent of requests, unless the profile has its own.",
-	"egress.max_idle_conns": "Idle connections kept, least recently used closed first; about 33 KB each over TLS.",
+	"egress.max_idle_conns": "Idle connections kept, least recently used closed first; about 10 KB each over TLS.",
 
 	"egress.proxy":               "Forward proxy through which all endpoints and token endpoints are reached. The environment's (HTTPS_PROXY) is\nnot used. It has to allow CONNECT to addresses, on all ports that endpoints may have: names are resolved here.",
 	"egress.proxy.url":           "http://host:port or https://host:port. Empty: none. It may be internal.",

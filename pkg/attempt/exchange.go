@@ -1,0 +1,142 @@
+package attempt
+
+import (
+	"context"
+	"time"
+
+	"github.com/postrider/postrider/pkg/egress"
+	"github.com/postrider/postrider/pkg/sign"
+	"github.com/postrider/postrider/pkg/wire"
+)
+
+// exchange is what a request and its response need for a moment. It is used again.
+type exchange struct {
+	fields []sign.Header
+	out    []byte
+	in     [4096]byte // what nearly all heads fit into, with a short body
+}
+
+const (
+	// smallRequest is up to which size, in bytes, a request is written at once, in one TLS record, before the response is
+	// read. No endpoint can hinder that: its system takes so much (64 KiB on Linux) whether it reads or not.
+	smallRequest = 16 << 10
+	// maxKept bounds the buffer that is used again, in bytes.
+	maxKept = 64 << 10
+)
+
+var limits = wire.Limits{ //nolint:gochecknoglobals // a constant
+	Head: egress.MaxResponseHeaderBytes, Body: MaxBody, Keep: []string{"Retry-After", "Webhook-Delivery"},
+}
+
+// exchange sends the request over a connection of egress.
+//
+// Nothing is sent twice: a kept connection on which not a byte could be written gives way to another; as soon as one was,
+// the endpoint may have read it.
+func (t *try) exchange(ctx context.Context, authorization string, res *Response) error {
+	c := t.client
+	x := c.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool holds nothing else
+	defer func() {
+		if cap(x.out) <= maxKept {
+			clear(x.fields)
+			c.exchanges.Put(x)
+		}
+	}()
+	x.fields = append(x.fields[:0], t.request.Header...)
+	if authorization != "" {
+		x.fields = append(x.fields, sign.Header{Name: "Authorization", Value: authorization})
+	}
+	body := t.request.Body
+	x.out = wire.AppendHead(x.out[:0], t.method, t.target.origin, x.fields, len(body))
+	if len(x.out)+len(body) <= smallRequest {
+		x.out, body = append(x.out, body...), nil
+	}
+	for {
+		t.phase = phaseConnect
+		conn, err := c.direct.Connect(ctx, t.target.to, t.request.TLS, t.deadline)
+		if err != nil {
+			return err
+		}
+		t.phase = phaseSent
+		var got wire.Response
+		stale, err := x.on(ctx, conn, body, &got)
+		if stale {
+			continue
+		}
+		if got.Begun {
+			t.phase = phaseAnswer
+		}
+		return res.take(&got, err, c.now)
+	}
+}
+
+// take takes what came back.
+func (r *Response) take(got *wire.Response, err error, now func() time.Time) error {
+	r.Status, r.Proto, r.Body, r.Truncated = got.Status, got.Proto, got.Body, got.Truncated
+	if err != nil {
+		return err
+	}
+	r.Result = byStatus(got.Status)
+	if len(got.Header) > 0 {
+		r.readHeader(got.Header, now())
+	}
+	return nil
+}
+
+// on makes the exchange on conn, and gives conn back. body is what is not in x.out yet. It reports whether conn was a kept one that had gone stale: not a
+// byte was written, so that the request may go over another.
+func (x *exchange) on(ctx context.Context, conn *egress.Conn, body []byte, got *wire.Response) (stale bool, err error) {
+	stop := conn.CutAt(ctx)
+	if len(body) == 0 {
+		err = x.small(conn, got)
+	} else {
+		err = x.large(conn, body, got)
+	}
+	whole := stop()
+	if err == nil && got.Reusable && whole {
+		conn.Keep()
+		return false, nil
+	}
+	stale = err != nil && whole && !conn.Fresh() && conn.Untouched()
+	if err != nil {
+		conn.Cut() // no farewell, which might have to wait
+	}
+	conn.Close()
+	return stale, err
+}
+
+// small writes the request, and then reads the response: also if the request was not taken, as there may be an answer that
+// says why.
+func (x *exchange) small(conn *egress.Conn, got *wire.Response) error {
+	_, writing := conn.Write(x.out)
+	if writing != nil && conn.Untouched() {
+		return writing
+	}
+	err := got.Read(conn, x.in[:], limits)
+	got.Reusable = got.Reusable && writing == nil
+	return err
+}
+
+// writeOn is how long a large request may still be written when the response is there, as in net/http: the endpoint may
+// have read all of it before the writer here comes to say so.
+const writeOn = 50 * time.Millisecond
+
+// large writes the request while it reads the response, which may come before all was taken. When it returns, nobody reads
+// body any more.
+func (x *exchange) large(conn *egress.Conn, body []byte, got *wire.Response) error {
+	wrote := make(chan error, 1)
+	go func() {
+		_, err := conn.Write(x.out)
+		if err == nil {
+			_, err = conn.Write(body)
+		}
+		wrote <- err
+	}()
+	err := got.Read(conn, x.in[:], limits)
+	if err != nil || !got.Reusable || conn.SetWriteDeadline(time.Now().Add(writeOn)) != nil {
+		conn.Cut()
+	}
+	if writing := <-wrote; writing != nil {
+		got.Reusable = false
+	}
+	return err
+}
