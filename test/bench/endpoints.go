@@ -116,8 +116,15 @@ func (s *scene) routing(ctx context.Context, from int, tenants []rig.Tenant) (ou
 	for _, t := range tenants {
 		mine[t.UID] = true
 	}
+	type delivery struct {
+		event        uint32
+		subscription string
+	}
+	seen := map[delivery]bool{} // a delivery that was parked comes again
 	err = s.Read(ctx, "deliveries", func(r *kgo.Record) error {
-		if n := eventNumber(r.Value); int(n) >= from && int(n) < len(acked) && mine[of[n]] {
+		n := eventNumber(r.Value)
+		if d := (delivery{n, string(r.Key)}); int(n) >= from && int(n) < len(acked) && mine[of[n]] && !seen[d] {
+			seen[d] = true
 			out = append(out, r.Timestamp.Sub(acked[n]))
 		}
 		return nil
