@@ -174,6 +174,10 @@ func (s *scene) isolated(ctx context.Context, f fault, capacity float64, without
 	if err != nil {
 		return err
 	}
+	state, err := s.sink.state(ctx)
+	if err != nil {
+		return err
+	}
 	before, after := without.at(0.99), with.at(0.99)
 	s.add(ratio(after, before) <= isolationRatio, report.Figure{
 		What: f.name + ": p99 of the others", Target: fmt.Sprintf("≤ %.1f × without", isolationRatio),
@@ -182,7 +186,7 @@ func (s *scene) isolated(ctx context.Context, f fault, capacity float64, without
 	})
 	s.want(len(with.latencies) == with.want, "deliveries of the others", "all", "%d of %d within %s", len(with.latencies), with.want, isolationHealed)
 	s.tell("of it until the router had it", "p50 %s, p99 %s", millis(routing.at(0.5)), millis(routing.at(0.99)))
-	s.tell("load", "%.0f/s to each of %d, %.0f %% of the %.0f/s that were delivered at once; %.0f parked, %.0f of them diverted",
-		f.rate, f.endpoints, 100*f.rate*float64(f.endpoints)/capacity, capacity, parked, diverted)
+	s.tell("load", "%.0f/s to each of %d, %.0f %% of %.0f/s, delivered at once; %d connections, %.0f parked, %.0f of them diverted",
+		f.rate, f.endpoints, 100*f.rate*float64(f.endpoints)/capacity, capacity, state.Connections, parked, diverted)
 	return nil
 }

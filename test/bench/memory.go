@@ -70,7 +70,7 @@ func memory(ctx context.Context, b *bench) (err error) {
 }
 
 func (s *scene) rss(ctx context.Context) (float64, error) {
-	return s.role("deliver").Metric(ctx, "process_resident_memory_bytes")
+	return s.deliverer().Metric(ctx, "process_resident_memory_bytes")
 }
 
 // memorySamples are of a deliverer, in bytes.
@@ -83,7 +83,7 @@ type memorySamples struct {
 func (s *scene) watchMemory(ctx context.Context, to *memorySamples) error {
 	for rig.Pause(ctx, 250*time.Millisecond) == nil {
 		rss, err := s.rss(ctx)
-		held, err2 := s.role("deliver").Metric(ctx, "postrider_deliverer_bytes")
+		held, err2 := s.deliverer().Metric(ctx, "postrider_deliverer_bytes")
 		if err := errors.Join(err, err2); err != nil {
 			if ctx.Err() != nil {
 				return nil //nolint:nilerr // the time is over

@@ -145,7 +145,7 @@ func (s *scene) recovered(ctx context.Context, n int, up time.Time) error {
 	closed, trips := false, 0
 	limit := time.Minute + 2*time.Duration(n)*recoveryAnswer/10
 	err := rig.Await(ctx, limit, func() (bool, error) {
-		open, err := s.role("deliver").Metric(ctx, "postrider_deliverer_breakers_open")
+		open, err := s.deliverer().Metric(ctx, "postrider_deliverer_breakers_open")
 		if err != nil {
 			return false, err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,14 +98,9 @@ func (s *scene) start(ctx context.Context, tenants []rig.Tenant) (err error) {
 	return nil
 }
 
-// role returns the process of a role.
-func (s *scene) role(name string) *rig.Process {
-	for _, p := range s.roles {
-		if p.Role == name {
-			return p
-		}
-	}
-	return nil
+// deliverer returns the process of that role.
+func (s *scene) deliverer() *rig.Process {
+	return s.roles[slices.IndexFunc(s.roles, func(p *rig.Process) bool { return p.Role == "deliver" })]
 }
 
 // account watches the roles, the servers and the endpoints.
@@ -148,12 +144,12 @@ func fine(int) string { return "ok" }
 // a tenant's share was full.
 func (s *scene) parked(ctx context.Context) (parked, diverted float64, err error) {
 	const metric = "postrider_deliverer_verdicts_total"
-	deliver := s.role("deliver")
-	if parked, err = deliver.Metric(ctx, metric, `verdict="parked"`); err != nil {
+	deliverer := s.deliverer()
+	if parked, err = deliverer.Metric(ctx, metric, `verdict="parked"`); err != nil {
 		return 0, 0, err
 	}
 	for _, reason := range []string{"lane_full", "tenant_share", "window_full"} {
-		n, err := deliver.Metric(ctx, metric, `verdict="parked"`, `reason="`+reason+`"`)
+		n, err := deliverer.Metric(ctx, metric, `verdict="parked"`, `reason="`+reason+`"`)
 		if err != nil {
 			return 0, 0, err
 		}
