@@ -81,6 +81,7 @@ type Deliverer struct {
 	stopped chan struct{}
 	sched   *scheduler
 	senders senders
+	bodies  bodies
 	// programs has a place for each transformation that runs.
 	programs chan struct{}
 	bytes    atomic.Int64

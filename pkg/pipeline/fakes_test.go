@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -279,7 +281,13 @@ func snapshotOf(t testing.TB, subs ...*subscription.Subscription) *registry.Snap
 
 func profilesForTest(t testing.TB) profile.Set {
 	t.Helper()
-	set, err := profile.Load(profileFS)
+	all := fstest.MapFS{}
+	maps.Copy(all, profileFS)
+	for name, envelope := range map[string]string{"framed": "standard", "dixa": "dixa", "flexengage": "flexengage"} {
+		text := strings.NewReplacer("name: standard", "name: "+name, "envelope: raw", "envelope: "+envelope)
+		all[name+".yaml"] = &fstest.MapFile{Data: []byte(text.Replace(string(profileFS["standard.yaml"].Data)))}
+	}
+	set, err := profile.Load(all)
 	require.NoError(t, err)
 	return set
 }

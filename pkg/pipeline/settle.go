@@ -21,7 +21,7 @@ import (
 // settle writes what follows from an attempt, in an order that matters: the retry or dead-letter record first, and the
 // outcome only when that is acknowledged. The next owner takes an outcome for proof that the delivery was dealt with
 // and drops the record when it reads it again; an outcome without its retry record would be a lost delivery.
-func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgement, h health, v verdict, req *attempt.Request) {
+func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgement, h health, v verdict) {
 	row := d.row(c.item, v)
 	row.Attempt = c.d.Attempts + 1
 	row.Result, row.Status, row.Detail = j.Result, resp.Status, safeText(resp.Detail, maxDetail)
@@ -33,9 +33,7 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 	row.Profile = subscription.ProfileOf(c.sub, c.tenant)
 	row.ResponseBody = safeText(string(resp.Body), maxBody)
 	row.ResponseTruncated = resp.Truncated || len(resp.Body) > maxBody
-	if req != nil {
-		row.BodySHA256 = bodyHash(req.Body)
-	}
+	row.BodySHA256 = c.digest
 	d.opts.Metrics.attempts.WithLabelValues(string(j.Result)).Inc()
 	d.opts.Metrics.attemptTime.Observe(resp.Duration.Seconds())
 	d.logAttempt(row)

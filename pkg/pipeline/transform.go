@@ -86,7 +86,7 @@ func (d *Deliverer) countTransformation(result string) {
 func (d *Deliverer) untransformed(c *candidate, err error) {
 	resp := attempt.Response{Result: outcome.ResultTransformation, Detail: err.Error(), Started: c.started}
 	d.settle(c, resp, profile.Judgement{Result: resp.Result}, health{},
-		verdict{Verdict: outcome.Dead, reason: outcome.ReasonNotRetryable}, nil)
+		verdict{Verdict: outcome.Dead, reason: outcome.ReasonNotRetryable})
 }
 
 // notSent ends a delivery that the program cancelled: it counts as delivered, and as nothing else.

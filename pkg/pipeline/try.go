@@ -11,7 +11,6 @@ import (
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/backoff"
 	"github.com/postrider/postrider/pkg/delivery"
-	"github.com/postrider/postrider/pkg/envelope"
 	"github.com/postrider/postrider/pkg/gate"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/profile"
@@ -31,6 +30,8 @@ type candidate struct {
 	started time.Time
 	// message is that of a transformation; of other deliveries it is nil, and made for the attempt.
 	message *profile.Message
+	// digest is that of the request's body; empty before there is one.
+	digest string
 }
 
 // verdict is what becomes of a delivery.
@@ -227,7 +228,7 @@ func (d *Deliverer) attempt(c *candidate, permit *gate.Permit) {
 	judged := c.profile.Judge(resp.Result, resp.Status)
 	d.report(c, permit, judged, resp)
 	h := d.count(c, resp, judged)
-	d.settle(c, resp, judged, h, d.decide(c, resp, judged, h), req)
+	d.settle(c, resp, judged, h, d.decide(c, resp, judged, h))
 }
 
 // report tells the breaker and the lane how the attempt went.
@@ -266,12 +267,11 @@ func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
 		}
 		m = &made
 	}
-	body, err := with.sender.AppendBody(make([]byte, 0, len(m.Delivery.Data)+bodyRoom), &envelope.Input{
-		Delivery: m.Delivery, Tenant: c.tenant, Attempt: delivery.AttemptID(c.d.ID, c.d.Trigger, c.d.Attempts+1), At: c.started,
-	})
+	body, digest, err := d.bodies.render(with.sender, c, m)
 	if err != nil {
 		return nil, err
 	}
+	c.digest = digest
 	req := &attempt.Request{
 		Method: cmp.Or(m.Method, http.MethodPost), URL: m.URL, Body: body,
 		Header:     with.sender.AppendHeaders(nil, m, c.started, body),
@@ -283,9 +283,6 @@ func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
 	}
 	return req, nil
 }
-
-// bodyRoom is what an envelope adds to the data, in bytes; an estimate, to allocate once.
-const bodyRoom = 512
 
 // decide turns the judgement of an attempt into a verdict.
 func (d *Deliverer) decide(c *candidate, resp attempt.Response, j profile.Judgement, h health) verdict {

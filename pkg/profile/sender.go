@@ -110,6 +110,9 @@ func (s *Sender) Until() time.Time { return s.until }
 // ValidAt reports whether s may be used for an attempt at the given time.
 func (s *Sender) ValidAt(at time.Time) bool { return s.until.IsZero() || at.Before(s.until) }
 
+// Envelope returns the form of the bodies.
+func (s *Sender) Envelope() *envelope.Envelope { return s.envelope }
+
 // AppendBody appends the body of a try to dst, whose delivery is that of the message. It fails with [envelope.ErrNotJSON] if the
 // envelope cannot hold the data.
 func (s *Sender) AppendBody(dst []byte, in *envelope.Input) ([]byte, error) {
