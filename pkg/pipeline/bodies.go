@@ -25,17 +25,18 @@ type rendered struct {
 	tenant   *subscription.Tenant
 	message  ident.ID
 	// Of the event: an id that its producer used twice stands for two of them.
-	id, kind, contentType string
-	at                    time.Time
-	data                  []byte
+	id, source, kind, contentType, trace string
+	at                                   time.Time
+	data                                 []byte
 
 	body   []byte
 	digest string
 }
 
 func (r *rendered) is(e *envelope.Envelope, t *subscription.Tenant, d *delivery.Delivery) bool {
-	return r.message == d.Message && r.envelope == e && r.tenant == t && r.id == d.EventID && r.kind == d.EventType &&
-		r.contentType == d.ContentType && r.at.Equal(d.EventTime) && bytes.Equal(r.data, d.Data)
+	return r.message == d.Message && r.envelope == e && r.tenant == t && r.id == d.EventID && r.source == d.EventSource &&
+		r.kind == d.EventType && r.contentType == d.ContentType && r.trace == d.TraceParent && r.at.Equal(d.EventTime) &&
+		bytes.Equal(r.data, d.Data)
 }
 
 // render returns the body of a try of a candidate's message, and its digest. Nobody may change the body.
@@ -59,8 +60,8 @@ func (b *bodies) render(s *profile.Sender, c *candidate, m *profile.Message) (bo
 	digest = bodyHash(body)
 	if shared {
 		place.Store(&rendered{
-			envelope: e, tenant: c.tenant, message: c.d.Message, id: c.d.EventID, kind: c.d.EventType,
-			contentType: c.d.ContentType, at: c.d.EventTime, data: c.d.Data, body: body, digest: digest,
+			envelope: e, tenant: c.tenant, message: c.d.Message, id: c.d.EventID, source: c.d.EventSource, kind: c.d.EventType,
+			contentType: c.d.ContentType, trace: c.d.TraceParent, at: c.d.EventTime, data: c.d.Data, body: body, digest: digest,
 		})
 	}
 	return body, digest, nil

@@ -26,7 +26,7 @@ func TestBodyOfAnEventIsRenderedOnce(t *testing.T) {
 		var subs []*subscription.Subscription
 		for _, name := range []string{"a", "b", "dixa1", "dixa2", "flex1", "flex2", "coded"} {
 			sub := subscriptionNamed(name)
-			sub.Profile = "framed"
+			sub.Profile = "cloudevents"
 			subs = append(subs, sub)
 		}
 		subs[2].Profile, subs[3].Profile = "dixa", "dixa"
@@ -60,9 +60,11 @@ func TestBodyOfAnEventIsRenderedOnce(t *testing.T) {
 		again := event(subs[0], func(d *delivery.Delivery) { d.Pass = 1; d.Trigger.Kind, d.Trigger.ID = delivery.TriggerResend, "x" })
 		require.Equal(t, first, again)
 		for name, change := range map[string]func(*delivery.Delivery){
-			"data": func(d *delivery.Delivery) { d.Data = []byte(`{"other":1}`) },
-			"type": func(d *delivery.Delivery) { d.EventType = "other.type" },
-			"time": func(d *delivery.Delivery) { d.EventTime = d.EventTime.Add(time.Second) },
+			"data":   func(d *delivery.Delivery) { d.Data = []byte(`{"other":1}`) },
+			"type":   func(d *delivery.Delivery) { d.EventType = "other.type" },
+			"trace":  func(d *delivery.Delivery) { d.TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
+			"source": func(d *delivery.Delivery) { d.EventSource = "elsewhere" },
+			"time":   func(d *delivery.Delivery) { d.EventTime = d.EventTime.Add(time.Second) },
 		} {
 			other := event(subs[1], func(d *delivery.Delivery) {
 				d.Trigger.Kind, d.Trigger.ID = delivery.TriggerResend, name

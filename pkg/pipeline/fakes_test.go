@@ -283,7 +283,7 @@ func profilesForTest(t testing.TB) profile.Set {
 	t.Helper()
 	all := fstest.MapFS{}
 	maps.Copy(all, profileFS)
-	for name, envelope := range map[string]string{"framed": "standard", "dixa": "dixa", "flexengage": "flexengage"} {
+	for name, envelope := range map[string]string{"cloudevents": "cloudevents", "dixa": "dixa", "flexengage": "flexengage"} {
 		text := strings.NewReplacer("name: standard", "name: "+name, "envelope: raw", "envelope: "+envelope)
 		all[name+".yaml"] = &fstest.MapFile{Data: []byte(text.Replace(string(profileFS["standard.yaml"].Data)))}
 	}
