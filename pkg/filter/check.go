@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"cel.dev/cel-go/cel"
+
+	"github.com/postrider/postrider/pkg/subscription"
 )
 
 // maxSchemas bounds the event types that an expression is checked against; a subscription to all of a catalogue may cover
@@ -133,40 +135,11 @@ func (m missingField) describe(refusals []refusal) string {
 const maxNames = 30
 
 func suggest(name string, names []string) string {
-	best, least := "", 3 // a distance of three or more is another word
-	for _, n := range names {
-		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < least {
-			best, least = n, d
-		}
-	}
-	if best != "" {
+	if best := subscription.Nearest(name, slices.Values(names)); best != "" {
 		return "did you mean " + best + "?"
 	}
 	if len(names) > maxNames {
 		names = append(names[:maxNames:maxNames], "…")
 	}
 	return "want " + strings.Join(names, ", ")
-}
-
-// distance is the Levenshtein distance of two words; of long ones, the greatest there is.
-func distance(a, b string) int {
-	if len(a) > 64 || len(b) > 64 {
-		return 64
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j]+1, row[j+1]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
