@@ -6,20 +6,21 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Timeouts of the operational listener. It serves probes and scrapes.
+// Timeouts of the operational listener. It serves probes and scrapes, and profiles of up to a minute.
 const (
 	opsReadTimeout  = 10 * time.Second
-	opsWriteTimeout = 30 * time.Second
+	opsWriteTimeout = 90 * time.Second
 )
 
-// ServeOps serves /healthz, /readyz and /metrics on addr until ctx ends. It returns once it listens; an error says why
-// it cannot. The returned function waits for its end.
+// ServeOps serves /healthz, /readyz, /metrics and, if the configuration wants it, the profiles of [net/http/pprof] on addr
+// until ctx ends. It returns once it listens; an error says why it cannot. The returned function waits for its end.
 func (a *App) ServeOps(ctx context.Context, addr string, gatherer prometheus.Gatherer) (wait func(), err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if err != nil {
@@ -29,6 +30,11 @@ func (a *App) ServeOps(ctx context.Context, addr string, gatherer prometheus.Gat
 	mux.HandleFunc("GET /healthz", probe(a.Live))
 	mux.HandleFunc("GET /readyz", probe(a.Ready))
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
+	if a.conf.HTTP.Profiling {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	server := &http.Server{Handler: mux, ReadTimeout: opsReadTimeout, WriteTimeout: opsWriteTimeout}
 	done := make(chan struct{})
 	go func() {

@@ -66,6 +66,8 @@ type Encryption struct {
 // HTTP is the operational listener every role has: /healthz, /readyz and /metrics.
 type HTTP struct {
 	Listen string `koanf:"listen"`
+	// Profiling serves the profiles of the Go runtime there, too.
+	Profiling bool `koanf:"profiling"`
 }
 
 // API is the management API and the portal.

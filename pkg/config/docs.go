@@ -32,8 +32,9 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"redis.db":            "Database number; 0 in a Redis Cluster.",
 	"redis.call_timeout":  "How long a call may take, 100ms to 1m. Publishing waits as long for Redis, and then does without: an event id that\nwas published before is not noticed.",
 
-	"http":        "The operational listener of every role: /healthz, /readyz and /metrics. Not for the public.",
-	"http.listen": "host:port or :port.",
+	"http":           "The operational listener of every role: /healthz, /readyz and /metrics. Not for the public.",
+	"http.listen":    "host:port or :port.",
+	"http.profiling": "Serve the Go runtime's profiles at /debug/pprof/. They hold no event and no secret, but a trace costs CPU.",
 
 	"api":                     "The management API, `postrider api`. Terminate TLS in front of it.",
 	"api.listen":              "host:port or :port.",

@@ -5,8 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/postrider/postrider/test/internal/report"
 	"github.com/postrider/postrider/test/internal/rig"
@@ -162,6 +166,7 @@ func (s *scene) cpuCase(ctx context.Context, c cpuCase, server string) (func(lim
 	if err != nil {
 		return nil, err
 	}
+	profiled := s.profile(ctx, fmt.Sprintf("%s-%d-%d", s.name, c.hosts, c.fanOut))
 	a := s.account()
 	if err := a.begin(); err != nil {
 		return nil, err
@@ -176,6 +181,9 @@ func (s *scene) cpuCase(ctx context.Context, c cpuCase, server string) (func(lim
 	}
 	used, took, err := a.end()
 	if err != nil {
+		return nil, err
+	}
+	if err := profiled(); err != nil {
 		return nil, err
 	}
 	parked, diverted, err := s.parked(ctx)
@@ -198,6 +206,35 @@ func (s *scene) cpuCase(ctx context.Context, c cpuCase, server string) (func(lim
 		s.tell("besides", "%s; body of %d bytes, %d new connections, %.0f parked, %.0f of them diverted", spent(a, used, n, server, "Redis", "endpoints"),
 			(after.Bytes-before.Bytes)/int64(max(1, done)), after.Connections-before.Connections, parked, diverted)
 	}, nil
+}
+
+// profileFor and fullProfileFor are how long a profile takes, in seconds: less than a case.
+const (
+	profileFor     = 1
+	fullProfileFor = 8
+)
+
+// profile begins to write profiles of all roles, if they are wanted. It returns what waits for their end. What profiling
+// costs is in the figures of such a run.
+func (s *scene) profile(ctx context.Context, name string) (wait func() error) {
+	if s.profiles == "" {
+		return func() error { return nil }
+	}
+	seconds := profileFor
+	if s.full {
+		seconds = fullProfileFor
+	}
+	var group errgroup.Group
+	for _, p := range s.roles {
+		group.Go(func() error {
+			profile, err := p.Profile(ctx, seconds)
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(filepath.Join(s.profiles, name+"-"+p.Role+".pprof"), profile, 0o600)
+		})
+	}
+	return group.Wait
 }
 
 // deliver produces the events of n deliveries and waits for them. It returns how many were made.

@@ -46,7 +46,8 @@ func scenarios() []scenario {
 }
 
 type options struct {
-	only, out, binary, logLevel string
+	only, out, binary, logLevel, profiles string
+
 	full, strict, keep          bool
 }
 
@@ -74,6 +75,7 @@ func main() {
 	flag.BoolVar(&o.strict, "strict", false, "exit code 1 if a figure misses its target")
 	flag.StringVar(&o.out, "out", "", "also write the figures to this file, as JSON")
 	flag.StringVar(&o.binary, "binary", "", "the postrider to measure; built if empty")
+	flag.StringVar(&o.profiles, "profiles", "", "also write CPU profiles of the cpu scenarios to this directory, by role and case")
 	flag.StringVar(&o.logLevel, "log-level", "warn", "of its processes; info is one line per attempt")
 	flag.BoolVar(&o.keep, "keep", false, "keep topics, logs and configuration")
 	flag.Parse()

@@ -84,7 +84,7 @@ func (s *scene) start(ctx context.Context, tenants []rig.Tenant) (err error) {
 		return err
 	}
 	for _, role := range []string{"router", "deliver", "retry", "recorder"} {
-		p, err := s.Start(ctx, role, "--set", "log.level="+s.logLevel)
+		p, err := s.Start(ctx, role, "--set", "log.level="+s.logLevel, "--set", fmt.Sprintf("http.profiling=%t", s.profiles != ""))
 		if err != nil {
 			return err
 		}

@@ -99,6 +99,17 @@ func (p *Process) Term(ctx context.Context) (code int, took time.Duration, err e
 // PID is the process's id.
 func (p *Process) PID() int { return p.child.PID() }
 
+// Profile returns a CPU profile of the next so many seconds. The process has to be started with http.profiling.
+func (p *Process) Profile(ctx context.Context, seconds int) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, getLimit+time.Duration(seconds)*time.Second)
+	defer cancel()
+	profile, err := fetch(ctx, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", p.ops, seconds))
+	if err != nil {
+		return nil, fmt.Errorf("profiling %s: %w", p.Name, err)
+	}
+	return profile, nil
+}
+
 // Metric returns a figure of the process's own metrics, summed over those labels that hold all the given ones
 // (`reason="breaker_open"`).
 func (p *Process) Metric(ctx context.Context, name string, labels ...string) (float64, error) {
@@ -161,9 +172,16 @@ func FreeAddress(ctx context.Context) (string, error) {
 // MaxScrape bounds what is read of a process's answer, in bytes.
 const MaxScrape = 4 << 20
 
+// getLimit is how long a process has for an answer.
+const getLimit = 5 * time.Second
+
 func get(ctx context.Context, url string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, getLimit)
 	defer cancel()
+	return fetch(ctx, url)
+}
+
+func fetch(ctx context.Context, url string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return nil, err
