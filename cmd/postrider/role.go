@@ -20,6 +20,7 @@ func runRole(cmd *cobra.Command, add func(context.Context, *app.App) error) erro
 	redirectLogs(log)
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer app.CollectLess()()
 	ctx := cmd.Context()
 	views, err := app.OpenViews(conf, metrics)
 	if err != nil {
