@@ -33,12 +33,8 @@ func New() ID { return ID(uuid.Must(uuid.NewV7())) }
 // Derive returns the ID that is determined by parts: the first 128 bits of the SHA-256 of each part preceded by its
 // length, so that ("ab", "c") and ("a", "bc") differ. The domain keeps IDs of different kinds apart.
 func Derive(domain string, parts ...string) ID {
-	n := 8 + len(domain)
-	for _, p := range parts {
-		n += 8 + len(p)
-	}
-	buf := make([]byte, 0, n)
-	buf = appendPart(buf, domain)
+	var short [256]byte // what nearly all fit into
+	buf := appendPart(short[:0], domain)
 	for _, p := range parts {
 		buf = appendPart(buf, p)
 	}
@@ -55,13 +51,28 @@ func appendPart(buf []byte, part string) []byte {
 func (id ID) IsZero() bool { return id == ID{} }
 
 // UUID returns the canonical lower-case UUID form.
-func (id ID) UUID() string { return uuid.UUID(id).String() }
+func (id ID) UUID() string {
+	var text [36]byte
+	return string(id.AppendUUID(text[:0]))
+}
+
+// AppendUUID appends the UUID form to dst.
+func (id ID) AppendUUID(dst []byte) []byte {
+	const digits = "0123456789abcdef"
+	for i, b := range id {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			dst = append(dst, '-')
+		}
+		dst = append(dst, digits[b>>4], digits[b&0xf])
+	}
+	return dst
+}
 
 // String is [ID.UUID].
 func (id ID) String() string { return id.UUID() }
 
 // MarshalText writes the UUID form.
-func (id ID) MarshalText() ([]byte, error) { return []byte(id.UUID()), nil }
+func (id ID) MarshalText() ([]byte, error) { return id.AppendUUID(nil), nil }
 
 // UnmarshalText reads the UUID form.
 func (id *ID) UnmarshalText(text []byte) error {
@@ -75,15 +86,38 @@ func (id *ID) UnmarshalText(text []byte) error {
 
 // Base62 returns prefix followed by the 27 base62 digits of id, for example "ep_" and the digits.
 func (id ID) Base62(prefix string) string {
-	var digits [Width]byte
+	var text [Width + 16]byte // longer prefixes are no mistake
+	return string(id.AppendBase62(text[:0], prefix))
+}
+
+// chunk is as many base62 digits as a word holds, 62^chunkDigits.
+const (
+	chunkDigits = 10
+	chunk       = 839_299_365_868_340_224
+)
+
+// AppendBase62 appends what [ID.Base62] returns to dst.
+func (id ID) AppendBase62(dst []byte, prefix string) []byte {
+	dst = append(dst, prefix...)
+	at := len(dst)
+	dst = append(dst, alphabet[:Width]...)
+	digits := dst[at:]
 	hi, lo := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])
-	for i := Width - 1; i >= 0; i-- { // long division of the 128-bit number
-		var rem uint64
-		hi, rem = hi/62, hi%62
-		lo, rem = bits.Div64(rem, lo, 62)
-		digits[i] = alphabet[rem]
+	// Two long divisions of the 128-bit number; the rest is done in words.
+	over, rem := hi/chunk, hi%chunk
+	lo, rem = bits.Div64(rem, lo, chunk)
+	putDigits(digits[Width-chunkDigits:], rem)
+	lo, rem = bits.Div64(over, lo, chunk)
+	putDigits(digits[Width-2*chunkDigits:Width-chunkDigits], rem)
+	putDigits(digits[:Width-2*chunkDigits], lo)
+	return dst
+}
+
+func putDigits(to []byte, n uint64) {
+	for i := len(to) - 1; i >= 0; i-- {
+		to[i] = alphabet[n%62]
+		n /= 62
 	}
-	return prefix + string(digits[:])
 }
 
 // ParseUUID reads the 36-character UUID form.
@@ -104,23 +138,43 @@ func ParseBase62(prefix, s string) (ID, error) {
 	if !ok || len(digits) != Width {
 		return ID{}, fmt.Errorf("%w: %q is not %q and %d base62 digits", ErrMalformed, s, prefix, Width)
 	}
-	var hi, lo uint64
-	for i := range len(digits) {
-		d := strings.IndexByte(alphabet, digits[i])
-		if d < 0 {
-			return ID{}, fmt.Errorf("%w: %q holds a character that is no base62 digit", ErrMalformed, s)
-		}
-		over, high := bits.Mul64(hi, 62)
-		carry, low := bits.Mul64(lo, 62)
-		low, c := bits.Add64(low, uint64(d), 0)
-		high, c = bits.Add64(high, carry, c)
-		if over+c != 0 {
-			return ID{}, fmt.Errorf("%w: %q is larger than 128 bits", ErrMalformed, s)
-		}
-		hi, lo = high, low
+	first, ok1 := readDigits(digits[:Width-2*chunkDigits])
+	second, ok2 := readDigits(digits[Width-2*chunkDigits : Width-chunkDigits])
+	third, ok3 := readDigits(digits[Width-chunkDigits:])
+	if !ok1 || !ok2 || !ok3 {
+		return ID{}, fmt.Errorf("%w: %q holds a character that is no base62 digit", ErrMalformed, s)
+	}
+	hi, lo := bits.Mul64(first, chunk)
+	lo, carry := bits.Add64(lo, second, 0)
+	hi += carry // first and second are 17 digits together, which 102 bits hold
+	over, high := bits.Mul64(hi, chunk)
+	hi, lo = bits.Mul64(lo, chunk)
+	lo, carry = bits.Add64(lo, third, 0)
+	if hi, carry = bits.Add64(hi, high, carry); over+carry != 0 {
+		return ID{}, fmt.Errorf("%w: %q is larger than 128 bits", ErrMalformed, s)
 	}
 	var id ID
 	binary.BigEndian.PutUint64(id[:8], hi)
 	binary.BigEndian.PutUint64(id[8:], lo)
 	return id, nil
 }
+
+// readDigits reads at most [chunkDigits] digits.
+func readDigits(s string) (n uint64, ok bool) {
+	for i := range len(s) {
+		d := values[s[i]]
+		if d == 0 {
+			return 0, false
+		}
+		n = 62*n + uint64(d-1)
+	}
+	return n, true
+}
+
+// values are those of the digits, plus one; of what is no digit, 0.
+var values = func() (v [256]byte) { //nolint:gochecknoglobals // a constant
+	for i := range len(alphabet) {
+		v[alphabet[i]] = byte(i + 1)
+	}
+	return v
+}()
