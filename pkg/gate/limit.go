@@ -47,6 +47,12 @@ func NewLimit(most int) Limit {
 // Value returns the limit, from 1.
 func (l *Limit) Value() int { return int(l.value) }
 
+// Clears reports whether those in flight will have made room for all that wait within the given time, by the time that an
+// answer takes. Before the first answer nobody knows.
+func (l *Limit) Clears(waiting, inFlight int, within time.Duration) bool {
+	return l.answers > 0 && float64(waiting)*l.recent <= within.Seconds()*float64(inFlight)
+}
+
 // Answered notes an answer that says the endpoint is well, after how long it came, and whether deliveries are waiting: a
 // limit that nobody needs does not grow.
 func (l *Limit) Answered(took time.Duration, waiting bool, now time.Time) {

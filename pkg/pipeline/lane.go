@@ -45,13 +45,19 @@ type lane struct {
 	relieving bool
 	// diverting: what arrives is written to the retry tiers, until the queue is half empty.
 	diverting bool
-	drain     drain
-	period    int64 // of the owner's activity, when the last record came
+	// postponed: it waits for its own, see [scheduler.postpone]. hurried: it has for long enough.
+	postponed, hurried bool
+
+	drain  drain
+	period int64 // of the owner's activity, when the last record came
 }
 
-func (l *lane) eligible() bool {
+// free reports whether more may be in flight; eligible, whether more should be.
+func (l *lane) free() bool {
 	return len(l.queue) > 0 && !l.blocked && !l.paused && l.inFlight < l.limit.Value()
 }
+
+func (l *lane) eligible() bool { return l.free() && !l.enough() }
 
 // stuck reports whether the lane has attempts in flight of which none has ended for a while.
 func (l *lane) stuck(now time.Time) bool { return l.inFlight > 0 && now.Sub(l.moved) > stuckAfter }

@@ -23,9 +23,11 @@ type scheduler struct {
 	tenants map[ident.ID]*tenancy
 	turns   []*tenancy // those with lanes that have work
 	parts   []parting
-	queued  int
-	busy    int // workers
-	closed  bool
+	// postponed are the lanes that wait for their own.
+	postponed []*lane
+	queued    int
+	busy      int // workers
+	closed    bool
 
 	holders atomic.Int32 // tenants with bytes in memory
 	bytes   atomic.Int64
@@ -153,7 +155,9 @@ func (s *scheduler) offer(l *lane) {
 	}
 	if l.ready {
 		s.wake.Signal() // whoever takes it offers the lane again, and so wakes the next worker
+		return
 	}
+	s.postpone(l)
 }
 
 // next waits for an item and takes it; nil after [scheduler.close].
@@ -221,6 +225,7 @@ func (s *scheduler) first(t *tenancy) *lane {
 		l.ready = false
 		t.lanes[0] = nil
 		t.lanes = t.lanes[1:]
+		s.postpone(l)
 	}
 	return nil
 }
@@ -262,7 +267,7 @@ func (s *scheduler) release(l *lane) {
 	defer s.mu.Unlock()
 	l.inFlight--
 	s.busy--
-	l.moved = time.Now()
+	l.moved, l.hurried = time.Now(), false
 	l.drain.ended(l.moved)
 	s.offer(l)
 }
@@ -303,7 +308,7 @@ func (s *scheduler) resume(l *lane) {
 	s.offer(l)
 }
 
-// unblock lets a lane go on after a probe.
+// unblock lets a lane go on after a probe that came to nothing.
 func (s *scheduler) unblock(l *lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -311,10 +316,12 @@ func (s *scheduler) unblock(l *lane) {
 	s.offer(l)
 }
 
-// adapt changes the lane's limit after an attempt; deliveries are waiting if they are queued.
+// adapt changes the lane's limit after an attempt; deliveries are waiting if they are queued. If the attempt was a probe, it
+// ends what [scheduler.putBack] began.
 func (s *scheduler) adapt(l *lane, change func(limit *gate.Limit, waiting bool)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	l.blocked = false
 	change(&l.limit, len(l.queue) > 0)
 	s.offer(l)
 }

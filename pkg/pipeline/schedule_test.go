@@ -46,11 +46,11 @@ func (w *laneWorld) push(name string, offsets ...int64) {
 	}
 }
 
-// widen lets a lane have as many in flight as there may be.
+// widen lets a lane have as many in flight as there may be, and need them: its endpoint takes a second.
 func (w *laneWorld) widen(name string) {
 	w.s.adapt(w.lane(name), func(limit *gate.Limit, _ bool) {
 		for range w.s.bounds.concurrency {
-			limit.Answered(time.Millisecond, true, time.Now())
+			limit.Answered(time.Second, true, time.Now())
 		}
 	})
 }
@@ -128,7 +128,7 @@ func TestLaneLimitGrowsWithWhatWaits(t *testing.T) {
 	l := w.lane("a")
 	answered := func(n int) {
 		for range n {
-			w.s.adapt(l, func(limit *gate.Limit, waiting bool) { limit.Answered(time.Millisecond, waiting, time.Now()) })
+			w.s.adapt(l, func(limit *gate.Limit, waiting bool) { limit.Answered(time.Second, waiting, time.Now()) })
 			w.s.release(l)
 		}
 	}
@@ -144,6 +144,32 @@ func TestLaneLimitGrowsWithWhatWaits(t *testing.T) {
 	require.Empty(t, w.takes(), "one is in flight still")
 	answered(1)
 	require.Len(t, w.takes(), 2)
+}
+
+// An endpoint that answers fast is given no more connections than its queue needs, unless an answer does not come.
+func TestLaneWaitsForItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 8, 100)
+		l := w.lane("a")
+		w.s.adapt(l, func(limit *gate.Limit, _ bool) {
+			for range 8 {
+				limit.Answered(5*time.Millisecond, true, time.Now())
+			}
+		})
+		w.push("a", 0, 1, 2, 3, 4, 5)
+		require.Equal(t, []string{"a:0"}, w.takes(), "the others are made within the patience")
+		w.push("a", 6)
+		require.Equal(t, []string{"a:1"}, w.takes(), "those six are not")
+		time.Sleep(patience - time.Millisecond)
+		synctest.Wait()
+		require.Empty(t, w.takes())
+		w.s.release(l)
+		require.Empty(t, w.takes(), "five wait for one")
+		time.Sleep(2 * patience)
+		synctest.Wait()
+		require.Equal(t, []string{"a:2", "a:3", "a:4", "a:5", "a:6"}, w.takes(), "nothing moves")
+		require.Empty(t, w.s.postponed)
+	})
 }
 
 func TestBlockedLaneWaitsAndTheOthersDoNot(t *testing.T) {

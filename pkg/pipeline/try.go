@@ -251,7 +251,6 @@ func (d *Deliverer) report(c *candidate, permit *gate.Permit, j profile.Judgemen
 			limit.Answered(resp.Duration, waiting, now)
 		}
 	})
-	d.sched.unblock(c.lane)
 }
 
 func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
