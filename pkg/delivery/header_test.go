@@ -21,7 +21,7 @@ type header struct{ name, value string }
 
 func headersOf(d *delivery.Delivery) (out []header) {
 	for name, v := range d.Headers() {
-		out = append(out, header{name, v})
+		out = append(out, header{name, string(v)})
 	}
 	return out
 }
@@ -162,7 +162,7 @@ func TestHeadersStopWhenTold(t *testing.T) {
 	for stop := 1; stop <= len(headersOf(d)); stop++ {
 		var seen []header
 		for name, v := range d.Headers() {
-			if seen = append(seen, header{name, v}); len(seen) == stop {
+			if seen = append(seen, header{name, string(v)}); len(seen) == stop {
 				break
 			}
 		}
@@ -254,7 +254,7 @@ func TestTrigger(t *testing.T) {
 func parseHeaders(text string) (hs []header) {
 	for line := range strings.Lines(text) {
 		name, v, _ := strings.Cut(strings.TrimSuffix(line, "\n"), ":")
-		hs = append(hs, header{name, v})
+		hs = append(hs, header{name, string(v)})
 	}
 	return hs
 }
@@ -262,7 +262,7 @@ func parseHeaders(text string) (hs []header) {
 func FuzzDecode(f *testing.F) {
 	write := func(d *delivery.Delivery) (text string) {
 		for name, v := range d.Headers() {
-			text += name + ":" + v + "\n"
+			text += name + ":" + string(v) + "\n"
 		}
 		return text
 	}
@@ -304,5 +304,14 @@ func BenchmarkDecode(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		_, _ = delivery.Decode(key, nil, hs)
+	}
+}
+
+func TestAppendTime(t *testing.T) {
+	for _, nanos := range []int64{0, 1, 999_999, 1_000_000, 99_999_999, 120_000_000, 999_999_999} {
+		for _, seconds := range []int64{-62_167_219_200, -1, 0, 1_700_000_000, 253_402_300_799} {
+			at := time.Unix(seconds, nanos).In(time.FixedZone("", 3600))
+			require.Equal(t, at.UTC().Format("x2006-01-02T15:04:05.000Z"), string(delivery.AppendTime([]byte("x"), at)))
+		}
 	}
 }

@@ -110,9 +110,6 @@ func (e *Envelope) Headers(d *delivery.Delivery) iter.Seq2[string, string] {
 	return e.headers(d)
 }
 
-// timeLayout is RFC 3339 in UTC with exactly three decimals: what internal records keep of an event's time.
-const timeLayout = "2006-01-02T15:04:05.000Z"
-
 // standard is the body of Standard Webhooks 1.0: type, timestamp (when the event happened) and data.
 func standard(dst []byte, in *Input) ([]byte, error) {
 	d := in.Delivery
@@ -192,7 +189,7 @@ func IsJSON(contentType string) bool {
 }
 
 func appendTime(dst []byte, t time.Time) []byte {
-	return append(t.UTC().AppendFormat(append(dst, '"'), timeLayout), '"')
+	return append(delivery.AppendTime(append(dst, '"'), t), '"')
 }
 
 // isText reports whether data is visible ASCII that a JSON string holds as it is: what texts of encrypted data consist of.

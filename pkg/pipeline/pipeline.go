@@ -95,12 +95,12 @@ func (t Topics) RetryTopics() []string {
 func encode(topic string, d *delivery.Delivery) *kafka.Record {
 	r := &kafka.Record{
 		Topic:   topic,
-		Key:     []byte(d.Subscription.UUID()),
+		Key:     d.Subscription.AppendUUID(nil),
 		Value:   d.Data,
 		Headers: make([]kafka.Header, 0, maxHeaders),
 	}
 	for name, v := range d.Headers() {
-		r.Headers = append(r.Headers, kafka.Header{Key: name, Value: []byte(v)})
+		r.Headers = append(r.Headers, kafka.Header{Key: name, Value: v})
 	}
 	return r
 }

@@ -41,7 +41,7 @@ func TestTwoRecordsOfOneDeliveryAreSentOnce(t *testing.T) {
 func record(topic string, key ident.ID, d *delivery.Delivery) *kgo.Record {
 	r := &kgo.Record{Topic: topic, Key: []byte(key.UUID()), Value: []byte(`{}`)}
 	for name, v := range d.Headers() {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(v)})
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: v})
 	}
 	return r
 }
