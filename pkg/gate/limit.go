@@ -53,6 +53,9 @@ func (l *Limit) Clears(waiting, inFlight int, within time.Duration) bool {
 	return l.answers > 0 && float64(waiting)*l.recent <= within.Seconds()*float64(inFlight)
 }
 
+// Recent is what the latest answers took on average; 0 before the first.
+func (l *Limit) Recent() time.Duration { return time.Duration(l.recent * float64(time.Second)) }
+
 // Answered notes an answer that says the endpoint is well, after how long it came, and whether deliveries are waiting: a
 // limit that nobody needs does not grow.
 func (l *Limit) Answered(took time.Duration, waiting bool, now time.Time) {

@@ -169,6 +169,7 @@ func (d *Deliverer) Start() {
 		d.workers.Go(d.divertLoop)
 	}
 	d.workers.Go(d.snapshots)
+	d.workers.Go(d.watchSaturation)
 }
 
 // Stop ends the workers, after the group has revoked every partition. It waits for them.

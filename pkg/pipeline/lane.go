@@ -52,12 +52,10 @@ type lane struct {
 	period int64 // of the owner's activity, when the last record came
 }
 
-// free reports whether more may be in flight; eligible, whether more should be.
+// free reports whether the lane has work and room for it.
 func (l *lane) free() bool {
 	return len(l.queue) > 0 && !l.blocked && !l.paused && l.inFlight < l.limit.Value()
 }
-
-func (l *lane) eligible() bool { return l.free() && !l.enough() }
 
 // stuck reports whether the lane has attempts in flight of which none has ended for a while.
 func (l *lane) stuck(now time.Time) bool { return l.inFlight > 0 && now.Sub(l.moved) > stuckAfter }

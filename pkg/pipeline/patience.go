@@ -7,15 +7,26 @@ import "time"
 // delay.
 const patience = 25 * time.Millisecond
 
-// enough reports whether those in flight will soon have made room for all that wait.
-func (l *lane) enough() bool {
-	return l.inFlight > 0 && !l.hurried && l.limit.Clears(len(l.queue), l.inFlight, patience)
+// fast is what an endpoint takes at most whose lane waits for a processor: of another it is not known that this is what it
+// waits for.
+const fast = 100 * time.Millisecond
+
+// enough reports whether more of a lane in flight would help nobody: those that are will soon have made room for all that
+// wait, or there is no processor for them.
+func (s *scheduler) enough(l *lane) bool {
+	if l.inFlight == 0 || l.hurried {
+		return false
+	}
+	return l.limit.Clears(len(l.queue), l.inFlight, patience) || l.limit.Recent() < fast && s.full()
 }
+
+// eligible reports whether the lane's first item may start.
+func (s *scheduler) eligible(l *lane) bool { return l.free() && !s.enough(l) }
 
 // postpone has a lane looked at again that could go on but for its patience: its usual time says nothing of an answer that
 // does not come.
 func (s *scheduler) postpone(l *lane) {
-	if l.postponed || !l.free() || !l.enough() {
+	if l.postponed || !l.free() || !s.enough(l) {
 		return
 	}
 	l.postponed = true
@@ -23,6 +34,9 @@ func (s *scheduler) postpone(l *lane) {
 		time.AfterFunc(patience, s.hurry)
 	}
 }
+
+// overdue is how many times the usual time an answer takes that does not come.
+const overdue = 4
 
 // hurry ends the patience of the lanes in which nothing moved.
 func (s *scheduler) hurry() {
@@ -32,7 +46,7 @@ func (s *scheduler) hurry() {
 	s.postponed = nil
 	for _, l := range lanes {
 		l.postponed = false
-		l.hurried = now.Sub(l.moved) >= patience
+		l.hurried = now.Sub(l.moved) >= max(patience, overdue*l.limit.Recent())
 		s.offer(l)
 	}
 }

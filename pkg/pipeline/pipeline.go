@@ -6,6 +6,8 @@
 //	deliver.go     deliveries → lanes → attempts
 //	hold.go            when a partition waits, and who lets it go on
 //	lane.go            a queue and a concurrency limit per subscription, served by the workers
+//	patience.go        when a lane waits for its own rather than open another connection
+//	saturation.go      whether the processors have all that they can do
 //	try.go             one delivery through registry, transformation, breaker and attempt to its verdict
 //	transform.go       the subscription's program, and what it ends without an attempt
 //	sender.go          the prepared profile of each subscription

@@ -31,6 +31,8 @@ type scheduler struct {
 
 	holders atomic.Int32 // tenants with bytes in memory
 	bytes   atomic.Int64
+	// saturated: goroutines wait for processors.
+	saturated atomic.Bool
 }
 
 // bounds are those of a scheduler.
@@ -144,7 +146,7 @@ func (s *scheduler) crowded(o *owned) bool {
 
 // offer lists l among its tenant's lanes if it has work that may start.
 func (s *scheduler) offer(l *lane) {
-	if !l.ready && l.eligible() {
+	if !l.ready && s.eligible(l) {
 		l.ready = true
 		t := l.tenant
 		t.lanes = append(t.lanes, l)
@@ -219,7 +221,7 @@ func (s *scheduler) pass(again bool) {
 func (s *scheduler) first(t *tenancy) *lane {
 	for len(t.lanes) > 0 {
 		l := t.lanes[0]
-		if l.eligible() && (2*s.busy < s.bounds.workers || !l.stuck(time.Now())) {
+		if s.eligible(l) && (2*s.busy < s.bounds.workers || !l.stuck(time.Now())) {
 			return l
 		}
 		l.ready = false

@@ -1,0 +1,73 @@
+package pipeline
+
+import (
+	"runtime"
+	"runtime/metrics"
+	"time"
+)
+
+// Saturation: with more goroutines ready to run than there are processors, further attempts in flight only wait for each
+// other, and the connections that they would open are paid for by all.
+const (
+	// saturationEvery is how often the runtime is asked.
+	saturationEvery = 100 * time.Millisecond
+	// saturatedAt is how long the median goroutine waits for a processor when there are too few.
+	saturatedAt = 500 * time.Microsecond
+	// plenty attempts in flight for each processor keep it busy.
+	plenty = 8
+)
+
+// saturation tells whether goroutines wait for processors.
+type saturation struct {
+	sample []metrics.Sample
+	before []uint64
+}
+
+func newSaturation() *saturation {
+	return &saturation{sample: []metrics.Sample{{Name: "/sched/latencies:seconds"}}}
+}
+
+// now reports about the time since the last call.
+func (s *saturation) now() bool {
+	metrics.Read(s.sample)
+	h := s.sample[0].Value.Float64Histogram()
+	if s.before == nil {
+		s.before = make([]uint64, len(h.Counts))
+	}
+	long := saturated(h, s.before)
+	copy(s.before, h.Counts)
+	return long
+}
+
+// saturated reports whether the median of what was counted since before is too long.
+func saturated(h *metrics.Float64Histogram, before []uint64) bool {
+	short, long := uint64(0), uint64(0)
+	for i, n := range h.Counts {
+		if h.Buckets[i] >= saturatedAt.Seconds() { // the lower bound
+			long += n - before[i]
+		} else {
+			short += n - before[i]
+		}
+	}
+	return long > short
+}
+
+// watchSaturation keeps the scheduler informed until the deliverer stops.
+func (d *Deliverer) watchSaturation() {
+	s := newSaturation()
+	ticker := time.NewTicker(saturationEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			d.sched.saturated.Store(s.now())
+		case <-d.stopped:
+			return
+		}
+	}
+}
+
+// full reports whether the processors have all that they can do.
+func (s *scheduler) full() bool {
+	return s.saturated.Load() && s.busy >= plenty*runtime.GOMAXPROCS(0)
+}

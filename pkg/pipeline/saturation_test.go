@@ -1,0 +1,57 @@
+package pipeline
+
+import (
+	"math"
+	"runtime/metrics"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postrider/postrider/pkg/gate"
+)
+
+// What counts is the median since the last look.
+func TestSaturated(t *testing.T) {
+	h := &metrics.Float64Histogram{Buckets: []float64{math.Inf(-1), 1e-6, 5e-4, 1e-2, math.Inf(1)}, Counts: []uint64{100, 100, 9, 1}}
+	require.False(t, saturated(h, make([]uint64, 4)))
+	require.True(t, saturated(h, []uint64{100, 96, 5, 0}), "4 short, 5 long")
+	require.False(t, saturated(h, []uint64{100, 95, 5, 0}))
+	require.False(t, saturated(h, h.Counts), "nothing ran")
+}
+
+// Without a processor for more, a lane has one in flight; where none ends it goes on.
+func TestLanesOfABusyProcess(t *testing.T) {
+	w := newLaneWorld(t, 8, 100)
+	w.s.adapt(w.lane("a"), func(limit *gate.Limit, _ bool) {
+		for range 8 {
+			limit.Answered(90*time.Millisecond, true, time.Now())
+		}
+	})
+	w.s.saturated.Store(true)
+	w.push("a", 0, 1, 2)
+	require.Equal(t, []string{"a:0", "a:1", "a:2"}, w.takes(), "few are in flight at all")
+	w.s.busy = 1000
+	w.push("a", 3)
+	require.Empty(t, w.takes())
+	w.push("b", 4, 5)
+	require.Equal(t, []string{"b:4"}, w.takes())
+	w.s.saturated.Store(false)
+	w.s.hurry()
+	require.Equal(t, []string{"a:3", "b:5"}, w.takes())
+	w.s.saturated.Store(true)
+	w.push("a", 6)
+	w.lane("a").moved = time.Now().Add(-overdue * 90 * time.Millisecond)
+	w.s.hurry()
+	require.Equal(t, []string{"a:6"}, w.takes())
+	w.widen("slow")
+	w.push("slow", 7, 8)
+	require.Equal(t, []string{"slow:7", "slow:8"}, w.takes(), "it is not the processors")
+}
+
+// The runtime has the histogram under this name.
+func TestSaturationOfThisProcess(t *testing.T) {
+	s := newSaturation()
+	s.now()
+	require.NotEmpty(t, s.before)
+}
