@@ -27,6 +27,10 @@ func (a *App) AddRouter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	profiles, err := Profiles(a.conf)
+	if err != nil {
+		return err
+	}
 	out, err := kafka.NewProducer(a.conf.Kafka.For("router-producer", a.opts.Metrics))
 	if err != nil {
 		return err
@@ -34,7 +38,7 @@ func (a *App) AddRouter(ctx context.Context) error {
 	fail, failed := failures()
 	router := pipeline.NewRouter(pipeline.RouterOptions{
 		Topics: a.topics, Decoder: sources.decoder, OperationalTenant: a.conf.Router.OperationalTenant, MaxExpansions: a.conf.Router.MaxExpansions,
-		Log: a.opts.Log, Metrics: a.metrics,
+		Profiles: profiles, Log: a.opts.Log, Metrics: a.metrics,
 	}, view, out, fail)
 	opts := a.groupOptions("router", sources.topics...)
 	opts.Pattern = sources.pattern

@@ -28,8 +28,10 @@ type RouterOptions struct {
 	// MaxExpansions is how many deliveries are made before the source offset is committed at the latest, a single event
 	// aside; 5,000 by default.
 	MaxExpansions int
-	Log           *slog.Logger
-	Metrics       *Metrics
+	// Profiles say which disabled subscriptions have deliveries made all the same; nil: none.
+	Profiles Profiles
+	Log      *slog.Logger
+	Metrics  *Metrics
 }
 
 // Bounds of the source records of a partition that wait in memory before it is held. What a worker has taken and the fetch
@@ -213,7 +215,7 @@ func (r *Router) chunk(p *kafka.Partition, records []*kafka.Record) (int, error)
 	routed := RoutedRecord{
 		Version: 1, Topic: p.Topic, Partition: p.ID, First: records[0].Offset, Registry: snap.Version(),
 	}
-	n, sel := 0, newSelector(&r.filters, r.opts.Metrics)
+	n, sel := 0, newSelector(&r.filters, r.opts.Profiles, r.opts.Metrics)
 	for n < len(records) && (n == 0 || routed.Expanded < r.opts.MaxExpansions) {
 		r.expand(ctx, snap, sel, records[n], &routed, made)
 		n++

@@ -137,6 +137,31 @@ func TestChunksCoverTheSource(t *testing.T) {
 	})
 }
 
+// A profile that promises to list the events of a disabled subscription has deliveries made for it, those it would have had.
+func TestDisabledAreExpandedWhereTheyAreRecorded(t *testing.T) {
+	profiles := profilesForTest(t)
+	recording, _ := profiles.Get("flexengage")
+	recording.RecordDisabled = true
+	synctest.Test(t, func(t *testing.T) {
+		subs := subscribers(5, "wanted")
+		for i, s := range subs {
+			s.Disabled, s.Profile = i < 4, []string{"flexengage", "flexengage", "dixa", "gone", "dixa"}[i]
+		}
+		subs[1].Channels = []string{"other"}
+		s := newSource(t, RouterOptions{Profiles: profiles}, subs...)
+		s.send(sourceEvent(0, "wanted"))
+		synctest.Wait()
+		var got []ident.ID
+		for _, r := range s.b.acknowledged("deliveries") {
+			d, err := decode(r)
+			require.NoError(t, err)
+			got = append(got, d.Subscription)
+		}
+		require.ElementsMatch(t, []ident.ID{subs[0].ID, subs[4].ID}, got)
+		require.Equal(t, 1, s.routed()[0].Filtered)
+	})
+}
+
 // No source offset is finished, and no routed record is written, before every expansion was acknowledged.
 func TestSourceIsFinishedLast(t *testing.T) {
 	for _, stuck := range []string{"deliveries", "rejected", "routed"} {

@@ -38,9 +38,15 @@ func filteredSelections() []Selection {
 // Select says whether sub, whose event types cover the event, receives it, and if its filter could not be evaluated, why:
 // a text for people.
 func Select(sub *subscription.Subscription, ev *event.Event, in *filter.Input, filters *filter.Cache) (Selection, string) {
-	switch {
-	case sub.Disabled:
+	if sub.Disabled {
 		return SelectDisabled, ""
+	}
+	return selectEnabled(sub, ev, in, filters)
+}
+
+// selectEnabled is [Select] of a subscription as if it were enabled.
+func selectEnabled(sub *subscription.Subscription, ev *event.Event, in *filter.Input, filters *filter.Cache) (Selection, string) {
+	switch {
 	case !subscription.ShareChannel(sub.Channels, ev.Channels):
 		return SelectChannel, ""
 	case sub.Filter == "":
@@ -66,10 +72,22 @@ func Select(sub *subscription.Subscription, ev *event.Event, in *filter.Input, f
 	}
 }
 
+// RecordsDisabled reports whether deliveries are made for sub while it is disabled, as its profile wants: they end as cancelled,
+// so that its events of that time can be listed.
+func RecordsDisabled(profiles Profiles, sub *subscription.Subscription, tenant *subscription.Tenant) bool {
+	if profiles == nil {
+		return false
+	}
+	p, ok := profiles.Get(subscription.ProfileOf(sub, tenant))
+	return ok && p.RecordDisabled
+}
+
 // selector finds the subscriptions of event after event, with the same memory. It is for one goroutine.
 type selector struct {
 	filters  *filter.Cache
+	profiles Profiles // nil for none
 	metrics  *Metrics
+	tenant   *subscription.Tenant
 	ev       *event.Event
 	in       filter.Input
 	filtered int
@@ -78,8 +96,8 @@ type selector struct {
 	keep     func(*subscription.Subscription) bool // the method, made once
 }
 
-func newSelector(filters *filter.Cache, metrics *Metrics) *selector {
-	s := &selector{filters: filters, metrics: metrics}
+func newSelector(filters *filter.Cache, profiles Profiles, metrics *Metrics) *selector {
+	s := &selector{filters: filters, profiles: profiles, metrics: metrics}
 	s.keep = s.selects
 	return s
 }
@@ -87,7 +105,7 @@ func newSelector(filters *filter.Cache, metrics *Metrics) *selector {
 // match returns the subscriptions that receive ev, until the next call, and how many others channels and filters kept
 // from it.
 func (s *selector) match(snap *registry.Snapshot, to recipient, ev *event.Event) ([]*subscription.Subscription, int) {
-	s.ev, s.filtered, s.named = ev, 0, to.named
+	s.ev, s.tenant, s.filtered, s.named = ev, to.tenant, 0, to.named
 	s.in.Reset(ev)
 	s.found = snap.AppendMatch(s.found[:0], to.tenant.ID, ev.Type, s.keep)
 	return s.found, s.filtered
@@ -97,17 +115,17 @@ func (s *selector) selects(sub *subscription.Subscription) bool {
 	if s.named && !names(sub, s.ev.Type) {
 		return false
 	}
+	if sub.Disabled && !RecordsDisabled(s.profiles, sub, s.tenant) {
+		return false
+	}
 	if len(sub.Channels) == 0 && sub.Filter == "" {
-		return !sub.Disabled
-	}
-	switch selection, _ := Select(sub, s.ev, &s.in, s.filters); selection {
-	case Selected:
 		return true
-	case SelectDisabled:
-		return false
-	default:
-		s.filtered++
-		s.metrics.filtered[selection].Inc()
-		return false
 	}
+	selection, _ := selectEnabled(sub, s.ev, &s.in, s.filters)
+	if selection == Selected {
+		return true
+	}
+	s.filtered++
+	s.metrics.filtered[selection].Inc()
+	return false
 }

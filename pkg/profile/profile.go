@@ -13,6 +13,7 @@
 //	notRetried: [client_error]      # outcome results that end a delivery; all other failures are retried
 //	throttle: [429, 502, 504]       # optional, statuses that also slow the lane down
 //	disableOnGone: true             # optional, 410 disables the subscription
+//	recordDisabled: true            # optional, events of while a subscription is disabled are recorded, and can be listed
 //	timeout: 15s                    # of a whole attempt, 1s to 60s
 //	minTLS: "1.2"                   # optional, lowest TLS version of endpoints, 1.0 to 1.3
 //	retry: {kind: fixed, interval: 1m, maxTries: 4}
@@ -59,20 +60,22 @@ func (v *TLSVersion) UnmarshalText(text []byte) error {
 
 // Profile is one system's way of delivering. It is read-only after [Load] and safe for concurrent use.
 type Profile struct {
-	Name          string                   `yaml:"name"`
-	Envelope      string                   `yaml:"envelope"`
-	Signature     string                   `yaml:"signature"`
-	Template      *sign.Template           `yaml:"template"`
-	UserAgent     string                   `yaml:"userAgent"`
-	Headers       map[string]string        `yaml:"headers"`
-	Reserved      []string                 `yaml:"reserved"`
-	Success       []StatusRange            `yaml:"success"`
-	NotRetried    []outcome.Result         `yaml:"notRetried"`
-	Throttle      []int                    `yaml:"throttle"`
-	DisableOnGone bool                     `yaml:"disableOnGone"`
-	Timeout       subscription.Duration    `yaml:"timeout"`
-	MinTLS        TLSVersion               `yaml:"minTLS"`
-	Retry         subscription.RetryPolicy `yaml:"retry"`
+	Name          string            `yaml:"name"`
+	Envelope      string            `yaml:"envelope"`
+	Signature     string            `yaml:"signature"`
+	Template      *sign.Template    `yaml:"template"`
+	UserAgent     string            `yaml:"userAgent"`
+	Headers       map[string]string `yaml:"headers"`
+	Reserved      []string          `yaml:"reserved"`
+	Success       []StatusRange     `yaml:"success"`
+	NotRetried    []outcome.Result  `yaml:"notRetried"`
+	Throttle      []int             `yaml:"throttle"`
+	DisableOnGone bool              `yaml:"disableOnGone"`
+	// RecordDisabled has deliveries made for disabled subscriptions, too. They end as cancelled.
+	RecordDisabled bool                     `yaml:"recordDisabled"`
+	Timeout        subscription.Duration    `yaml:"timeout"`
+	MinTLS         TLSVersion               `yaml:"minTLS"`
+	Retry          subscription.RetryPolicy `yaml:"retry"`
 
 	Failure *subscription.FailurePolicy `yaml:"failure"`
 
