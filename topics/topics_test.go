@@ -147,9 +147,10 @@ func fullOutcome() outcome.Outcome {
 	due := at.Add(time.Minute)
 	return outcome.Outcome{
 		Version: outcome.Version, Delivery: delivery.ID(msg, sub).Base62(delivery.IDPrefix), Message: msg.Base62(delivery.MessagePrefix),
-		EventID: "e-1", EventType: "CONVERSATION_CREATED", EventTime: at, Tenant: tenant, Subscription: sub, Profile: "dixa",
+		EventID: "e-1", EventType: "CONVERSATION_CREATED", EventTime: at, Channels: []string{"vip"}, Tenant: tenant, Subscription: sub, Profile: "dixa",
 		Trigger: delivery.TriggerResend, TriggerID: "r-1", Attempt: 1, Pass: 2, Verdict: outcome.Retry, Reason: outcome.ReasonFailed,
 		Result: outcome.ResultServerError, Status: 503, Detail: "503", URL: "https://example.com/in", At: at, DurationMS: 12.5, QueueMS: 1,
+		DNSMS: 1, ConnectMS: 1, TLSMS: 1, FirstByteMS: 12, ResponseHeaders: "server: x\n", ResponseHeadersTruncated: true, Redacted: outcome.Redactions(),
 		Due: &due, First: &due, ResponseBody: "busy", ResponseTruncated: true, Source: delivery.Position{Topic: "dixa", Offset: 1},
 		Record: delivery.Position{Topic: "postrider.deliveries", Partition: 3, Offset: 9}, Registry: 7, Generation: 2,
 		BodySHA256: strings.Repeat("0a", 32),
@@ -162,6 +163,8 @@ func TestOutcomeSchema(t *testing.T) {
 	require.NoError(t, check(t, schema, full))
 	least := full
 	least.Profile, least.TriggerID, least.Detail, least.URL, least.ResponseBody, least.BodySHA256 = "", "", "", "", "", ""
+	least.Channels, least.ResponseHeaders, least.ResponseHeadersTruncated, least.Redacted = nil, "", false, nil
+	least.DNSMS, least.ConnectMS, least.TLSMS, least.FirstByteMS = 0, 0, 0, 0
 	least.Status, least.Due, least.First, least.ResponseTruncated, least.Attempt = 0, nil, nil, false, 0
 	require.NoError(t, check(t, schema, least))
 	for _, r := range outcome.Results() {
@@ -193,7 +196,10 @@ func TestOutcomeSchemaHasEveryMember(t *testing.T) {
 	require.NoError(t, err)
 	var doc struct {
 		Required   []string
-		Properties map[string]struct{ Enum []string }
+		Properties map[string]struct {
+			Enum  []string
+			Items struct{ Enum []string }
+		}
 	}
 	require.NoError(t, json.Unmarshal(text, &doc))
 	var names []string
@@ -206,13 +212,14 @@ func TestOutcomeSchemaHasEveryMember(t *testing.T) {
 	require.Len(t, doc.Properties, len(names))
 	require.Equal(t, fmt.Sprint(outcome.Reasons()), fmt.Sprint(doc.Properties["reason"].Enum))
 	require.Equal(t, fmt.Sprint(outcome.Results()), fmt.Sprint(doc.Properties["result"].Enum))
+	require.Equal(t, fmt.Sprint(outcome.Redactions()), fmt.Sprint(doc.Properties["redacted"].Items.Enum))
 }
 
 func TestDeadLetterSchema(t *testing.T) {
 	schema := compile(t, "dead-letter.json")
 	d := delivery.Delivery{
 		ID: delivery.ID(msg, sub), Message: msg, Subscription: sub, Tenant: tenant, EventID: "e-1", EventType: "CONVERSATION_CREATED",
-		EventSource: "dixa", EventTime: at, ContentType: "application/json", TraceParent: "00-x", Trigger: delivery.Trigger{Kind: delivery.TriggerRecover, ID: "r"},
+		EventSource: "dixa", EventTime: at, Channels: []string{"vip"}, ContentType: "application/json", TraceParent: "00-x", Trigger: delivery.Trigger{Kind: delivery.TriggerRecover, ID: "r"},
 		Attempts: 4, Pass: 5, Parks: 1, Due: at, Ready: at, Slot: at, First: at, Reason: string(outcome.ReasonExhausted),
 		Source: delivery.Position{Topic: "dixa.events", Partition: 1, Offset: 2}, Registry: 9,
 	}
@@ -270,7 +277,7 @@ func TestReadmeNamesEveryTopic(t *testing.T) {
 	for _, topic := range topics.All() {
 		require.Contains(t, string(readme), "`"+topic.Name+"`")
 	}
-	d := delivery.Delivery{ContentType: "a", TraceParent: "b", Attempts: 1, Pass: 1, Parks: 1, Due: at, Ready: at, Slot: at, First: at, Reason: "r", EventSource: "s"}
+	d := delivery.Delivery{Channels: []string{"c"}, ContentType: "a", TraceParent: "b", Attempts: 1, Pass: 1, Parks: 1, Due: at, Ready: at, Slot: at, First: at, Reason: "r", EventSource: "s"}
 	for name := range d.Headers() {
 		require.Contains(t, string(readme), "`"+name+"`")
 	}

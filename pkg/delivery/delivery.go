@@ -51,6 +51,8 @@ type Delivery struct {
 	EventType   string
 	EventSource string
 	EventTime   time.Time
+	// Channels are those of the event.
+	Channels    []string
 	ContentType string
 	TraceParent string
 

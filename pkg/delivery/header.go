@@ -18,7 +18,8 @@ const (
 	HeaderEvent       = "pr-event"
 	HeaderType        = "pr-type"
 	HeaderEventSource = "pr-event-source"
-	HeaderTime        = "pr-time" // RFC 3339 with milliseconds, UTC
+	HeaderTime        = "pr-time"     // RFC 3339 with milliseconds, UTC
+	HeaderChannels    = "pr-channels" // separated by commas, which no channel holds
 	HeaderContentType = "content-type"
 	HeaderTraceParent = "traceparent"
 	HeaderTrigger     = "pr-trigger" // kind, or kind/id
@@ -54,6 +55,7 @@ func (d *Delivery) Headers() iter.Seq2[string, []byte] {
 			w.put(HeaderType, append(w.buf, d.EventType...)) &&
 			w.text(HeaderEventSource, d.EventSource) &&
 			w.put(HeaderTime, AppendTime(w.buf, d.EventTime)) &&
+			w.text(HeaderChannels, strings.Join(d.Channels, ",")) &&
 			w.text(HeaderContentType, d.ContentType) &&
 			w.text(HeaderTraceParent, d.TraceParent) &&
 			w.put(HeaderTrigger, d.Trigger.append(w.buf)) &&
@@ -152,6 +154,10 @@ func (d *Delivery) set(name string, v []byte) (err error) {
 		d.EventSource = string(v)
 	case HeaderTime:
 		d.EventTime, err = moment(string(v))
+	case HeaderChannels:
+		if len(v) > 0 {
+			d.Channels = strings.Split(string(v), ",")
+		}
 	case HeaderContentType:
 		d.ContentType = string(v)
 	case HeaderTraceParent:

@@ -59,6 +59,9 @@ func fill(t *testing.T, v reflect.Value, n *int) {
 	case *[]byte:
 		*x = []byte(`{"n": 1}`)
 		return
+	case *[]string:
+		*x = []string{"a:1", "b+2"}
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:
@@ -126,6 +129,7 @@ func TestHeadersGolden(t *testing.T) {
 		ID: delivery.ID(msg, sub), Message: msg, Subscription: sub, Tenant: tenant,
 		EventID: "o-1", EventType: "order.created", EventSource: "//shop", ContentType: "application/json",
 		EventTime:   time.Date(2026, 2, 1, 9, 30, 0, 120_999_999, time.FixedZone("", 3600)),
+		Channels:    []string{"vip", "shop:1"},
 		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		Trigger:     delivery.Trigger{Kind: delivery.TriggerReplay, ID: "r/1"},
 		Attempts:    3, Base: 1, Pass: 4, Parks: 2,
@@ -140,6 +144,7 @@ func TestHeadersGolden(t *testing.T) {
 		{"pr-type", "order.created"},
 		{"pr-event-source", "//shop"},
 		{"pr-time", "2026-02-01T08:30:00.120Z"},
+		{"pr-channels", "vip,shop:1"},
 		{"content-type", "application/json"},
 		{"traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
 		{"pr-trigger", "replay/r/1"},

@@ -126,6 +126,21 @@ func Reasons() []Reason {
 	}
 }
 
+// Redaction names a member of an outcome that does not hold all that there was. It is a closed set.
+type Redaction string
+
+// Redactions.
+const (
+	RedactedURL             Redaction = "url"              // there was a query or userinfo
+	RedactedResponseBody    Redaction = "response_body"    // the installation or the subscription keeps none
+	RedactedResponseHeaders Redaction = "response_headers" // none is kept, or the values of some are not
+)
+
+// Redactions lists every Redaction, for schemas.
+func Redactions() []Redaction {
+	return []Redaction{RedactedURL, RedactedResponseBody, RedactedResponseHeaders}
+}
+
 // Outcome is the record of an attempt and its verdict. One is written per attempt, first park, cancellation and delivery that is
 // not sent; its
 // unique key is (Delivery, Trigger, TriggerID, Attempt, Pass). It holds no payload and no secret.
@@ -136,6 +151,7 @@ type Outcome struct {
 	EventID      string               `json:"event_id"`
 	EventType    string               `json:"event_type"`
 	EventTime    time.Time            `json:"event_time"`
+	Channels     []string             `json:"channels,omitempty"` // of the event
 	Tenant       ident.ID             `json:"tenant"`
 	Subscription ident.ID             `json:"subscription"`
 	Profile      string               `json:"profile,omitempty"`
@@ -151,7 +167,8 @@ type Outcome struct {
 	Status int `json:"status,omitempty"`
 	// Detail is a short text of the failure, without secrets.
 	Detail string `json:"detail,omitempty"`
-	// URL is the subscription's without userinfo and query, also where a transformation made another.
+	// URL is the subscription's without userinfo and, unless the installation wants it, without query; also where a
+	// transformation made another.
 	URL string `json:"url,omitempty"`
 	// At is when the attempt started, or when the row was decided.
 	At time.Time `json:"at"`
@@ -159,16 +176,30 @@ type Outcome struct {
 	DurationMS float64 `json:"duration_ms"`
 	// QueueMS is from the record's readiness to the start of the attempt, in milliseconds.
 	QueueMS float64 `json:"queue_ms"`
+	// DNSMS, ConnectMS and TLSMS are how long the steps of opening the attempt's connection took, in milliseconds; 0 for
+	// one that was not made or not finished, as on a kept connection. Through a forward proxy they are of the way to it.
+	DNSMS     float64 `json:"dns_ms,omitempty"`
+	ConnectMS float64 `json:"connect_ms,omitempty"`
+	TLSMS     float64 `json:"tls_ms,omitempty"`
+	// FirstByteMS is from the start of the attempt to the first byte of the response, in milliseconds; 0 without one.
+	FirstByteMS float64 `json:"first_byte_ms,omitempty"`
 	// Due is when the next attempt starts, for retry and parked.
 	Due *time.Time `json:"due,omitempty"`
 	// First is when the first attempt of the trigger started.
 	First *time.Time `json:"first,omitempty"`
 	// ResponseBody is the start of the response body, at most 1 KiB of valid UTF-8.
-	ResponseBody      string            `json:"response_body,omitempty"`
-	ResponseTruncated bool              `json:"response_truncated,omitempty"`
-	Source            delivery.Position `json:"source"`           // where the event was read
-	Record            delivery.Position `json:"record"`           // the deliveries record that was tried
-	Registry          int64             `json:"registry_version"` // the version it was matched with
+	ResponseBody      string `json:"response_body,omitempty"`
+	ResponseTruncated bool   `json:"response_truncated,omitempty"`
+	// ResponseHeaders is the response's header without what concerns one connection alone, and without the values of what
+	// is likely to be a secret; see [AppendHeader].
+	ResponseHeaders Headers `json:"response_headers,omitempty"`
+	// ResponseHeadersTruncated means that some fields are not there, as they are many or long.
+	ResponseHeadersTruncated bool `json:"response_headers_truncated,omitempty"`
+	// Redacted lists what is not there, or not whole, on purpose.
+	Redacted []Redaction       `json:"redacted,omitempty"`
+	Source   delivery.Position `json:"source"`           // where the event was read
+	Record   delivery.Position `json:"record"`           // the deliveries record that was tried
+	Registry int64             `json:"registry_version"` // the version it was matched with
 	// Generation is the subscription's generation at the attempt.
 	Generation int64 `json:"generation"`
 	// BodySHA256 is the hex SHA-256 of the request body, for attempts.

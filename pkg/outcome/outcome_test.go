@@ -26,11 +26,13 @@ func full() outcome.Outcome {
 	due, first := at.Add(time.Minute), at.Add(-time.Hour)
 	return outcome.Outcome{
 		Version: outcome.Version, Delivery: "dlv_000000PaRcqoJBzlIqAV396lCsH", Message: "msg_000007GXX0bNqB4rSGWsfLPbdvF",
-		EventID: "o-1", EventType: "order.created", EventTime: at, Tenant: ident.Derive("tenant"),
+		EventID: "o-1", EventType: "order.created", EventTime: at, Channels: []string{"vip", "shop:1"}, Tenant: ident.Derive("tenant"),
 		Subscription: ident.Derive("subscription"), Profile: "standard", Trigger: delivery.TriggerResend, TriggerID: "r-1",
 		Attempt: 2, Pass: 3, Verdict: outcome.Retry, Reason: outcome.ReasonRetryAfter, Result: outcome.ResultThrottled, Status: 429,
-		Detail: "429", URL: "https://example.com/in", At: at, DurationMS: 12.5, QueueMS: 0.25, Due: &due, First: &first,
-		ResponseBody: "busy", ResponseTruncated: true, Source: delivery.Position{Topic: "shop.orders", Partition: 1, Offset: 2},
+		Detail: "429", URL: "https://example.com/in", At: at, DurationMS: 12.5, QueueMS: 0.25, DNSMS: 0.5, ConnectMS: 1,
+		TLSMS: 2.125, FirstByteMS: 12.25, Due: &due, First: &first,
+		ResponseBody: "busy", ResponseTruncated: true, ResponseHeaders: "server: x\nset-cookie: [redacted]\n",
+		ResponseHeadersTruncated: true, Redacted: outcome.Redactions(), Source: delivery.Position{Topic: "shop.orders", Partition: 1, Offset: 2},
 		Record:   delivery.Position{Topic: "postrider.deliveries", Partition: 3, Offset: 4},
 		Registry: 7, Generation: 5, BodySHA256: strings.Repeat("0a", 32),
 	}
@@ -38,11 +40,15 @@ func full() outcome.Outcome {
 
 const golden = `{"version":1,"delivery":"dlv_000000PaRcqoJBzlIqAV396lCsH","message":"msg_000007GXX0bNqB4rSGWsfLPbdvF",` +
 	`"event_id":"o-1","event_type":"order.created","event_time":"2026-02-01T08:30:00.123Z",` +
+	`"channels":["vip","shop:1"],` +
 	`"tenant":"fad6a6e4-ad89-3f34-bf8f-9a21a739997a","subscription":"3dff8ca0-40de-87f3-7b37-428bd7c197b5",` +
 	`"profile":"standard","trigger":"resend","trigger_id":"r-1","attempt":2,"pass":3,"verdict":"retry",` +
 	`"reason":"retry_after","result":"throttled","status":429,"detail":"429","url":"https://example.com/in",` +
-	`"at":"2026-02-01T08:30:00.123Z","duration_ms":12.5,"queue_ms":0.25,"due":"2026-02-01T08:31:00.123Z",` +
+	`"at":"2026-02-01T08:30:00.123Z","duration_ms":12.5,"queue_ms":0.25,` +
+	`"dns_ms":0.5,"connect_ms":1,"tls_ms":2.125,"first_byte_ms":12.25,"due":"2026-02-01T08:31:00.123Z",` +
 	`"first":"2026-02-01T07:30:00.123Z","response_body":"busy","response_truncated":true,` +
+	`"response_headers":{"server":"x","set-cookie":"[redacted]"},"response_headers_truncated":true,` +
+	`"redacted":["url","response_body","response_headers"],` +
 	`"source":{"topic":"shop.orders","partition":1,"offset":2},` +
 	`"record":{"topic":"postrider.deliveries","partition":3,"offset":4},"registry_version":7,"generation":5,` +
 	`"body_sha256":"0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a"}`
@@ -116,6 +122,7 @@ func text[T ~string](list []T) (out []string) {
 func TestListsAreComplete(t *testing.T) {
 	require.Equal(t, constants(t, "Result"), text(outcome.Results()))
 	require.Equal(t, constants(t, "Reason"), text(outcome.Reasons()))
+	require.Equal(t, constants(t, "Redaction"), text(outcome.Redactions()))
 	require.Len(t, constants(t, "Verdict"), 5)
 	for _, list := range [][]string{constants(t, "Result"), constants(t, "Reason"), constants(t, "Verdict")} {
 		seen := map[string]bool{}

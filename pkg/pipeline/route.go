@@ -299,7 +299,7 @@ func Expand(
 	message := delivery.MessageID(tenant.ID, ev.Source, ev.ID)
 	return &delivery.Delivery{
 		ID: delivery.ID(message, sub.ID), Message: message, Subscription: sub.ID, Tenant: tenant.ID,
-		EventID: ev.ID, EventType: ev.Type, EventSource: ev.Source, EventTime: ev.Time,
+		EventID: ev.ID, EventType: ev.Type, EventSource: ev.Source, EventTime: ev.Time, Channels: ev.Channels,
 		ContentType: ev.ContentType, TraceParent: ev.TraceParent,
 		Trigger: delivery.Trigger{Kind: delivery.TriggerEvent}, Source: source, Registry: version, Data: ev.Data,
 	}

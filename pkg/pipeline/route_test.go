@@ -307,7 +307,7 @@ func TestTopicWithoutSourceIsRejected(t *testing.T) {
 func TestExpand(t *testing.T) {
 	sub := subscriptionNamed("one")
 	ev := &event.Event{
-		Tenant: "acme", Source: "s", ID: "1", Type: "t", Time: time.Unix(1, 0).UTC(), ContentType: "text/plain", TraceParent: "tp", Data: []byte("raw \xff"),
+		Tenant: "acme", Source: "s", ID: "1", Type: "t", Time: time.Unix(1, 0).UTC(), Channels: []string{"a", "b:1"}, ContentType: "text/plain", TraceParent: "tp", Data: []byte("raw \xff"),
 	}
 	d := Expand(ev, acme, sub, delivery.Position{Topic: "events", Partition: 3, Offset: 9}, 42)
 	again, err := decode(encode("deliveries", d))
@@ -316,6 +316,7 @@ func TestExpand(t *testing.T) {
 	require.Equal(t, delivery.MessageID(acme.ID, "s", "1"), d.Message)
 	require.Equal(t, delivery.ID(d.Message, sub.ID), d.ID)
 	require.Equal(t, "raw \xff", string(d.Data))
+	require.Equal(t, ev.Channels, d.Channels)
 	require.EqualValues(t, 42, d.Registry)
 }
 

@@ -95,7 +95,7 @@ func (d *Deliverer) row(it *item, v verdict) *outcome.Outcome {
 	dl := it.d
 	row := &outcome.Outcome{
 		Version: outcome.Version, Delivery: dl.ID.Base62(delivery.IDPrefix), Message: dl.Message.Base62(delivery.MessagePrefix),
-		EventID: dl.EventID, EventType: dl.EventType, EventTime: dl.EventTime, Tenant: dl.Tenant, Subscription: dl.Subscription,
+		EventID: dl.EventID, EventType: dl.EventType, EventTime: dl.EventTime, Channels: dl.Channels, Tenant: dl.Tenant, Subscription: dl.Subscription,
 		Trigger: dl.Trigger.Kind, TriggerID: dl.Trigger.ID, Attempt: dl.Attempts, Pass: dl.Pass,
 		Verdict: v.Verdict, Reason: v.reason, Result: outcome.ResultNone, At: time.Now().UTC(),
 		Source: dl.Source, Record: it.at, Registry: dl.Registry,

@@ -46,10 +46,11 @@ func TestOutcomeIsBoundedAndHoldsNoSecret(t *testing.T) {
 					}, nil
 				}), sub)
 				d := deliveryOf(sub, 1)
-				d.Attempts = 2 // the last one
+				d.Attempts, d.Channels = 2, []string{"vip"} // the last one
 				s.sendDelivery(d)
 				synctest.Wait()
 				row := s.b.outcomes(t)[0]
+				require.Equal(t, d.Channels, row.Channels)
 				require.Equal(t, c.wantBody, row.ResponseBody)
 				require.Equal(t, c.wantMarked, row.ResponseTruncated)
 				require.Len(t, row.Detail, maxDetail)
@@ -161,6 +162,7 @@ func TestSenderByHand(t *testing.T) {
 		sub, b := subscriptionNamed("one"), newBroker(t)
 		by := Sender{Out: b}
 		d := deliveryOf(sub, 1)
+		d.Channels = []string{"vip"}
 		d.Attempts, d.Pass, d.Parks, d.First, d.Due = 5, 7, 2, time.UnixMilli(1), time.UnixMilli(2)
 		dead := encode("deadletters", d)
 		a, err := by.Redrive(t.Context(), dead)
@@ -178,6 +180,7 @@ func TestSenderByHand(t *testing.T) {
 		require.NotEqual(t, first.Key(), second.Key())
 		require.Equal(t, d.ID, first.ID)
 		require.Zero(t, first.Attempts)
+		require.Equal(t, d.Channels, first.Channels)
 		require.Len(t, b.acknowledged("deliveries"), 4)
 		_, err = by.Redrive(t.Context(), encode("deadletters", &delivery.Delivery{}))
 		require.ErrorContains(t, err, "reading dead letter deadletters/0/0")
