@@ -74,6 +74,15 @@ type Response struct {
 	Started   time.Time
 	// Duration is from Started to the last byte read.
 	Duration time.Duration
+	// Timings are of the connection that was opened for the attempt; zero if it was a kept one.
+	Timings egress.Timings
+	// FirstByte is from Started to the first byte of the response, the last one if there was another before an authorizer
+	// was asked once more; 0 without one.
+	FirstByte time.Duration
+	// Headers is the response's header as far as it is kept; see [outcome.AppendHeader].
+	Headers outcome.Headers
+	// HeadersTruncated means that some fields are not in Headers, HeadersRedacted that some values are not.
+	HeadersTruncated, HeadersRedacted bool
 	// Proto is HTTP/1.1 or HTTP/2.0; empty without a response.
 	Proto string
 }
@@ -98,7 +107,7 @@ func WithClock(now func() time.Time) Option { return func(c *Client) { c.now = n
 func New(rt http.RoundTripper, opts ...Option) *Client {
 	c := &Client{transport: rt, now: time.Now}
 	c.direct, _ = rt.(*egress.Transport)
-	c.exchanges.New = func() any { return new(exchange) }
+	c.exchanges.New = func() any { return &exchange{now: c.now} }
 	for _, o := range opts {
 		o(c)
 	}

@@ -8,12 +8,10 @@ import (
 	"net/http"
 	"strings"
 	"syscall"
-	"time"
 	"unicode/utf8"
 
 	"golang.org/x/net/http2"
 
-	"github.com/postrider/postrider/pkg/backoff"
 	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/outcome"
 )
@@ -36,23 +34,6 @@ func byStatus(status int) outcome.Result {
 		return outcome.ResultClientError
 	default:
 		return outcome.ResultServerError
-	}
-}
-
-// readHeader takes what the endpoint asks for from the response's header.
-func (r *Response) readHeader(header http.Header, now time.Time) {
-	if after := header.Get("Retry-After"); after != "" {
-		r.RetryAfter, _ = backoff.ParseRetryAfter(after, now)
-	}
-	for _, value := range header["Webhook-Delivery"] {
-		for word := range strings.SplitSeq(value, ",") {
-			switch word = strings.TrimSpace(word); {
-			case strings.EqualFold(word, "disable"):
-				r.Disable = true
-			case strings.EqualFold(word, "abort-message"):
-				r.AbortMessage = true
-			}
-		}
 	}
 }
 

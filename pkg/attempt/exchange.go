@@ -11,7 +11,10 @@ import (
 
 // exchange is what a request and its response need for a moment. It is used again.
 type exchange struct {
+	now    func() time.Time
 	fields []sign.Header
+	from   firstRead
+	header []byte // of what came back
 	out    []byte
 	in     [4096]byte // what nearly all heads fit into, with a short body
 }
@@ -25,7 +28,7 @@ const (
 )
 
 var limits = wire.Limits{ //nolint:gochecknoglobals // a constant
-	Head: egress.MaxResponseHeaderBytes, Body: MaxBody, Keep: []string{"Retry-After", "Webhook-Delivery"},
+	Head: egress.MaxResponseHeaderBytes, Body: MaxBody,
 }
 
 // exchange sends the request over a connection of egress.
@@ -52,7 +55,7 @@ func (t *try) exchange(ctx context.Context, authorization string, res *Response)
 	}
 	for {
 		t.phase = phaseConnect
-		conn, err := c.direct.Connect(ctx, t.target.to, t.request.TLS, t.deadline)
+		conn, err := c.direct.Connect(ctx, t.target.to, t.request.TLS, t.deadline, &res.Timings)
 		if err != nil {
 			return err
 		}
@@ -64,27 +67,45 @@ func (t *try) exchange(ctx context.Context, authorization string, res *Response)
 		}
 		if got.Begun {
 			t.phase = phaseAnswer
+			res.FirstByte = x.from.at.Sub(res.Started)
 		}
-		return res.take(&got, err, c.now)
+		x.from = firstRead{}
+		return res.take(&got, err, c.now, &x.header)
 	}
 }
 
-// take takes what came back.
-func (r *Response) take(got *wire.Response, err error, now func() time.Time) error {
+// firstRead is a connection to read from that notes when the first byte came.
+type firstRead struct {
+	conn *egress.Conn
+	now  func() time.Time
+	at   time.Time
+}
+
+// Read implements io.Reader.
+func (f *firstRead) Read(p []byte) (int, error) {
+	n, err := f.conn.Read(p)
+	if n > 0 && f.at.IsZero() {
+		f.at = f.now()
+	}
+	return n, err
+}
+
+// take takes what came back. The header is made in scratch.
+func (r *Response) take(got *wire.Response, err error, now func() time.Time, scratch *[]byte) error {
 	r.Status, r.Proto, r.Body, r.Truncated = got.Status, got.Proto, got.Body, got.Truncated
+	r.takeHeader(got, scratch)
 	if err != nil {
 		return err
 	}
 	r.Result = byStatus(got.Status)
-	if len(got.Header) > 0 {
-		r.readHeader(got.Header, now())
-	}
+	r.readHeader(got, now)
 	return nil
 }
 
 // on makes the exchange on conn, and gives conn back. body is what is not in x.out yet. It reports whether conn was a kept one that had gone stale: not a
 // byte was written, so that the request may go over another.
 func (x *exchange) on(ctx context.Context, conn *egress.Conn, body []byte, got *wire.Response) (stale bool, err error) {
+	x.from = firstRead{conn: conn, now: x.now}
 	stop := conn.CutAt(ctx)
 	if len(body) == 0 {
 		err = x.small(conn, got)
@@ -111,7 +132,7 @@ func (x *exchange) small(conn *egress.Conn, got *wire.Response) error {
 	if writing != nil && conn.Untouched() {
 		return writing
 	}
-	err := got.Read(conn, x.in[:], limits)
+	err := got.Read(&x.from, x.in[:], limits)
 	got.Reusable = got.Reusable && writing == nil
 	return err
 }
@@ -131,7 +152,7 @@ func (x *exchange) large(conn *egress.Conn, body []byte, got *wire.Response) err
 		}
 		wrote <- err
 	}()
-	err := got.Read(conn, x.in[:], limits)
+	err := got.Read(&x.from, x.in[:], limits)
 	if err != nil || !got.Reusable || conn.SetWriteDeadline(time.Now().Add(writeOn)) != nil {
 		conn.Cut()
 	}

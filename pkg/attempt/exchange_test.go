@@ -51,7 +51,7 @@ func TestWhatIsStale(t *testing.T) {
 			require.NoError(t, err)
 			t.Cleanup(tr.Close)
 			connect := func() *egress.Conn {
-				conn, err := tr.Connect(t.Context(), egress.Target{Address: srv.Listener.Addr().String()}, nil, time.Now().Add(time.Minute))
+				conn, err := tr.Connect(t.Context(), egress.Target{Address: srv.Listener.Addr().String()}, nil, time.Now().Add(time.Minute), new(egress.Timings))
 				require.NoError(t, err)
 				return conn
 			}
@@ -71,7 +71,7 @@ func TestWhatIsStale(t *testing.T) {
 			if c.body != "" {
 				head = strings.Replace(head, "Length: 0", "Length: 100", 1)
 			}
-			x := &exchange{out: []byte(head)}
+			x := &exchange{now: time.Now, out: []byte(head)}
 			var got wire.Response
 			stale, err := x.on(t.Context(), conn, []byte(c.body), &got)
 			require.Equal(t, c.stale, stale)

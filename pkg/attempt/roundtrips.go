@@ -25,7 +25,7 @@ func (t *try) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	trace := new(tracer)
+	trace := &tracer{now: t.client.now}
 	// The bytes.Reader gives the request a GetBody: the transport may take another connection when the first was gone
 	// before a byte was written, which is no second attempt.
 	req, err := http.NewRequestWithContext(trace.attach(t.bounded(ctx)), t.method, t.request.URL, bytes.NewReader(t.request.Body))
@@ -53,13 +53,14 @@ func (s *roundTrips) send(t *try, authorization string, res *Response) error {
 		req.Header["Authorization"] = []string{authorization}
 	}
 	got, err := s.transport.RoundTrip(req)
+	s.trace.tell(res)
 	if err != nil {
 		return err
 	}
 	defer got.Body.Close()
 	answer := wire.Response{Status: got.StatusCode, Proto: got.Proto, Header: got.Header}
 	answer.Body, answer.Truncated, err = wire.ReadBody(got, MaxBody)
-	return res.take(&answer, err, t.client.now)
+	return res.take(&answer, err, t.client.now, new([]byte))
 }
 
 // toHeader keeps names as they are written: some receivers compare them byte by byte.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"net/http/httptrace"
 	"sync/atomic"
+	"time"
+
+	"github.com/postrider/postrider/pkg/egress"
 )
 
 // phase is how far an attempt has come.
@@ -37,19 +40,26 @@ func (p phase) String() string {
 // tracer follows one attempt. The transport calls its hooks from goroutines of its own and may do so after the attempt
 // is over, so tracers are never reused.
 type tracer struct {
+	now     func() time.Time
 	reached atomic.Int32
+	first   atomic.Pointer[time.Time] // when the first byte of a response came
+	watch   egress.Stopwatch
 	hooks   httptrace.ClientTrace
 }
 
 // attach returns ctx with the tracer's hooks.
 func (t *tracer) attach(ctx context.Context) context.Context {
 	t.hooks = httptrace.ClientTrace{
-		GetConn:              func(string) { t.reach(phaseConnect) },
-		TLSHandshakeStart:    func() { t.reach(phaseTLS) },
-		GotConn:              func(httptrace.GotConnInfo) { t.reach(phaseSent) },
-		GotFirstResponseByte: func() { t.reach(phaseAnswer) },
+		GetConn:           func(string) { t.reach(phaseConnect) },
+		TLSHandshakeStart: func() { t.reach(phaseTLS) },
+		GotConn:           func(httptrace.GotConnInfo) { t.reach(phaseSent) },
+		GotFirstResponseByte: func() {
+			now := t.now()
+			t.first.Store(&now)
+			t.reach(phaseAnswer)
+		},
 	}
-	return httptrace.WithClientTrace(ctx, &t.hooks)
+	return httptrace.WithClientTrace(httptrace.WithClientTrace(ctx, t.watch.Trace()), &t.hooks)
 }
 
 // reach notes p if nothing further was reached: a dial that goes on in the background must not set an attempt back
@@ -64,3 +74,11 @@ func (t *tracer) reach(p phase) {
 }
 
 func (t *tracer) at() phase { return phase(t.reached.Load()) }
+
+// tell puts the times that were noted so far into res.
+func (t *tracer) tell(res *Response) {
+	res.Timings = t.watch.Took()
+	if first := t.first.Load(); first != nil {
+		res.FirstByte = first.Sub(res.Started)
+	}
+}

@@ -2,6 +2,7 @@ package attempt_test
 
 import (
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -98,7 +99,13 @@ func TestBothWaysComeToTheSame(t *testing.T) {
 			want := do(t, byNetHTTP(t), &attempt.Request{URL: url})
 			require.Equal(t, want.Result, got.Result, "%s, net/http: %s", got.Detail, want.Detail)
 			require.Equal(t, want.Detail == "", got.Detail == "")
-			got.Detail, got.Started, got.Duration = want.Detail, want.Started, want.Duration
+			require.Equal(t, want.FirstByte > 0, got.FirstByte > 0, "the first byte's time")
+			require.LessOrEqual(t, got.FirstByte, got.Duration)
+			require.Positive(t, want.Timings.Connect)
+			require.Positive(t, got.Timings.Connect)
+			require.Equal(t, maps.Collect(want.Headers.All()), maps.Collect(got.Headers.All()))
+			got.Detail, got.Started, got.Duration, got.FirstByte = want.Detail, want.Started, want.Duration, want.FirstByte
+			got.Timings, got.Headers = want.Timings, want.Headers
 			require.Equal(t, want, got)
 		})
 	}

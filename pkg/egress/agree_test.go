@@ -55,7 +55,7 @@ func wouldDial(t *testing.T, guard *Guard, raw string, proxied Proxy) (d dialled
 	seen := d
 	d = dialled{}
 	if to, err := TargetOf(req.URL); err == nil {
-		_, err = transport.Connect(ctx, to, nil, time.Now().Add(time.Minute))
+		_, err = transport.Connect(ctx, to, nil, time.Now().Add(time.Minute), new(Timings))
 		require.Error(t, err)
 	}
 	require.ElementsMatch(t, seen.addrs, d.addrs, "net/http dials elsewhere")

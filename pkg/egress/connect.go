@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/http/httptrace"
 	"sync"
 	"time"
 )
@@ -37,8 +38,9 @@ func (handshakeTimeout) Temporary() bool { return true }
 
 // Connect returns a connection for an exchange of HTTP/1.1, whose deadline is set: the one that was used last of those
 // that are kept and still good, or a new one. own is what the attempt brings to the handshake, nil for nothing. It blocks
-// until the deadline or the end of ctx at most. Its error is [ErrHTTP2], a [HandshakeError] or that of the dial.
-func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline time.Time) (*Conn, error) {
+// until the deadline or the end of ctx at most. Its error is [ErrHTTP2], a [HandshakeError] or that of the dial. What opening
+// a new one took is put into took, also if it failed.
+func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline time.Time, took *Timings) (*Conn, error) {
 	r := route{to: to}
 	if own != nil {
 		r.own = own.key
@@ -61,7 +63,9 @@ func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline t
 	}
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	conn, err := t.open(ctx, to, own)
+	watch := new(Stopwatch)
+	conn, err := t.open(httptrace.WithClientTrace(ctx, watch.Trace()), to, own, watch)
+	*took = watch.Took()
 	if err != nil {
 		return nil, err
 	}
@@ -77,22 +81,26 @@ func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline t
 
 // open dials. HTTP/1.1 is all that it offers, as an exchange costs a third of what it does over HTTP/2. To an endpoint that
 // does not choose it, and of which nothing is known, it goes once more to ask for both.
-func (t *Transport) open(ctx context.Context, to Target, own *TLS) (net.Conn, error) {
+func (t *Transport) open(ctx context.Context, to Target, own *TLS, watch *Stopwatch) (net.Conn, error) {
 	if !to.Secure {
-		return t.dialContext(ctx, "tcp", to.Address)
+		conn, err := t.dialContext(ctx, "tcp", to.Address)
+		if err == nil {
+			watch.connected()
+		}
+		return conn, err
 	}
 	known := t.spoken.of(to.Address)
 	if known == speaksHTTP2 {
 		return nil, ErrHTTP2
 	}
-	conn, err := t.secure(ctx, to, own, protocols[1:]...)
+	conn, err := t.secure(ctx, to, own, watch, protocols[1:]...)
 	if !t.http2 || known != speaksUnknown || !undecided(conn, err) {
 		return asConn(conn), err
 	}
 	if conn != nil {
 		_ = conn.Close() // nothing was sent
 	}
-	if conn, err = t.secure(ctx, to, own, protocols...); err != nil {
+	if conn, err = t.secure(ctx, to, own, watch, protocols...); err != nil {
 		return nil, err
 	}
 	if conn.ConnectionState().NegotiatedProtocol == "h2" {
@@ -128,7 +136,7 @@ func undecided(conn *tls.Conn, err error) bool {
 }
 
 // secure dials and shakes hands.
-func (t *Transport) secure(ctx context.Context, to Target, own *TLS, offer ...string) (*tls.Conn, error) {
+func (t *Transport) secure(ctx context.Context, to Target, own *TLS, watch *Stopwatch, offer ...string) (*tls.Conn, error) {
 	plain, err := t.dialContext(ctx, "tcp", to.Address)
 	if err != nil {
 		return nil, err
@@ -142,6 +150,7 @@ func (t *Transport) secure(ctx context.Context, to Target, own *TLS, offer ...st
 	ctx, cancel := context.WithTimeoutCause(ctx, t.connectTimeout, handshakeTimeout{})
 	defer cancel()
 	conn := tls.Client(plain, config)
+	watch.shakeHands()
 	if err := conn.HandshakeContext(ctx); err != nil {
 		_ = plain.Close() // it failed already
 		if errors.Is(context.Cause(ctx), handshakeTimeout{}) {
@@ -149,6 +158,7 @@ func (t *Transport) secure(ctx context.Context, to Target, own *TLS, offer ...st
 		}
 		return nil, &HandshakeError{err}
 	}
+	watch.shookHands()
 	return conn, nil
 }
 

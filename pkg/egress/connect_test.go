@@ -91,7 +91,7 @@ func serve(t *testing.T, secure bool) *server {
 
 func (s *server) connect(t *testing.T) *Conn {
 	t.Helper()
-	c, err := s.transport.Connect(t.Context(), s.target, nil, time.Now().Add(time.Minute))
+	c, err := s.transport.Connect(t.Context(), s.target, nil, time.Now().Add(time.Minute), new(Timings))
 	require.NoError(t, err)
 	return c
 }
@@ -182,11 +182,11 @@ func TestUntouched(t *testing.T) {
 func TestConnectTooLate(t *testing.T) {
 	s := serve(t, false)
 	s.connect(t).Keep()
-	_, err := s.transport.Connect(t.Context(), s.target, nil, time.Now())
+	_, err := s.transport.Connect(t.Context(), s.target, nil, time.Now(), new(Timings))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = s.transport.Connect(ctx, s.target, nil, time.Now().Add(time.Minute))
+	_, err = s.transport.Connect(ctx, s.target, nil, time.Now().Add(time.Minute), new(Timings))
 	require.ErrorIs(t, err, context.Canceled)
 	c := s.connect(t)
 	require.False(t, c.Fresh())
@@ -201,7 +201,7 @@ func TestHungHandshake(t *testing.T) {
 	tr, err := New(Config{AnyPort: true, AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, ConnectTimeout: 50 * time.Millisecond})
 	require.NoError(t, err)
 	defer tr.Close()
-	_, err = tr.Connect(t.Context(), Target{Secure: true, Address: l.Addr().String()}, nil, time.Now().Add(time.Minute))
+	_, err = tr.Connect(t.Context(), Target{Secure: true, Address: l.Addr().String()}, nil, time.Now().Add(time.Minute), new(Timings))
 	_, ok := errors.AsType[*HandshakeError](err)
 	require.True(t, ok, "%v", err)
 	var timeout net.Error

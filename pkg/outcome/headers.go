@@ -181,7 +181,10 @@ const (
 // sortOf tells by a name in lower case.
 func sortOf(name []byte) sort {
 	switch string(name) {
-	case "content-type", "content-length", "date", "server", "cache-control", "vary", "etag", "retry-after", "www-authenticate":
+	case "content-type", "content-length", "content-encoding", "date", "server", "cache-control", "vary", "etag", "via", "age",
+		"expires", "pragma", "last-modified", "accept-ranges", "alt-svc", "x-powered-by", "x-request-id", "cf-ray",
+		"strict-transport-security", "content-security-policy", "x-content-type-options", "x-frame-options", "referrer-policy",
+		"retry-after", "www-authenticate":
 		return plain // most of what there is
 	case "connection", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
 		"proxy-authenticate", "proxy-authentication-info":

@@ -30,9 +30,17 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 	first := c.first()
 	row.First = &first
 	row.URL, row.Generation = redactedURL(c.sub.URL), c.sub.Generation
+	fillTimings(row, &resp)
 	row.Profile = subscription.ProfileOf(c.sub, c.tenant)
 	row.ResponseBody = safeText(string(resp.Body), maxBody)
 	row.ResponseTruncated = resp.Truncated || len(resp.Body) > maxBody
+	row.ResponseHeaders, row.ResponseHeadersTruncated = resp.Headers, resp.HeadersTruncated
+	if row.URL != c.sub.URL {
+		row.Redacted = append(row.Redacted, outcome.RedactedURL)
+	}
+	if resp.HeadersRedacted {
+		row.Redacted = append(row.Redacted, outcome.RedactedResponseHeaders)
+	}
 	row.BodySHA256 = c.digest
 	d.opts.Metrics.attempts.WithLabelValues(string(j.Result)).Inc()
 	d.opts.Metrics.attemptTime.Observe(resp.Duration.Seconds())
@@ -213,6 +221,19 @@ func (d *Deliverer) logAttempt(row *outcome.Outcome) {
 		slog.String("trigger", string(row.Trigger)), slog.String("result", string(row.Result)),
 		slog.Int("status", row.Status), slog.String("verdict", string(row.Verdict)), slog.String("reason", string(row.Reason)),
 		slog.Float64("duration_ms", row.DurationMS), slog.Float64("queue_ms", row.QueueMS), slog.String("detail", row.Detail))
+}
+
+// fillTimings fills in what the connection took. What took time is there: less than a microsecond is one.
+func fillTimings(row *outcome.Outcome, resp *attempt.Response) {
+	some := func(d time.Duration) float64 {
+		if d <= 0 {
+			return 0
+		}
+		return millis(max(d, time.Microsecond))
+	}
+	took := &resp.Timings
+	row.DNSMS, row.ConnectMS, row.TLSMS = some(took.DNS), some(took.Connect), some(took.TLS)
+	row.FirstByteMS = some(resp.FirstByte)
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/failure"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -68,6 +69,38 @@ func TestOutcomeIsBoundedAndHoldsNoSecret(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What the attempt knows of the connection and the answer is in the row; a step that was not made is not.
+func TestOutcomeSaysHowTheAttemptWent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscriptionNamed("one")
+		sub.URL += "?token=hush"
+		replies := make(chan attempt.Response, 2)
+		replies <- attempt.Response{
+			Result: outcome.ResultSuccess, Status: 200, FirstByte: 7500 * time.Microsecond,
+			Timings: egress.Timings{DNS: time.Nanosecond, Connect: time.Millisecond, TLS: 2 * time.Millisecond},
+			Headers: "server: x\nset-cookie: [redacted]\n", HeadersTruncated: true, HeadersRedacted: true,
+		}
+		replies <- attempt.Response{Result: outcome.ResultSuccess, Status: 200, FirstByte: time.Millisecond}
+		s := newStage(t, DelivererOptions{Workers: 1}, answers(func(context.Context, *attempt.Request) (attempt.Response, error) {
+			return <-replies, nil
+		}), sub)
+		s.sendDelivery(deliveryOf(sub, 1))
+		s.sendDelivery(deliveryOf(sub, 2))
+		synctest.Wait()
+		rows := s.b.outcomes(t)
+		require.Len(t, rows, 2)
+		first, second := rows[0], rows[1]
+		require.Equal(t, []float64{0.001, 1, 2, 7.5}, []float64{first.DNSMS, first.ConnectMS, first.TLSMS, first.FirstByteMS})
+		require.Equal(t, outcome.Headers("server: x\nset-cookie: [redacted]\n"), first.ResponseHeaders)
+		require.True(t, first.ResponseHeadersTruncated)
+		require.Equal(t, "https://one.example.com/in", first.URL)
+		require.Equal(t, []outcome.Redaction{outcome.RedactedURL, outcome.RedactedResponseHeaders}, first.Redacted)
+		require.Equal(t, []float64{0, 0, 0, 1}, []float64{second.DNSMS, second.ConnectMS, second.TLSMS, second.FirstByteMS})
+		require.Empty(t, second.ResponseHeaders)
+		require.Equal(t, []outcome.Redaction{outcome.RedactedURL}, second.Redacted)
+	})
 }
 
 func TestRedactedURL(t *testing.T) {

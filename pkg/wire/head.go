@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"slices"
 )
 
 // head is the head of a response as far as it matters.
@@ -13,9 +12,9 @@ type head struct {
 	length  int64 // of the body; -1 if it was not given
 	chunked bool
 	closes  bool // the connection ends with this response
-	kept    http.Header
 
-	at int // what was read of it, in bytes
+	fields int // where they begin, in bytes
+	at     int // what was read of it, in bytes
 }
 
 // progress is how far the reading of a head has come.
@@ -30,7 +29,7 @@ const (
 
 // readFrom reads from conn into buf, n bytes, until the head is finished or will not be: the rest of what is not understood
 // may never come, and must not be waited for.
-func (h *head) readFrom(conn io.Reader, buf []byte, keep []string) (n int, done progress, err error) {
+func (h *head) readFrom(conn io.Reader, buf []byte) (n int, done progress, err error) {
 	for n < len(buf) && done == unfinished && err == nil {
 		var m int
 		m, err = conn.Read(buf[n:])
@@ -38,13 +37,13 @@ func (h *head) readFrom(conn io.Reader, buf []byte, keep []string) (n int, done 
 			err = io.ErrNoProgress
 		}
 		n += m
-		done = h.read(buf[:n], keep)
+		done = h.read(buf[:n])
 	}
 	return n, done, err
 }
 
 // read reads on in b, which begins with the head, as far as its lines are whole.
-func (h *head) read(b []byte, keep []string) progress {
+func (h *head) read(b []byte) progress {
 	for {
 		i := bytes.IndexByte(b[h.at:], '\n')
 		if i < 0 {
@@ -59,10 +58,11 @@ func (h *head) read(b []byte, keep []string) progress {
 			return notUnderstood
 		case first:
 			ok = h.statusLine(line)
+			h.fields = h.at
 		case len(line) == 0:
 			return h.end()
 		default:
-			ok = h.field(line, keep)
+			ok = h.field(line)
 		}
 		if !ok {
 			return notUnderstood
@@ -95,7 +95,7 @@ func (h *head) statusLine(line []byte) bool {
 }
 
 // field takes a header field, or reports that it is not to be understood here.
-func (h *head) field(line []byte, keep []string) bool {
+func (h *head) field(line []byte) bool {
 	colon := bytes.IndexByte(line, ':')
 	if colon < 1 || !token(line[:colon]) {
 		return false
@@ -118,22 +118,8 @@ func (h *head) field(line []byte, keep []string) bool {
 			h.closes = true
 			return is(value, "close")
 		}
-	default:
-		h.keep(name, value, keep)
 	}
 	return true
-}
-
-// keep keeps a field that is wanted.
-func (h *head) keep(name, value []byte, keep []string) {
-	i := slices.IndexFunc(keep, func(k string) bool { return is(name, k) })
-	if i < 0 {
-		return
-	}
-	if h.kept == nil {
-		h.kept = http.Header{}
-	}
-	h.kept[keep[i]] = append(h.kept[keep[i]], string(value))
 }
 
 // is compares without case. The length, which nearly always differs, is looked at first.

@@ -6,19 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
 )
 
-// Limits say how much of a response is read, and what of it is kept.
+// Limits say how much of a response is read.
 type Limits struct {
 	// Head bounds the bytes before the body, 1xx responses included.
 	Head int
 	// Body bounds the body; what is longer is cut off.
 	Body int
-	// Keep are the canonical names of the header fields that are wanted.
-	Keep []string
 }
 
 // Response is what came back. After an error it holds what was known until then.
@@ -29,8 +29,9 @@ type Response struct {
 	Status int
 	// Proto is HTTP/1.1 or what else the endpoint claims.
 	Proto string
-	// Header has the fields that are kept, by canonical name, and maybe others; nil without.
+	// Header is the header as net/http read it; nil if the response was understood here. [Response.Fields] has both.
 	Header http.Header
+	lines  []byte // of the header, whole and well-formed; in the buffer that it was read through
 	// Body is at most [Limits.Body] long; nil if there is none.
 	Body []byte
 	// Truncated means that there was more.
@@ -41,14 +42,14 @@ type Response struct {
 }
 
 // Read reads the response to a request, which was neither HEAD nor CONNECT, through buf, whose contents do not matter
-// before and after. The error is that of the connection if nothing came.
+// before, and those after are what [Response.Fields] reads. The error is that of the connection if nothing came.
 //
 // What nearly all endpoints answer is understood here: HTTP/1.1, a final status, well-formed lines that fit into buf, and a
 // body whose length is given, or none. Chunks are left to net/http. So is, from its first byte, all that is not understood:
 // there is one opinion about it, and an old one; but the connection is not used again.
 func (r *Response) Read(conn io.Reader, buf []byte, limits Limits) error {
 	var h head
-	n, done, err := h.readFrom(conn, buf, limits.Keep)
+	n, done, err := h.readFrom(conn, buf)
 	if n == 0 {
 		return err
 	}
@@ -57,6 +58,7 @@ func (r *Response) Read(conn io.Reader, buf []byte, limits Limits) error {
 	}
 	r.Begun = true
 	if done == finished && !h.chunked && h.length >= 0 {
+		r.lines = buf[h.fields:h.at]
 		return r.readBody(conn, &h, buf[h.at:n], limits.Body)
 	}
 	err = r.readOther(buf[:n], conn, limits)
@@ -72,7 +74,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // readBody reads the body after a head, of which start came along with it.
 func (r *Response) readBody(conn io.Reader, h *head, start []byte, limit int) error {
-	r.Status, r.Proto, r.Header = h.status, "HTTP/1.1", h.kept
+	r.Status, r.Proto = h.status, "HTTP/1.1"
 	size := int(min(h.length, int64(limit)))
 	if size > 0 {
 		body := make([]byte, size)
@@ -157,4 +159,32 @@ func ReadBody(got *http.Response, limit int) (body []byte, truncated bool, err e
 		}
 	}
 	return body[:limit], true, nil
+}
+
+// Fields yields the names and values of the header, as long as the buffer of [Response.Read] is left alone: as they were
+// written and in their order, but those that net/http read by canonical names, and in the order of these.
+func (r *Response) Fields() iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for rest := r.lines; len(rest) > 2; { // after the last comes an empty line
+			var line []byte
+			line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
+			name, value, _ := bytes.Cut(line, []byte(":"))
+			if !yield(name, bytes.Trim(value, " \t")) {
+				return
+			}
+		}
+		if r.Header != nil {
+			fieldsOf(r.Header, yield)
+		}
+	}
+}
+
+func fieldsOf(header http.Header, yield func(name, value []byte) bool) {
+	for _, name := range slices.Sorted(maps.Keys(header)) {
+		for _, value := range header[name] {
+			if !yield([]byte(name), []byte(value)) {
+				return
+			}
+		}
+	}
 }
