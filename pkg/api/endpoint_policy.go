@@ -18,6 +18,7 @@ type DeliveryPolicyIn struct {
 	Retry          *RetryPolicy   `json:"retry,omitempty" doc:"In place of the profile's."`
 	Failure        *FailurePolicy `json:"failure,omitempty" doc:"In place of the profile's."`
 	Ordering       string         `json:"ordering,omitempty" doc:"none: in any order. Other values are reserved."`
+	Redact         bool           `json:"redactResponses,omitempty" doc:"Leave the bodies and headers of responses out of the outcomes of attempts."`
 	Secret         *string        `json:"secret,omitempty" nullable:"true" maxLength:"256" doc:"A new signing secret, where the new profile needs one of another form. The old one signs for a day more if its form is that of the profile."`
 }
 
@@ -29,6 +30,7 @@ type DeliveryPolicyPatch struct {
 	Retry          Opt[RetryPolicy]   `json:"retry,omitzero"`
 	Failure        Opt[FailurePolicy] `json:"failure,omitzero"`
 	Ordering       Opt[string]        `json:"ordering,omitzero"`
+	Redact         Opt[bool]          `json:"redactResponses,omitzero"`
 	Secret         Opt[string]        `json:"secret,omitzero"`
 }
 
@@ -40,6 +42,7 @@ type DeliveryPolicyOut struct {
 	Retry          *RetryPolicy    `json:"retry"`
 	Failure        *FailurePolicy  `json:"failure"`
 	Ordering       string          `json:"ordering"`
+	Redact         bool            `json:"redactResponses"`
 	Effective      EffectivePolicy `json:"effective"`
 }
 
@@ -77,7 +80,7 @@ func (a *API) getPolicy(ctx context.Context, in *EndpointPath) (*answer[Delivery
 func (a *API) putPolicy(ctx context.Context, in *EndpointWriteBody, body *DeliveryPolicyIn) (*answer[DeliveryPolicyOut], error) {
 	e, applied, err := a.change(ctx, in.Endpoint, in.WriteInput, policyNames, func(e *edit) error {
 		s, b := e.sub, *body
-		s.Name, s.Profile = b.Name, value(b.Profile)
+		s.Name, s.Profile, s.RedactResponses = b.Name, value(b.Profile), b.Redact
 		s.Timeout = subscription.Duration(time.Duration(value(b.TimeoutSeconds)) * time.Second)
 		if err := errors.Join(setRetry(s, b.Retry), setFailure(s, b.Failure)); err != nil {
 			return err
@@ -96,6 +99,7 @@ func (a *API) applyPolicy(ctx context.Context, e *edit, b *DeliveryPolicyPatch) 
 	s := e.sub
 	b.Name.apply(&s.Name)
 	b.Profile.apply(&s.Profile)
+	b.Redact.apply(&s.RedactResponses)
 	if b.TimeoutSeconds.Set {
 		if !b.TimeoutSeconds.Null && (b.TimeoutSeconds.Value < 1 || b.TimeoutSeconds.Value > 60) {
 			return invalid("timeoutSeconds", "%d: want 1 to 60, or null for the profile's", b.TimeoutSeconds.Value)
@@ -117,7 +121,7 @@ func (a *API) applyPolicy(ctx context.Context, e *edit, b *DeliveryPolicyPatch) 
 
 func (a *API) deletePolicy(ctx context.Context, in *EndpointWrite) (*answer[nothing], error) {
 	e, applied, err := a.change(ctx, in.Endpoint, in.WriteInput, policyNames, func(e *edit) error {
-		e.sub.Profile, e.sub.Timeout, e.sub.Retry, e.sub.Failure = "", 0, nil, nil
+		e.sub.Profile, e.sub.Timeout, e.sub.Retry, e.sub.Failure, e.sub.RedactResponses = "", 0, nil, nil, false
 		return a.reform(ctx, e, "", nil)
 	})
 	return written(e, applied, err)
@@ -172,7 +176,7 @@ func (a *API) fits(profile string, s *subscription.Subscription) error {
 
 func (a *API) policyOut(e *edit) DeliveryPolicyOut {
 	s := e.sub
-	out := DeliveryPolicyOut{Name: s.Name, Profile: optional(s.Profile), Ordering: orderingNone}
+	out := DeliveryPolicyOut{Name: s.Name, Profile: optional(s.Profile), Ordering: orderingNone, Redact: s.RedactResponses}
 	if s.Timeout > 0 {
 		seconds := int(s.Timeout.Std() / time.Second)
 		out.TimeoutSeconds = &seconds

@@ -175,18 +175,21 @@ func TestDeliveryPolicy(t *testing.T) {
 	h := acme(t)
 	const path = orders + "/delivery-policy"
 	got := h.ok(http.StatusOK, http.MethodPut, path, `{"name":"Orders","timeoutSeconds":5,"failure":{"kind":"consecutive","failures":9},
-		"retry":{"kind":"fixed","interval":"1m30s","maxTries":3},"ordering":"none"}`).json(t)
+		"retry":{"kind":"fixed","interval":"1m30s","maxTries":3},"ordering":"none","redactResponses":true}`).json(t)
 	effective := map[string]any{
 		"profile": "standard", "timeoutSeconds": 5.0, "retry": map[string]any{"kind": "fixed", "interval": "1m30s", "maxTries": 3.0},
 		"failure": map[string]any{"kind": "consecutive", "failures": 9.0},
 	}
 	require.Equal(t, map[string]any{
 		"name": "Orders", "profile": nil, "timeoutSeconds": 5.0, "failure": map[string]any{"kind": "consecutive", "failures": 9.0},
-		"retry": effective["retry"], "ordering": "none", "effective": effective,
+		"retry": effective["retry"], "ordering": "none", "redactResponses": true, "effective": effective,
 	}, got)
 	got = h.ok(http.StatusOK, http.MethodPatch, path, `{"retry":null,"failure":null}`).json(t)
 	require.Nil(t, got["retry"])
 	require.Nil(t, got["failure"])
+	require.Equal(t, true, got["redactResponses"])
+	require.True(t, h.orders().RedactResponses)
+	require.Equal(t, false, h.ok(http.StatusOK, http.MethodPatch, path, `{"redactResponses":null}`).json(t)["redactResponses"])
 	require.Equal(t, map[string]any{
 		"kind": "lasting", "failures": 3.0, "for": "120h0m0s", "within": "24h0m0s", "apart": "12h0m0s", "effect": "disable",
 	}, got["effective"].(map[string]any)["failure"], "the profile's")

@@ -59,6 +59,11 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 			Failures: c.Breaker.Failures, OpenFor: c.Breaker.OpenFor, MaxOpenFor: c.Breaker.MaxOpen,
 			Probes: c.Breaker.Probes, RampRate: float64(c.Breaker.RampRate),
 		},
+		Outcomes: pipeline.OutcomeOptions{
+			DropBodies:  c.Outcomes.ResponseBody == config.Drop,
+			DropHeaders: c.Outcomes.ResponseHeaders == config.Drop,
+			KeepQueries: c.Outcomes.URLQuery == config.Keep,
+		},
 		Tokens: tokens, CheckURL: guard.CheckURL, Rand: a.opts.Rand, Log: a.opts.Log, Metrics: a.metrics,
 	}, view, profiles, client, out, kafka.NewReader(a.conf.Kafka), fail)
 	group, err := kafka.NewGroup(a.conf.Kafka.For("deliverer", a.opts.Metrics), a.groupOptions("deliverer", a.topics.Name(topics.Deliveries)), deliverer)

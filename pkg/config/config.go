@@ -121,9 +121,26 @@ type Deliverer struct {
 	// Drain is how long requests in flight may take to end when a partition is revoked or the process stops.
 	Drain time.Duration `koanf:"drain"`
 	// Window is how many recent (delivery, trigger, pass) each partition remembers, to drop what a crash repeated.
-	Window  int     `koanf:"window"`
-	Breaker Breaker `koanf:"breaker"`
+	Window   int      `koanf:"window"`
+	Breaker  Breaker  `koanf:"breaker"`
+	Outcomes Outcomes `koanf:"outcomes"`
 }
+
+// Outcomes is what the records of attempts hold of responses and URLs: keep or drop.
+type Outcomes struct {
+	ResponseBody    Retain `koanf:"response_body"`
+	ResponseHeaders Retain `koanf:"response_headers"`
+	URLQuery        Retain `koanf:"url_query"`
+}
+
+// Retain says what becomes of something.
+type Retain string
+
+// Values of [Retain].
+const (
+	Keep Retain = "keep"
+	Drop Retain = "drop"
+)
 
 // Breaker is when an endpoint is left alone, and how it is tried again.
 type Breaker struct {
@@ -226,6 +243,7 @@ func Default() Config {
 				Probes:   3,
 				RampRate: 50,
 			},
+			Outcomes: Outcomes{ResponseBody: Keep, ResponseHeaders: Keep, URLQuery: Drop},
 		},
 		Egress: Egress{
 			AllowNetworks: []netip.Prefix{},

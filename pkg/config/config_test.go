@@ -163,6 +163,10 @@ func TestLoadRefuses(t *testing.T) {
 			"deliverer.workers: 0: want 1 to 65536", `log.level: "loud": want debug, info, warn, error`, "kafka.session_timeout: 1m0s: want 6s to 10s",
 		}},
 		{name: "timeout of Redis", file: "redis: {call_timeout: 10ms}\n", want: []string{"redis.call_timeout: 10ms: want 100ms to 1m"}},
+		{name: "outcomes", file: "deliverer: {outcomes: {response_body: hide, response_headers: '', url_query: 'yes'}}\n", want: []string{
+			`deliverer.outcomes.response_body: "hide": want keep, drop`, `deliverer.outcomes.response_headers: "": want keep, drop`,
+			`deliverer.outcomes.url_query: "yes": want keep, drop`,
+		}},
 		{name: "size", file: "deliverer: {max_in_flight_bytes: 5MB}\n", want: []string{`deliverer.max_in_flight_bytes: "5MB": want a size such as`}},
 		{name: "too small a size", file: "deliverer: {max_in_flight_bytes: 1KiB}\n", want: []string{"deliverer.max_in_flight_bytes: 1KiB: want 2MiB to 1024GiB"}},
 		{name: "network", file: "egress: {allow_networks: [10.0.0.1/8]}\n", want: []string{"egress networks: 10.0.0.1/8: want 10.0.0.0/8"}},

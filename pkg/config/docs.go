@@ -82,6 +82,11 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"deliverer.breaker.probes":      "Deliveries that come due when it expires.",
 	"deliverer.breaker.ramp_rate":   "Deliveries per second over which the rest of the backlog is spread.",
 
+	"deliverer.outcomes":                  "What the records of attempts (topic outcomes) hold of endpoints' answers and URLs: keep or drop.",
+	"deliverer.outcomes.response_body":    "The first KiB of a response. Subscriptions can drop theirs: redactResponses.",
+	"deliverer.outcomes.response_headers": "At most 64 headers and 4 KiB, without the values of cookies, tokens and the like.",
+	"deliverer.outcomes.url_query":        "The query of the endpoint's URL, which often holds a token.",
+
 	"retrier":        "Moves records from the retry tiers back to deliveries when they are due.",
 	"retrier.buffer": "Records due within a second that wait in memory.",
 

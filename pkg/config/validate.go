@@ -39,10 +39,20 @@ func (c *Config) Validate() error {
 		within("deliverer.breaker.max_open", b.MaxOpen, time.Second, 24*time.Hour),
 		within("deliverer.breaker.probes", b.Probes, 1, 100),
 		within("deliverer.breaker.ramp_rate", b.RampRate, 1, 100_000),
+		d.Outcomes.validate(),
 		within("retrier.buffer", c.Retrier.Buffer, 1, 1_000_000),
 		within("recorder.event_retention", c.Recorder.EventRetention, time.Hour, 30*24*time.Hour),
 		c.Egress.validate(),
 		c.Encryption.validate(),
+	)
+}
+
+func (o Outcomes) validate() error {
+	const section = "deliverer.outcomes."
+	return errors.Join(
+		oneOf(section+"response_body", o.ResponseBody, Keep, Drop),
+		oneOf(section+"response_headers", o.ResponseHeaders, Keep, Drop),
+		oneOf(section+"url_query", o.URLQuery, Keep, Drop),
 	)
 }
 
@@ -166,11 +176,15 @@ func within[T cmp.Ordered](field string, got, lo, hi T) error {
 	return fmt.Errorf("%s: %s: want %s to %s", field, text(got), text(lo), text(hi))
 }
 
-func oneOf(field, got string, allowed ...string) error {
+func oneOf[T ~string](field string, got T, allowed ...T) error {
 	if slices.Contains(allowed, got) {
 		return nil
 	}
-	return fmt.Errorf("%s: %q: want %s", field, got, strings.Join(allowed, ", "))
+	words := make([]string, len(allowed))
+	for i, a := range allowed {
+		words[i] = string(a)
+	}
+	return fmt.Errorf("%s: %q: want %s", field, got, strings.Join(words, ", "))
 }
 
 func listen(field, addr string) error {

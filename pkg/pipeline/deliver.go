@@ -57,6 +57,7 @@ type DelivererOptions struct {
 	Programs int
 	// CheckURL says what is wrong with a URL that a transformation made; nil allows all. The transport's guard looks at it, too.
 	CheckURL func(url string) error
+	Outcomes OutcomeOptions
 	// Rand returns a number in [0, 1) for the jitter of retry policies, from many goroutines; math/rand by default.
 	Rand    func() float64
 	Log     *slog.Logger
@@ -119,7 +120,7 @@ func NewDeliverer(
 		stopped: make(chan struct{}), sched: newScheduler(bounds{
 			concurrency: opts.LaneConcurrency, queue: opts.LaneQueue, workers: opts.Workers, share: opts.MaxBytes / 2,
 		}), owned: map[int32]*owned{},
-		senders: senders{tokens: opts.Tokens}, programs: make(chan struct{}, opts.Programs),
+		senders: senders{tokens: opts.Tokens, keepQueries: opts.Outcomes.KeepQueries}, programs: make(chan struct{}, opts.Programs),
 	}
 }
 

@@ -118,8 +118,7 @@ func endpointData(c *candidate, since time.Time) operational.Endpoint {
 
 // bury ends a delivery without an attempt.
 func (d *Deliverer) bury(c *candidate, reason outcome.Reason) {
-	row := d.row(c.item, verdict{Verdict: outcome.Dead, reason: reason})
-	row.Profile, row.URL, row.Generation = subscription.ProfileOf(c.sub, c.tenant), redactedURL(c.sub.URL), c.sub.Generation
+	row := &d.rowFor(c, verdict{Verdict: outcome.Dead, reason: reason}, time.Now()).Outcome
 	d.sched.release(c.lane)
 	if d.write(c.item, d.deadLetter(c, row)) && d.tellAttempt(c, row) {
 		d.record(c.item, row, nil)

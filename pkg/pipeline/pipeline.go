@@ -11,6 +11,7 @@
 //	try.go             one delivery through registry, transformation, breaker and attempt to its verdict
 //	transform.go       the subscription's program, and what it ends without an attempt
 //	sender.go          the prepared profile of each subscription
+//	row.go             the outcome of a delivery, an attempt or none
 //	settle.go          verdict → retry or dead-letter record → outcome → finished
 //	operational.go     operational events, and the failures in a row that disable a subscription
 //	endpoint.go        endpoint state: folded from outcomes, snapshotted to endpoint-states
@@ -108,7 +109,7 @@ func encode(topic string, d *delivery.Delivery) *kafka.Record {
 }
 
 // maxHeaders is how many headers a delivery has at most.
-const maxHeaders = 20
+const maxHeaders = 22
 
 // decode reads the record of a delivery.
 func decode(r *kafka.Record) (*delivery.Delivery, error) {

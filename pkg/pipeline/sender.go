@@ -16,6 +16,8 @@ import (
 // senders keeps what is prepared for each subscription version: decoding secrets and keys costs more than signing.
 type senders struct {
 	tokens *token.Store
+	// keepQueries is [OutcomeOptions.KeepQueries].
+	keepQueries bool
 
 	mu sync.RWMutex
 	m  map[ident.ID]*preparedSender
@@ -29,10 +31,21 @@ type preparedSender struct {
 	authorizer attempt.Authorizer
 	tls        *egress.TLS
 	err        error
+	// url is the subscription's as outcomes show it, urlCut whether that lacks something.
+	url    string
+	urlCut bool
 }
 
 // maxSenders bounds the cache; at the bound it starts anew.
 const maxSenders = 100_000
+
+// prepared returns what the attempt of a candidate is made with: the same for all that is done with it.
+func (d *Deliverer) prepared(c *candidate) *preparedSender {
+	if c.with == nil {
+		c.with = d.senders.get(c.sub, c.profile, time.Now())
+	}
+	return c.with
+}
 
 // get returns what attempts of sub at the given time are sent with. It is made anew for a new version of the
 // subscription, and when a secret that was rotated out expires.
@@ -55,6 +68,7 @@ func (s *senders) get(sub *subscription.Subscription, p *profile.Profile, at tim
 
 func (s *senders) prepare(sub *subscription.Subscription, p *profile.Profile, at time.Time) *preparedSender {
 	e := &preparedSender{version: sub.Version, profile: p}
+	e.url, e.urlCut = shownURL(sub.URL, s.keepQueries)
 	if e.sender, e.err = p.Sender(sub, at); e.err != nil {
 		return e
 	}

@@ -1,11 +1,8 @@
 package pipeline
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -22,26 +19,8 @@ import (
 // outcome only when that is acknowledged. The next owner takes an outcome for proof that the delivery was dealt with
 // and drops the record when it reads it again; an outcome without its retry record would be a lost delivery.
 func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgement, h health, v verdict) {
-	row := d.row(c.item, v)
-	row.Attempt = c.d.Attempts + 1
-	row.Result, row.Status, row.Detail = j.Result, resp.Status, safeText(resp.Detail, maxDetail)
-	row.At = resp.Started
-	row.DurationMS, row.QueueMS = millis(resp.Duration), millis(resp.Started.Sub(c.arrived))
-	first := c.first()
-	row.First = &first
-	row.URL, row.Generation = redactedURL(c.sub.URL), c.sub.Generation
-	fillTimings(row, &resp)
-	row.Profile = subscription.ProfileOf(c.sub, c.tenant)
-	row.ResponseBody = safeText(string(resp.Body), maxBody)
-	row.ResponseTruncated = resp.Truncated || len(resp.Body) > maxBody
-	row.ResponseHeaders, row.ResponseHeadersTruncated = resp.Headers, resp.HeadersTruncated
-	if row.URL != c.sub.URL {
-		row.Redacted = append(row.Redacted, outcome.RedactedURL)
-	}
-	if resp.HeadersRedacted {
-		row.Redacted = append(row.Redacted, outcome.RedactedResponseHeaders)
-	}
-	row.BodySHA256 = c.digest
+	r := d.rowOf(c, &resp, j, v)
+	row := &r.Outcome
 	d.opts.Metrics.attempts.WithLabelValues(string(j.Result)).Inc()
 	d.opts.Metrics.attemptTime.Observe(resp.Duration.Seconds())
 	d.logAttempt(row)
@@ -60,7 +39,7 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 	case outcome.Retry:
 		next := copyFor(c.d, v.reason)
 		next.Attempts++
-		next.Parks, next.First, next.Due = 0, first, v.due
+		next.Parks, next.First, next.Due = 0, r.first, v.due
 		if !d.write(c.item, d.opts.Topics.waiting(next, time.Now())) {
 			return
 		}
@@ -74,12 +53,6 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 		d.record(c.item, row, c.failure)
 	}
 }
-
-// Bounds of texts in outcomes, in bytes.
-const (
-	maxDetail = 512
-	maxBody   = 1 << 10
-)
 
 func (d *Deliverer) deadLetter(c *candidate, row *outcome.Outcome) *kafka.Record {
 	dead := *c.d
@@ -96,22 +69,6 @@ func (d *Deliverer) deadLetter(c *candidate, row *outcome.Outcome) *kafka.Record
 // park puts a delivery back into the retry tiers without an attempt.
 func (d *Deliverer) park(it *item, reason outcome.Reason, due time.Time) {
 	d.sched.part(it, reason, due)
-}
-
-// row starts the outcome of a delivery.
-func (d *Deliverer) row(it *item, v verdict) *outcome.Outcome {
-	dl := it.d
-	row := &outcome.Outcome{
-		Version: outcome.Version, Delivery: dl.ID.Base62(delivery.IDPrefix), Message: dl.Message.Base62(delivery.MessagePrefix),
-		EventID: dl.EventID, EventType: dl.EventType, EventTime: dl.EventTime, Channels: dl.Channels, Tenant: dl.Tenant, Subscription: dl.Subscription,
-		Trigger: dl.Trigger.Kind, TriggerID: dl.Trigger.ID, Attempt: dl.Attempts, Pass: dl.Pass,
-		Verdict: v.Verdict, Reason: v.reason, Result: outcome.ResultNone, At: time.Now().UTC(),
-		Source: dl.Source, Record: it.at, Registry: dl.Registry,
-	}
-	if !v.due.IsZero() {
-		row.Due = &v.due
-	}
-	return row
 }
 
 // write produces a follow-up record and waits until it is acknowledged.
@@ -210,40 +167,4 @@ func (d *Deliverer) buryUndecodable(o *owned, r *kafka.Record, cause error) {
 			d.eased(o)
 		}
 	})
-}
-
-// logAttempt writes the one wide line per attempt.
-func (d *Deliverer) logAttempt(row *outcome.Outcome) {
-	d.opts.Log.LogAttrs(context.Background(), slog.LevelInfo, "attempt",
-		slog.String("delivery", row.Delivery), slog.String("message", row.Message), slog.String("type", row.EventType),
-		slog.String("tenant", row.Tenant.UUID()), slog.String("subscription", row.Subscription.UUID()),
-		slog.String("url", row.URL), slog.Int("attempt", row.Attempt), slog.Int("pass", row.Pass),
-		slog.String("trigger", string(row.Trigger)), slog.String("result", string(row.Result)),
-		slog.Int("status", row.Status), slog.String("verdict", string(row.Verdict)), slog.String("reason", string(row.Reason)),
-		slog.Float64("duration_ms", row.DurationMS), slog.Float64("queue_ms", row.QueueMS), slog.String("detail", row.Detail))
-}
-
-// fillTimings fills in what the connection took. What took time is there: less than a microsecond is one.
-func fillTimings(row *outcome.Outcome, resp *attempt.Response) {
-	some := func(d time.Duration) float64 {
-		if d <= 0 {
-			return 0
-		}
-		return millis(max(d, time.Microsecond))
-	}
-	took := &resp.Timings
-	row.DNSMS, row.ConnectMS, row.TLSMS = some(took.DNS), some(took.Connect), some(took.TLS)
-	row.FirstByteMS = some(resp.FirstByte)
-}
-
-func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-// redactedURL is the URL without userinfo and query, which may hold secrets.
-func redactedURL(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil {
-		return ""
-	}
-	u.User, u.RawQuery, u.Fragment = nil, "", ""
-	return u.String()
 }

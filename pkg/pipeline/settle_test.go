@@ -75,7 +75,7 @@ func TestOutcomeIsBoundedAndHoldsNoSecret(t *testing.T) {
 func TestOutcomeSaysHowTheAttemptWent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub := subscriptionNamed("one")
-		sub.URL += "?token=hush"
+		sub.URL = "https://one.example.com/in?token=hush"
 		replies := make(chan attempt.Response, 2)
 		replies <- attempt.Response{
 			Result: outcome.ResultSuccess, Status: 200, FirstByte: 7500 * time.Microsecond,
@@ -103,14 +103,62 @@ func TestOutcomeSaysHowTheAttemptWent(t *testing.T) {
 	})
 }
 
-func TestRedactedURL(t *testing.T) {
-	for raw, want := range map[string]string{
-		"https://example.com/in":                        "https://example.com/in",
-		"https://user:pass@example.com:8443/in?token=x": "https://example.com:8443/in",
-		"https://example.com/#x":                        "https://example.com/",
-		"https://[::1":                                  "",
+func TestShownURL(t *testing.T) {
+	for _, c := range []struct {
+		raw, want, withQuery string
+		cut, cutWithQuery    bool
+	}{
+		{"https://example.com/in", "https://example.com/in", "https://example.com/in", false, false},
+		{"https://example.com/a b", "https://example.com/a%20b", "https://example.com/a%20b", false, false},
+		{"https://u:p@example.com:8443/in?token=x", "https://example.com:8443/in", "https://example.com:8443/in?token=x", true, true},
+		{"https://example.com/in?a=b", "https://example.com/in", "https://example.com/in?a=b", true, false},
+		{"https://example.com/#x", "https://example.com/", "https://example.com/", true, true},
+		{"https://[::1", "", "", true, true},
 	} {
-		require.Equal(t, want, redactedURL(raw), raw)
+		got, cut := shownURL(c.raw, false)
+		require.Equal(t, c.want, got, c.raw)
+		require.Equal(t, c.cut, cut, c.raw)
+		got, cut = shownURL(c.raw, true)
+		require.Equal(t, c.withQuery, got, c.raw)
+		require.Equal(t, c.cutWithQuery, cut, c.raw)
+	}
+}
+
+// What may not be kept is not there, and the row says so; what there was not is not said to be missing.
+func TestOutcomesThatAreRedacted(t *testing.T) {
+	const headers = "server: x\n"
+	for name, c := range map[string]struct {
+		keep     OutcomeOptions
+		sub      bool // holds its responses back
+		body     string
+		headers  outcome.Headers
+		want     outcome.Outcome
+		redacted []outcome.Redaction
+	}{
+		"by default":          {OutcomeOptions{}, false, "ok", headers, outcome.Outcome{URL: "https://one.example.com/in", ResponseBody: "ok", ResponseHeaders: headers}, []outcome.Redaction{outcome.RedactedURL}},
+		"with queries":        {OutcomeOptions{KeepQueries: true}, false, "ok", headers, outcome.Outcome{URL: "https://one.example.com/in?q=1", ResponseBody: "ok", ResponseHeaders: headers}, nil},
+		"without bodies":      {OutcomeOptions{DropBodies: true, KeepQueries: true}, false, "ok", headers, outcome.Outcome{URL: "https://one.example.com/in?q=1", ResponseHeaders: headers}, []outcome.Redaction{outcome.RedactedResponseBody}},
+		"without headers":     {OutcomeOptions{DropHeaders: true, KeepQueries: true}, false, "ok", headers, outcome.Outcome{URL: "https://one.example.com/in?q=1", ResponseBody: "ok"}, []outcome.Redaction{outcome.RedactedResponseHeaders}},
+		"of a subscription":   {OutcomeOptions{KeepQueries: true}, true, "ok", headers, outcome.Outcome{URL: "https://one.example.com/in?q=1"}, []outcome.Redaction{outcome.RedactedResponseBody, outcome.RedactedResponseHeaders}},
+		"where there is none": {OutcomeOptions{DropBodies: true, DropHeaders: true, KeepQueries: true}, true, "", "", outcome.Outcome{URL: "https://one.example.com/in?q=1"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				sub := subscriptionNamed("one")
+				sub.URL = "https://one.example.com/in?q=1"
+				sub.RedactResponses = c.sub
+				s := newStage(t, DelivererOptions{Workers: 1, Outcomes: c.keep}, answers(func(context.Context, *attempt.Request) (attempt.Response, error) {
+					return attempt.Response{Result: outcome.ResultSuccess, Status: 200, Body: []byte(c.body), Headers: c.headers}, nil
+				}), sub)
+				s.sendDelivery(deliveryOf(sub, 1))
+				synctest.Wait()
+				got := s.b.outcomes(t)[0]
+				require.Equal(t, c.want.URL, got.URL)
+				require.Equal(t, c.want.ResponseBody, got.ResponseBody)
+				require.Equal(t, c.want.ResponseHeaders, got.ResponseHeaders)
+				require.Equal(t, c.redacted, got.Redacted)
+			})
+		})
 	}
 }
 

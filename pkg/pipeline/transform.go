@@ -7,7 +7,6 @@ import (
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/profile"
-	"github.com/postrider/postrider/pkg/subscription"
 	"github.com/postrider/postrider/pkg/transform"
 )
 
@@ -48,7 +47,7 @@ func (d *Deliverer) transform(c *candidate) bool {
 
 // message runs the program when it is its turn: each takes a processor and memory, see package transform.
 func (d *Deliverer) message(c *candidate) (profile.Message, error) {
-	with := d.senders.get(c.sub, c.profile, c.started)
+	with := d.prepared(c)
 	if with.err != nil {
 		return profile.Message{}, with.err
 	}
@@ -91,8 +90,7 @@ func (d *Deliverer) untransformed(c *candidate, err error) {
 
 // notSent ends a delivery that the program cancelled: it counts as delivered, and as nothing else.
 func (d *Deliverer) notSent(c *candidate) {
-	row := d.row(c.item, verdict{Verdict: outcome.Delivered, reason: outcome.ReasonNotSent})
-	row.Profile, row.URL, row.Generation = subscription.ProfileOf(c.sub, c.tenant), redactedURL(c.sub.URL), c.sub.Generation
+	row := &d.rowFor(c, verdict{Verdict: outcome.Delivered, reason: outcome.ReasonNotSent}, time.Now()).Outcome
 	d.remember(c.item)
 	d.sched.release(c.lane)
 	d.record(c.item, row, nil)

@@ -28,6 +28,8 @@ type candidate struct {
 	failure *subscription.FailurePolicy
 	ep      *endpoint
 	started time.Time
+	// with is what the attempt is made with; see [Deliverer.prepared].
+	with *preparedSender
 	// message is that of a transformation; of other deliveries it is nil, and made for the attempt.
 	message *profile.Message
 	// digest is that of the request's body; empty before there is one.
@@ -254,7 +256,7 @@ func (d *Deliverer) report(c *candidate, permit *gate.Permit, j profile.Judgemen
 }
 
 func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
-	with := d.senders.get(c.sub, c.profile, c.started)
+	with := d.prepared(c)
 	if with.err != nil {
 		return nil, with.err
 	}
@@ -329,7 +331,7 @@ const onTime = time.Second
 
 // cancelled settles a delivery that nobody wants any more.
 func (d *Deliverer) cancelled(it *item, reason outcome.Reason) {
-	row := d.row(it, verdict{Verdict: outcome.Cancelled, reason: reason})
+	row := &d.row(it, verdict{Verdict: outcome.Cancelled, reason: reason}, time.Now()).Outcome
 	d.sched.release(it.lane)
 	d.record(it, row, nil)
 }

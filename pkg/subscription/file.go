@@ -108,6 +108,7 @@ type fileSubscription struct {
 	Timeout          Duration          `yaml:"timeout"`
 	Retry            *RetryPolicy      `yaml:"retry"`
 	Failure          *FailurePolicy    `yaml:"failure"`
+	RedactResponses  bool              `yaml:"redactResponses"`
 	Disabled         bool              `yaml:"disabled"`
 }
 
@@ -187,6 +188,7 @@ func (p *fileParser) subscription(in *fileSubscription, t *Tenant, tenantPath, p
 		Timeout:          in.Timeout,
 		Retry:            in.Retry,
 		Failure:          in.Failure,
+		RedactResponses:  in.RedactResponses,
 	}
 	for name, value := range s.Headers {
 		s.Headers[name] = p.expand(path+".headers."+name, value)

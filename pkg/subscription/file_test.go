@@ -40,6 +40,7 @@ tenants:
         metadata: {team: erp}
         throttleRate: 10
         failure: {kind: consecutive, failures: 100, effect: lock}
+        redactResponses: true
       - id: ep_000001zzzzzzzzzzzzzzzzzzzzz
         url: https://b.example
         profile: standard
@@ -74,7 +75,7 @@ tenants:
 		Timeout:     Duration(10 * time.Second),
 		Retry:       &RetryPolicy{Kind: RetryFixed, Interval: Duration(time.Minute), MaxTries: 4},
 		Description: "what the ERP wants", Metadata: map[string]string{"team": "erp"}, ThrottleRate: 10,
-		Failure: &FailurePolicy{Kind: FailureConsecutive, Failures: 100, Effect: EffectLock},
+		Failure: &FailurePolicy{Kind: FailureConsecutive, Failures: 100, Effect: EffectLock}, RedactResponses: true,
 	}, orders)
 	require.Equal(t, &Subscription{
 		UID: "stock", URL: "https://c.example", Headers: map[string]string{"X-Key": "t0ken"}, SensitiveHeaders: []string{"X-Key"},
@@ -131,7 +132,7 @@ func TestParseFileTellsEverythingAtItsPlace(t *testing.T) {
 			`f.yaml:17:9: tenants[0].subscriptions[2].uid: missing: want uid or id`,
 			`f.yaml:18:25: tenants[0].subscriptions[2].eventTypes[1]: "b*": * stands for a whole segment between dots, not for a part of one`,
 			`f.yaml:19:9: tenants[0].subscriptions[2].secret: want standard- and digits`,
-			`f.yaml:20:9: tenants[0].subscriptions[2].webhook: there is no such field: want id, uid, name, description, metadata, url, eventTypes, channels, filter, profile, secret, secrets, headers, sensitiveHeaders, authorization, transformation, encryption, throttleRate, timeout, retry, failure, disabled`,
+			`f.yaml:20:9: tenants[0].subscriptions[2].webhook: there is no such field: want id, uid, name, description, metadata, url, eventTypes, channels, filter, profile, secret, secrets, headers, sensitiveHeaders, authorization, transformation, encryption, throttleRate, timeout, retry, failure, redactResponses, disabled`,
 		}},
 		"what is sent": {`tenants:
   - uid: acme

@@ -64,6 +64,8 @@ type Subscription struct {
 	Retry *RetryPolicy `json:"retry,omitempty" yaml:"retry"`
 	// Failure replaces the profile's failure policy if set.
 	Failure *FailurePolicy `json:"failure,omitempty" yaml:"failure"`
+	// RedactResponses leaves the bodies and headers of responses out of the outcomes.
+	RedactResponses bool `json:"redactResponses,omitempty" yaml:"redactResponses"`
 	// Created and Updated are when it was first and last written.
 	Created time.Time `json:"created,omitzero" yaml:"-"`
 	Updated time.Time `json:"updated,omitzero" yaml:"-"`
