@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -224,7 +223,10 @@ func TestDeadLetterSchema(t *testing.T) {
 		Source: delivery.Position{Topic: "dixa.events", Partition: 1, Offset: 2}, Registry: 9,
 	}
 	object := func(d delivery.Delivery) map[string]any {
-		headers := maps.Collect(d.Headers())
+		headers := map[string]string{}
+		for name, v := range d.Headers() {
+			headers[name] = string(v)
+		}
 		return map[string]any{"key": d.Subscription, "headers": headers, "value": json.RawMessage(`{"a":1}`)}
 	}
 	require.NoError(t, check(t, schema, object(d)))
