@@ -167,6 +167,9 @@ type Commit struct {
 	Finished Set
 }
 
+// Covers reports whether the record at an offset is finished.
+func (c Commit) Covers(offset int64) bool { return offset < c.Offset || c.Finished.Contains(offset) }
+
 // Commit returns what may be committed now and whether it changed since the last call.
 func (t *Tracker) Commit() (Commit, bool) {
 	t.mu.Lock()
