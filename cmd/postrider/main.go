@@ -60,7 +60,8 @@ circuit breaker per endpoint, and with a record of every attempt. "postrider dev
 	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd(), newAPICmd(), newRecorderCmd(), newDevCmd())
 	add(groupManage, newTopicsCmd(), newApplyCmd(), newGetCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(), newEndpointCmd(),
 		newEventTypeCmd(), newAuditCmd())
-	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newRedriveCmd(), newResendCmd(), newVerifyCmd())
+	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newRedriveCmd(), newResendCmd(), newVerifyCmd(),
+		newReconcileCmd())
 	return root
 }
 

@@ -19,7 +19,7 @@ var layers = []struct {
 	{"values", []string{"ident", "tree", "offset", "event", "subscription", "delivery", "outcome", "access", "audit", "operational"}},
 	{"policy", []string{"match", "filter", "backoff", "failure", "sign", "envelope", "encrypt", "transform", "profile", "catalogue", "seal"}},
 	{"mechanism", []string{"egress", "wire", "attempt", "gate", "registry", "kafka", "view", "token"}},
-	{"flow", []string{"pipeline"}},
+	{"flow", []string{"pipeline", "history"}},
 	{"faces", []string{"api", "portal"}},
 	{"assembly", []string{"config", "app"}},
 }
@@ -151,6 +151,8 @@ func TestTheLawItself(t *testing.T) {
 		{"pkg/pipeline", "github.com/twmb/franz-go/pkg/kgo", false},
 		{"pkg/pipeline", "pkg/gate", true},
 		{"pkg/pipeline", "pkg/api", false},
+		{"pkg/history", "pkg/pipeline", true},
+		{"pkg/history", "pkg/config", false},
 		{"pkg/app", "pkg/config", true},
 		{"pkg/app", "test/kafkatest", false},
 		{"topics", "pkg/event", false},

@@ -1,0 +1,204 @@
+package history
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/pkg/pipeline"
+	"github.com/postrider/postrider/topics"
+)
+
+// mark reads what became of the expected deliveries from a time on, or all of it.
+func (r *reconciler) mark(ctx context.Context, since time.Time) error {
+	for _, one := range []struct {
+		topic string
+		fn    func(*kafka.Record) error
+	}{
+		{topics.Deliveries, r.delivery}, {topics.Outcomes, r.outcome}, {topics.DeadLetters, r.deadLetter}, {topics.Rejected, r.rejected},
+	} {
+		from, err := r.startsAt(ctx, r.opts.topic(one.topic), since)
+		if err != nil {
+			return err
+		}
+		if err := r.readAll(ctx, one.topic, from, one.topic, one.fn); err != nil {
+			return err
+		}
+	}
+	for _, tier := range r.opts.Router.Topics.RetryTopics() {
+		if err := r.readTopic(ctx, tier, r.unfinished(tier), "retry tiers", r.waiting); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startsAt returns where reading from a time on begins; nil for the start.
+func (r *reconciler) startsAt(ctx context.Context, topic string, since time.Time) (map[int32]int64, error) {
+	if since.IsZero() {
+		return nil, nil
+	}
+	return kafka.OffsetsAt(ctx, r.opts.Kafka, topic, since)
+}
+
+// unfinished returns where the unfinished records of a retry tier begin.
+func (r *reconciler) unfinished(tier string) map[int32]int64 {
+	from := map[int32]int64{}
+	for p, c := range r.commits[groupRetrier][tier] {
+		from[p] = c.Offset
+	}
+	return from
+}
+
+// delivery marks what was written to be delivered, and notes what should not have been.
+func (r *reconciler) delivery(rec *kafka.Record) error {
+	d, err := pipeline.DecodeDelivery(rec)
+	if err != nil {
+		return nil // its owner buried it; the dead letter says of what delivery, if it can be told
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.ledger.mine(d.ID) {
+		return nil
+	}
+	finished := r.commits[groupDeliverer][rec.Topic][rec.Partition].Covers(rec.Offset)
+	known := r.ledger.note(d.ID, func(e *expected) {
+		e.written = true
+		if !finished {
+			e.opened(d)
+		}
+	})
+	if !known && d.Trigger.Kind == delivery.TriggerEvent && r.span.holds(d.Source.Topic, d.Source.Partition, d.Source.Offset) {
+		if _, judgeable := r.covered(d.Source.Partition, d.Source.Offset); judgeable {
+			r.extras[d.ID] = extra{place: d.Source, sub: d.Subscription, registry: d.Registry}
+		}
+	}
+	return nil
+}
+
+// waiting marks what waits in a retry tier.
+func (r *reconciler) waiting(rec *kafka.Record) error {
+	if r.commits[groupRetrier][rec.Topic][rec.Partition].Covers(rec.Offset) {
+		return nil
+	}
+	d, err := pipeline.DecodeDelivery(rec)
+	if err != nil {
+		return nil // as above, once it comes back
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ledger.note(d.ID, func(e *expected) { e.opened(d) })
+	return nil
+}
+
+// opened notes an unfinished record.
+func (e *expected) opened(d *delivery.Delivery) {
+	if pass := short(d.Pass); pass >= e.open {
+		e.open = pass
+		e.parked = d.Parks > 0
+	}
+}
+
+// row is what a reconciliation reads of an outcome.
+type row struct {
+	Delivery string          `json:"delivery"`
+	Verdict  outcome.Verdict `json:"verdict"`
+	Pass     int             `json:"pass"`
+}
+
+func (r *reconciler) outcome(rec *kafka.Record) error {
+	var o row
+	if err := json.Unmarshal(rec.Value, &o); err != nil {
+		return fmt.Errorf("reading outcome %d/%d: %w", rec.Partition, rec.Offset, err)
+	}
+	id, err := ident.ParseBase62(delivery.IDPrefix, o.Delivery)
+	if err != nil {
+		return fmt.Errorf("reading outcome %d/%d: %w", rec.Partition, rec.Offset, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ledger.note(id, func(e *expected) {
+		if e.verdict != isDelivered { // a repeat that came after it changes nothing for who received it
+			e.verdict, e.pass = codeOf(o.Verdict), short(o.Pass)
+		}
+	})
+	return nil
+}
+
+func (r *reconciler) deadLetter(rec *kafka.Record) error {
+	id, err := ident.ParseBase62(delivery.IDPrefix, header(rec, delivery.HeaderDelivery))
+	if err != nil {
+		return nil // what carries no id was no delivery of Postrider's
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ledger.note(id, func(e *expected) { e.buried = true })
+	return nil
+}
+
+func (r *reconciler) rejected(rec *kafka.Record) error {
+	place := header(rec, pipeline.HeaderRejectSource)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ledger.note(rejection(place), func(e *expected) { e.verdict = isDelivered })
+	return nil
+}
+
+func header(rec *kafka.Record, name string) string {
+	for _, h := range rec.Headers {
+		if h.Key == name {
+			return string(h.Value)
+		}
+	}
+	return ""
+}
+
+// readers is how many partitions are read at a time.
+const readers = 4
+
+// readAll calls fn for the records of one of Postrider's own topics from offsets on, or from the start. Records of a partition
+// come in order, partitions beside each other.
+func (r *reconciler) readAll(ctx context.Context, name string, from map[int32]int64, what string, fn func(*kafka.Record) error) error {
+	return r.readTopic(ctx, r.opts.topic(name), from, what, fn)
+}
+
+func (r *reconciler) readTopic(ctx context.Context, topic string, from map[int32]int64, what string, fn func(*kafka.Record) error) error {
+	ends, err := kafka.TopicEnds(ctx, r.opts.Kafka, topic)
+	if err != nil {
+		return err
+	}
+	var total int64
+	for p, e := range ends {
+		total += max(0, e.End-max(from[p], e.Start))
+	}
+	var done atomic.Int64
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(readers)
+	for p, e := range ends {
+		at := max(from[p], e.Start)
+		if at >= e.End {
+			continue
+		}
+		g.Go(func() error {
+			next := at
+			_, err := r.reader.Range(ctx, topic, p, at, func(rec *kafka.Record) error {
+				r.progress(what, min(total, done.Add(rec.Offset+1-next)), total)
+				next = rec.Offset + 1
+				return fn(rec)
+			})
+			if err != nil {
+				return fmt.Errorf("reading %s/%d: %w", topic, p, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
