@@ -45,5 +45,5 @@ func faultFree(ctx context.Context, in *installation) error {
 	r := in.judge(history.Rules{})
 	in.want(r.Receipts == r.Required, "received", "every event × subscription once", "%d of %d", r.Receipts, r.Required)
 	in.wantZero(r.Counts[history.BadSignature], "invalid signatures")
-	return nil
+	return in.reconcile(ctx, r)
 }

@@ -60,7 +60,7 @@ func killDeliverer(ctx context.Context, in *installation) error {
 	}
 	in.tell("commits seen", "%d", len(in.history.Commits))
 	in.tell("kills", "%d; what the dead had in flight and had received in their last second bounds the repeats", len(kills))
-	in.judge(history.Rules{Repeats: in.repeatBound(kills), Crashed: true})
+	r := in.judge(history.Rules{Repeats: in.repeatBound(kills), Crashed: true})
 	in.ages(kills)
 	parked := 0
 	for _, o := range in.history.Outcomes {
@@ -70,7 +70,7 @@ func killDeliverer(ctx context.Context, in *installation) error {
 	}
 	in.want(parked > 0, "deliveries were parked meanwhile", "some", "%d", parked)
 	in.failover(kills, stopped)
-	return nil
+	return in.reconcile(ctx, r)
 }
 
 func errorsOf(errs ...error) error {

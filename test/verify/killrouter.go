@@ -68,7 +68,7 @@ func killRouter(ctx context.Context, in *installation) error {
 	twice := len(in.history.Deliveries) - r.Required
 	in.want(twice > 0, "deliveries that were expanded twice", "1 or more", "%d", twice)
 	in.wantZero(r.Counts[history.BadIdentity], "ids that differ")
-	return nil
+	return in.reconcile(ctx, r)
 }
 
 // killInExpansion starts a router, gives it one event and kills it as soon as the end of deliveries moves, and with it

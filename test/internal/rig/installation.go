@@ -96,7 +96,7 @@ func (in *Installation) env() []string {
 	return env
 }
 
-// Run runs a command of the product and returns what it printed.
+// Run runs a command of the product and returns what it printed, also with an error.
 func (in *Installation) Run(ctx context.Context, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -104,7 +104,7 @@ func (in *Installation) Run(ctx context.Context, args ...string) (string, error)
 	cmd.Env = in.env()
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("postrider %s: %w\n%s", strings.Join(args, " "), err, out)
+		return string(out), fmt.Errorf("postrider %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
 	return string(out), nil
 }
