@@ -72,7 +72,7 @@ type AttemptQuery struct {
 	// Status is the status code; 0 is any. StatusClass is its first digit, 1 to 9; 0 is any.
 	Status      int
 	StatusClass int
-	// AllRows lists also rows that are no attempt: parked, cancelled and not sent.
+	// AllRows lists also rows that are no attempt: parked, cancelled, not sent, and dead because retries are suspended.
 	AllRows bool
 	// Iterator is where an earlier page ended; the list goes on behind it.
 	Iterator ident.ID
@@ -132,8 +132,9 @@ type Counts struct {
 	Results map[outcome.Result]int64
 	// Durations are those of all attempts.
 	Durations Histogram
-	// Parked, Cancelled and NotSent are the rows that are no attempt.
-	Parked, Cancelled, NotSent int64
+	// Parked, Cancelled, NotSent and Dead are the rows that are no attempt; Dead those of deliveries that ended without a last
+	// try, their retries being suspended.
+	Parked, Cancelled, NotSent, Dead int64
 }
 
 // Attempts is how many were made.
@@ -162,6 +163,7 @@ func (c *Counts) Add(o *Counts) {
 	c.Parked += o.Parked
 	c.Cancelled += o.Cancelled
 	c.NotSent += o.NotSent
+	c.Dead += o.Dead
 }
 
 // The codes under which values stand in entries. They are in Redis: a list may be added to at its end and nothing else.

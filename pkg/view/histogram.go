@@ -29,6 +29,12 @@ func bucketEnd(i int) time.Duration {
 	return time.Duration(math.Exp2(float64(i)/2) * float64(time.Millisecond))
 }
 
+// Observe adds a duration.
+func (h *Histogram) Observe(d time.Duration) {
+	h.Buckets[bucketOf(d)]++
+	h.Sum += d.Truncate(time.Microsecond)
+}
+
 // Count is how many durations there are.
 func (h *Histogram) Count() (n int64) {
 	for _, b := range h.Buckets {

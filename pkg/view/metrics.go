@@ -7,6 +7,7 @@ type metrics struct {
 	up      prometheus.Gauge
 	errors  prometheus.Counter
 	indexed prometheus.Counter
+	rows    prometheus.Counter
 }
 
 // newMetrics makes the metrics and registers them; a nil Registerer keeps them to themselves.
@@ -24,11 +25,15 @@ func newMetrics(r prometheus.Registerer) (metrics, error) {
 			Name: "postrider_index_events_total",
 			Help: "Events added to the index.",
 		}),
+		rows: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "postrider_view_rows_total",
+			Help: "Rows of outcomes added to the views, those that were there among them.",
+		}),
 	}
 	if r == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.up, m.errors, m.indexed} {
+	for _, c := range []prometheus.Collector{m.up, m.errors, m.indexed, m.rows} {
 		if err := r.Register(c); err != nil {
 			return m, err
 		}

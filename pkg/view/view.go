@@ -12,6 +12,19 @@
 // [Redis.Event] and [Redis.ListEvents]. The events themselves stay in Kafka. An event of an ordinary type takes about
 // 200 bytes of Redis' memory. After a loss the recorder fills it again.
 //
+// # Attempts
+//
+// [Redis.AddRows] makes views of the rows of outcomes, a script for each subscription of a batch: the last attempt of each
+// event type ([Redis.Statuses]), the last 50 of each and of all ([Redis.LastAttempts]), 16 bytes a row in an index by the hour
+// ([Redis.Attempts]), counters of minutes and hours ([Redis.Health]), and where the rows of a message are
+// ([Redis.MessageAttempts]). They hold positions, by which the rows themselves are read from Kafka. Rows that are no attempt
+// (parked, cancelled, not sent) are in the index, the counters and the messages; the other two are of attempts alone.
+//
+// Rows that come again change nothing, and how they are batched changes nothing either, so views that are made again are the
+// same as before, byte for byte; only the rows of a message that lie in different partitions may have another order. A row
+// takes 30 bytes of Redis' memory in the index and the messages, and what the lists and counters of its subscription take.
+// [Redis.Progress] and [Complete] say how far the views are.
+//
 // # Idempotency keys
 //
 // [Redis.Begin] claims a key for a request, [Redis.Finish] keeps its answer for 12 hours. After a loss they are gone.
@@ -19,6 +32,7 @@
 // # Metrics
 //
 //   - postrider_index_events_total: events added to the index.
+//   - postrider_view_rows_total: rows of outcomes added to the views, those that were there among them.
 //   - postrider_redis_up: 1 if Redis answered the last call, 0 if it could not be reached, or before the first call.
 //   - postrider_redis_errors_total: calls that Redis did not answer, or refused.
 package view
