@@ -59,7 +59,7 @@ circuit breaker per endpoint, and with a record of every attempt. "postrider dev
 	}
 	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd(), newAPICmd(), newRecorderCmd(), newDevCmd())
 	add(groupManage, newTopicsCmd(), newApplyCmd(), newGetCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(), newEndpointCmd(),
-		newEventTypeCmd(), newAuditCmd())
+		newEventTypeCmd(), newAuditCmd(), newViewsCmd())
 	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newRedriveCmd(), newResendCmd(), newVerifyCmd(),
 		newReconcileCmd())
 	return root

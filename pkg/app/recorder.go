@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 
+	"github.com/postrider/postrider/pkg/config"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/pipeline"
+	"github.com/postrider/postrider/topics"
 )
 
 const recorderRole = "recorder"
 
-// AddRecorder adds the role that fills the index of events:
+// AddRecorder adds the role that fills the views in Redis:
 //
 //	source topics ──▶ group "recorder" ──▶ decoder of the topic's source ──▶ Redis
+//	outcomes ───────▶      the same    ──▶ rows ──▶ Redis ──▶ statuses
+//	statuses ───────▶      the same    ──▶ Redis
 //
 // It needs [Options].Views.
 func (a *App) AddRecorder(ctx context.Context) error {
@@ -27,23 +31,39 @@ func (a *App) AddRecorder(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	own := []string{a.topics.Name(topics.Outcomes), a.topics.Name(topics.Statuses)}
+	if err := kafka.Reach(ctx, a.conf.Kafka, own...); err != nil {
+		return err
+	}
+	out, err := kafka.NewProducer(a.conf.Kafka.For(recorderRole+"-producer", a.opts.Metrics))
+	if err != nil {
+		return err
+	}
 	recorder := pipeline.NewRecorder(pipeline.RecorderOptions{
-		Decoder: sources.decoder, Log: a.opts.Log, Metrics: a.metrics,
-	}, view, a.opts.Views)
-	opts := a.groupOptions(recorderRole, sources.topics...)
+		Decoder: sources.decoder, Topics: a.topics, Log: a.opts.Log, Metrics: a.metrics,
+	}, view, a.opts.Views, out)
+	opts := a.groupOptions(recorderRole, sources.and(own)...)
 	opts.Pattern = sources.pattern
 	group, err := kafka.NewGroup(a.conf.Kafka.For(recorderRole, a.opts.Metrics), opts, recorder)
 	if err != nil {
 		return err
 	}
 	_, failed := failures()
-	a.role(recorderRole, group, nil, failed, func() {}, func() {})
+	a.role(recorderRole, group, out, failed, func() {}, func() {})
 	a.followers = append(a.followers, recorderRole)
 	return nil
 }
 
-// Rebuild lets the recorder read its topics from their start when it runs next, so that an index which Redis lost is made
-// again. No recorder may be running.
-func (a *App) Rebuild(ctx context.Context) error {
-	return kafka.ForgetGroup(ctx, a.conf.Kafka, a.conf.Kafka.Prefix+recorderRole)
+// RebuildViews deletes what the recorder made of outcomes and lets it read all of its topics from their start when it runs
+// next, so that the views are made again. No recorder may be running; that is the error if one is.
+func RebuildViews(ctx context.Context, conf *config.Config) error {
+	// First the group, which says whether a recorder runs: it would write into what is being deleted.
+	if err := kafka.ForgetGroup(ctx, conf.Kafka, conf.Kafka.Prefix+recorderRole); err != nil {
+		return err
+	}
+	views, err := OpenViews(conf, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(views.ForgetOutcomes(ctx), views.Close())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/postrider/postrider/pkg/config"
@@ -110,6 +111,18 @@ func (s *sources) expression() string {
 		parts = append(parts, strings.TrimSuffix(strings.TrimPrefix(p.re.String(), "^"), "$"))
 	}
 	return "^(?:" + strings.Join(parts, "|") + ")$"
+}
+
+// and returns what a group reads that reads other topics besides.
+func (s *sources) and(others []string) []string {
+	if !s.pattern {
+		return append(slices.Clone(s.topics), others...)
+	}
+	quoted := make([]string, len(others))
+	for i, topic := range others {
+		quoted[i] = regexp.QuoteMeta(topic)
+	}
+	return []string{s.topics[0] + "|^(?:" + strings.Join(quoted, "|") + ")$"}
 }
 
 // decoder returns the decoder of a topic: of the source that names it, or of the first whose pattern matches.

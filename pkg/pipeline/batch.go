@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -20,6 +21,8 @@ type batches struct {
 	do func(ctx context.Context, p *kafka.Partition, records []*kafka.Record) error
 	// most is how many records do is given at most.
 	most int
+	// queue is how many may wait before their partition is held; maxBatchQueue if 0.
+	queue int
 	// away and back are what the log says when do fails after it succeeded, and the other way round.
 	away, back string
 	log        *slog.Logger
@@ -83,7 +86,7 @@ func (b *batches) Records(p *kafka.Partition, records []*kafka.Record) {
 	for _, r := range records {
 		q.bytes += len(r.Value)
 	}
-	if len(q.records) > maxBatchQueue || q.bytes > maxBatchBytes {
+	if len(q.records) > b.limit() || q.bytes > maxBatchBytes {
 		p.Hold(kafka.HoldBacklog)
 	}
 	q.mu.Unlock()
@@ -132,7 +135,7 @@ func (b *batches) work(p *kafka.Partition, q *batchQueue) {
 		case <-p.Context().Done():
 			return
 		}
-		for records := q.next(p, b.most); len(records) > 0; records = q.next(p, b.most) {
+		for records := b.next(p, q); len(records) > 0; records = b.next(p, q) {
 			if !b.insist(p, q, records) {
 				return
 			}
@@ -143,17 +146,19 @@ func (b *batches) work(p *kafka.Partition, q *batchQueue) {
 	}
 }
 
+func (b *batches) limit() int { return cmp.Or(b.queue, maxBatchQueue) }
+
 // next takes the next batch off the queue.
-func (q *batchQueue) next(p *kafka.Partition, most int) []*kafka.Record {
+func (b *batches) next(p *kafka.Partition, q *batchQueue) []*kafka.Record {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := min(len(q.records), most)
+	n := min(len(q.records), b.most)
 	batch := q.records[:n]
 	q.records = slices.Clone(q.records[n:]) // what was taken is not kept in memory
 	for _, r := range batch {
 		q.bytes -= len(r.Value)
 	}
-	if len(q.records) <= maxBatchQueue/2 && q.bytes <= maxBatchBytes/2 {
+	if len(q.records) <= b.limit()/2 && q.bytes <= maxBatchBytes/2 {
 		p.Release(kafka.HoldBacklog)
 	}
 	return batch

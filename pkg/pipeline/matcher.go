@@ -23,7 +23,7 @@ type Match struct {
 // NewMatcher returns what matches as a router with these options does.
 func NewMatcher(opts RouterOptions) *Matcher {
 	m := &Matcher{router: NewRouter(opts, nil, nil, nil)}
-	m.sel = newSelector(&m.router.filters, m.router.opts.Metrics)
+	m.sel = newSelector(&m.router.filters, m.router.opts.Profiles, m.router.opts.Metrics)
 	return m
 }
 

@@ -29,6 +29,8 @@ type Metrics struct {
 
 	recorded       *prometheus.CounterVec // result
 	recordRetries  prometheus.Counter
+	recordedRows   prometheus.Counter
+	unreadableRows prometheus.Counter
 	published      *prometheus.CounterVec // result
 	publishTime    prometheus.Histogram
 	unchecked      prometheus.Counter
@@ -68,6 +70,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 
 		recorded:       r.counterVec("postrider_recorder_events_total", "Source records read for the index of events.", "result"),
 		recordRetries:  r.counter("postrider_recorder_retries_total", "Tries to record that failed: Redis was away."),
+		recordedRows:   r.counter("postrider_recorder_outcomes_total", "Rows of outcomes that are in the views."),
+		unreadableRows: r.counter("postrider_recorder_unreadable_total", "Records of outcomes and statuses that could not be read."),
 		published:      r.counterVec("postrider_publisher_events_total", "Events that were to be published.", "result"),
 		publishTime:    r.histogram("postrider_publisher_seconds", "Time until a published event was acknowledged.", prometheus.ExponentialBuckets(0.001, 2, 15)),
 		unchecked:      r.counter("postrider_publisher_unchecked_total", "Events published without a look whether they were before."),

@@ -279,7 +279,7 @@ func TestReadStates(t *testing.T) {
 // recording is a recorder with one partition of the topic events.
 func newRecording(t *testing.T, p *publishing) (*Recorder, *kafka.Partition) {
 	t.Helper()
-	r := NewRecorder(RecorderOptions{Decoder: eventsDecoder(t)}, &registered{snap: snapshotOf(t), confirmed: time.Now}, p.views)
+	r := NewRecorder(RecorderOptions{Decoder: eventsDecoder(t)}, &registered{snap: snapshotOf(t), confirmed: time.Now}, p.views, p.b)
 	part := kafka.NewPartition(t.Context(), "events", 0, offset.NewTracker(0, offset.Set{}))
 	require.NoError(t, r.Assign(part))
 	t.Cleanup(func() { r.Revoke([]*kafka.Partition{part}) })

@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,58 +12,101 @@ import (
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/view"
+	"github.com/postrider/postrider/topics"
 )
 
-// EventIndex is where the recorder puts what it read; [view.Redis] is one.
+// EventIndex is where the recorder puts the events that it read; [view.Redis] is one.
 type EventIndex interface {
 	// AddEvents adds events. Those that are there stay as they are.
 	AddEvents(ctx context.Context, events []view.EventEntry) error
 }
 
-// RecorderOptions are what a recorder may have. Decoder is needed.
+// Views are all that the recorder fills; [view.Redis] is one.
+type Views interface {
+	EventIndex
+	OutcomeViews
+	// Advance notes that all records of a partition from an offset up to next, left out, are in the views.
+	Advance(ctx context.Context, topic string, partition int32, from, next int64, at time.Time) error
+}
+
+// RecorderOptions are what a recorder may have. Decoder and Topics are needed.
 type RecorderOptions struct {
 	// Decoder returns the decoder of a source topic, the router's.
 	Decoder func(topic string) *event.Decoder
+	Topics  Topics
 	Log     *slog.Logger
 	Metrics *Metrics
 }
 
-// Recorder is the stage that fills the index of events from the source topics. It implements [kafka.Handler]. Offsets are
-// finished when Redis has the events; while it is away nothing is read on. Reading a topic again changes nothing, so an
-// index that was lost is made again by reading all of them from the start; see [kafka.ForgetGroup].
+// Recorder is the stage that fills the views in Redis: the index of events from the source topics, those of attempts from
+// outcomes and statuses. One group reads all of them, so that one reset makes all of them again. It implements
+// [kafka.Handler]. Offsets are finished when Redis has the records; while it is away nothing is read on. Reading a topic again
+// changes nothing, so views that were lost are made again by reading all of them from the start; see [kafka.ForgetGroup].
 type Recorder struct {
 	batches
-	opts     RecorderOptions
-	registry Registry
-	index    EventIndex
+	opts               RecorderOptions
+	registry           Registry
+	views              Views
+	out                Producer
+	outcomes, statuses string // names of the topics
 }
 
 const (
-	// recordBatch is how many events go to Redis in one call.
-	recordBatch = 500
-	// recordTimeout bounds a call: Redis answers within milliseconds, or is away.
+	// recordBatch is how many records are recorded at a time: the more, the more rows of a subscription one script adds.
+	recordBatch = 2000
+	// recordQueue is how many records of a partition may wait: a fetch or two, so that reading and recording overlap.
+	recordQueue = 8000
+	// eventBatch is how many events go to Redis in one call.
+	eventBatch = 500
+	// recordTimeout bounds what is done of a batch at a time: Redis answers within milliseconds, or is away.
 	recordTimeout = 10 * time.Second
 )
 
-// NewRecorder returns a recorder.
-func NewRecorder(opts RecorderOptions, reg Registry, index EventIndex) *Recorder {
+// NewRecorder returns a recorder. It writes statuses to out.
+func NewRecorder(opts RecorderOptions, reg Registry, views Views, out Producer) *Recorder {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	if opts.Metrics == nil {
 		opts.Metrics = NewMetrics(nil)
 	}
-	r := &Recorder{opts: opts, registry: reg, index: index}
+	r := &Recorder{
+		opts: opts, registry: reg, views: views, out: out,
+		outcomes: opts.Topics.Name(topics.Outcomes), statuses: opts.Topics.Name(topics.Statuses),
+	}
 	r.batches = batches{
-		do: r.record, most: recordBatch, log: opts.Log, retries: opts.Metrics.recordRetries,
-		away: "Redis is away; events are recorded when it is back", back: "Redis is back; events are recorded",
+		do: r.record, most: recordBatch, queue: recordQueue, log: opts.Log, retries: opts.Metrics.recordRetries,
+		away: "Redis is away; the views wait until it is back", back: "Redis is back; the views are filled",
 	}
 	return r
 }
 
-// record adds the events of some source records to the index. What cannot be read, or is of no tenant, is the router's
+// record records a batch, and notes how far its partition is.
+func (r *Recorder) record(ctx context.Context, p *kafka.Partition, records []*kafka.Record) (err error) {
+	switch p.Topic {
+	case r.outcomes:
+		err = r.recordOutcomes(ctx, p, records)
+	case r.statuses:
+		err = r.recordStatuses(ctx, records)
+	default:
+		for some := range slices.Chunk(records, eventBatch) {
+			if err = r.recordEvents(ctx, some); err != nil {
+				break
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	last := records[len(records)-1]
+	return r.views.Advance(ctx, p.Topic, p.ID, records[0].Offset, last.Offset+1, last.Timestamp)
+}
+
+// recordEvents adds the events of some source records to the index. What cannot be read, or is of no tenant, is the router's
 // business: it has rejected or ignored it.
-func (r *Recorder) record(ctx context.Context, _ *kafka.Partition, records []*kafka.Record) error {
+func (r *Recorder) recordEvents(ctx context.Context, records []*kafka.Record) error {
 	snap := r.registry.Snapshot()
 	entries := make([]view.EventEntry, 0, len(records))
 	counts := map[string]int{}
@@ -75,7 +119,7 @@ func (r *Recorder) record(ctx context.Context, _ *kafka.Partition, records []*ka
 	if len(entries) > 0 {
 		ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 		defer cancel()
-		if err := r.index.AddEvents(ctx, entries); err != nil {
+		if err := r.views.AddEvents(ctx, entries); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,109 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/pkg/view"
+)
+
+// OutcomeViews are the views of attempts; [view.Redis] has them.
+type OutcomeViews interface {
+	// AddRows adds rows of a partition of outcomes, in the order of their offsets, and returns those whose statuses are to be
+	// written. Rows that are there change nothing; after an error the same rows again add the rest.
+	AddRows(ctx context.Context, partition int32, rows []view.Row) (changed []*view.Row, err error)
+	// AddStatus adds last attempts of event types, unless later ones are known.
+	AddStatus(ctx context.Context, rows []view.Row) error
+}
+
+// recordOutcomes adds rows of outcomes to the views, then writes the statuses that have changed. If it is cut off between the
+// two, the rows come again, and change nothing but say once more which statuses these are.
+func (r *Recorder) recordOutcomes(ctx context.Context, p *kafka.Partition, records []*kafka.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	rows, reader := make([]view.Row, 0, len(records)), newRowReader()
+	for _, rec := range records {
+		row := view.Row{Offset: rec.Offset}
+		if err := reader.read(rec.Value, &row); err != nil {
+			r.unreadable(rec, err)
+			continue
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	changed, err := r.views.AddRows(ctx, p.ID, rows)
+	if err != nil {
+		return err
+	}
+	if err := r.writeStatuses(ctx, p, changed); err != nil {
+		return fmt.Errorf("writing statuses: %w", err)
+	}
+	r.opts.Metrics.recordedRows.Add(float64(len(rows)))
+	return nil
+}
+
+func (r *Recorder) unreadable(rec *kafka.Record, err error) {
+	r.opts.Metrics.unreadableRows.Inc()
+	r.opts.Log.Warn("record cannot be read; it is not in the views", "record", position(rec).String(), "error", err)
+}
+
+// writeStatuses returns when all of them are acknowledged.
+func (r *Recorder) writeStatuses(ctx context.Context, p *kafka.Partition, rows []*view.Row) error {
+	var (
+		acks sync.WaitGroup
+		mu   sync.Mutex
+		errs error
+	)
+	for _, row := range rows {
+		s := outcome.Status{
+			Version: outcome.Version, Tenant: row.Tenant, Subscription: row.Subscription, EventType: row.EventType, At: row.At,
+			Verdict: row.Verdict, Reason: row.Reason, Result: row.Result, Status: row.Status,
+			Outcome: delivery.Position{Topic: p.Topic, Partition: p.ID, Offset: row.Offset},
+		}
+		text, err := json.Marshal(s)
+		if err != nil {
+			return err
+		}
+		acks.Add(1)
+		r.out.Produce(ctx, &kafka.Record{Topic: r.statuses, Key: []byte(s.Key()), Value: text}, func(_ *kafka.Record, err error) {
+			defer acks.Done()
+			if err != nil {
+				mu.Lock()
+				errs = errors.Join(errs, err)
+				mu.Unlock()
+			}
+		})
+	}
+	acks.Wait() // each ends with the context at the latest
+	return errs
+}
+
+// recordStatuses adds statuses to the views: of event types whose last attempt has left outcomes, they are all there is.
+func (r *Recorder) recordStatuses(ctx context.Context, records []*kafka.Record) error {
+	var rows []view.Row
+	for _, rec := range records {
+		var s outcome.Status
+		if err := json.Unmarshal(rec.Value, &s); err != nil || s.Subscription.IsZero() || s.EventType == "" {
+			r.unreadable(rec, errors.Join(err, errors.New("no status: want subscription and event_type")))
+			continue
+		}
+		rows = append(rows, view.Row{
+			Offset: s.Outcome.Offset, Tenant: s.Tenant, Subscription: s.Subscription, EventType: s.EventType, At: s.At,
+			Status: s.Status, Result: s.Result, Verdict: s.Verdict, Reason: s.Reason,
+		})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
+	defer cancel()
+	return r.views.AddStatus(ctx, rows)
+}
