@@ -13,7 +13,11 @@ func HistoryOptions(conf *config.Config) (history.Options, error) {
 	if err != nil {
 		return history.Options{}, err
 	}
+	profiles, err := Profiles(conf)
+	if err != nil {
+		return history.Options{}, err
+	}
 	return history.Options{Kafka: conf.Kafka, Router: pipeline.RouterOptions{
-		Topics: names, Decoder: sources.decoder, OperationalTenant: conf.Router.OperationalTenant,
+		Topics: names, Decoder: sources.decoder, OperationalTenant: conf.Router.OperationalTenant, Profiles: profiles,
 	}}, nil
 }
