@@ -103,13 +103,13 @@ func (id ID) AppendBase62(dst []byte, prefix string) []byte {
 	dst = append(dst, alphabet[:Width]...)
 	digits := dst[at:]
 	hi, lo := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])
-	// Two long divisions of the 128-bit number; the rest is done in words.
-	over, rem := hi/chunk, hi%chunk
-	lo, rem = bits.Div64(rem, lo, chunk)
-	putDigits(digits[Width-chunkDigits:], rem)
-	lo, rem = bits.Div64(over, lo, chunk)
-	putDigits(digits[Width-2*chunkDigits:Width-chunkDigits], rem)
-	putDigits(digits[:Width-2*chunkDigits], lo)
+	for end := Width; end > 0; end -= chunkDigits { // a division of words costs a tenth of one of 128 bits
+		var rem uint64
+		over := hi % chunk
+		hi /= chunk
+		lo, rem = bits.Div64(over, lo, chunk)
+		putDigits(digits[max(end-chunkDigits, 0):end], rem)
+	}
 	return dst
 }
 

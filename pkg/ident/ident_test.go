@@ -40,6 +40,7 @@ func TestGolden(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, tc.base62, id.Base62("ep_"))
 		require.Equal(t, tc.uuid, id.UUID())
+		require.Equal(t, "x"+tc.uuid, string(id.AppendUUID([]byte("x"))))
 	}
 }
 

@@ -38,24 +38,19 @@ func (h Headers) All() iter.Seq2[string, string] {
 }
 
 // MarshalJSON writes an object.
-func (h Headers) MarshalJSON() ([]byte, error) {
-	out := []byte{'{'}
+func (h Headers) MarshalJSON() ([]byte, error) { return h.appendJSON(nil), nil }
+
+func (h Headers) appendJSON(dst []byte) []byte {
+	dst = append(dst, '{')
+	start := len(dst)
 	for name, value := range h.All() {
-		if len(out) > 1 {
-			out = append(out, ',')
+		if len(dst) > start {
+			dst = append(dst, ',')
 		}
-		for i, text := range [2]string{name, value} {
-			quoted, err := json.Marshal(text)
-			if err != nil {
-				return nil, err
-			}
-			if i == 1 {
-				out = append(out, ':')
-			}
-			out = append(out, quoted...)
-		}
+		dst = append(appendText(dst, name), ':')
+		dst = appendText(dst, value)
 	}
-	return append(out, '}'), nil
+	return append(dst, '}')
 }
 
 // UnmarshalJSON reads an object of texts, in its order. Control characters become spaces, so that a line is a field.

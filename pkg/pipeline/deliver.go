@@ -83,6 +83,7 @@ type Deliverer struct {
 	sched   *scheduler
 	senders senders
 	bodies  bodies
+	rows    rowEncoder
 	// programs has a place for each transformation that runs.
 	programs chan struct{}
 	bytes    atomic.Int64

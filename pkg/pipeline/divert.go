@@ -227,7 +227,7 @@ func (d *Deliverer) divert(batch []parting) {
 func (d *Deliverer) parked(p parting, due time.Time) {
 	v := verdict{Verdict: outcome.Parked, reason: p.reason, due: due}
 	if p.d.Parks > 0 {
-		d.opts.Metrics.verdicts.WithLabelValues(string(v.Verdict), string(v.reason)).Inc()
+		d.opts.Metrics.verdicts.of(because{v.Verdict, v.reason}).Inc()
 		d.finish(p.item)
 		return
 	}

@@ -1,6 +1,10 @@
 package pipeline
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postrider/postrider/pkg/outcome"
+)
 
 // Metrics are the figures of the stages. Every label set is closed: results, verdicts, reasons, [Selection]s.
 type Metrics struct {
@@ -8,9 +12,9 @@ type Metrics struct {
 	expansions prometheus.Counter
 	filtered   map[Selection]prometheus.Counter
 
-	attempts    *prometheus.CounterVec // result
+	attempts    *counters[outcome.Result]
 	attemptTime prometheus.Histogram
-	verdicts    *prometheus.CounterVec // verdict, reason
+	verdicts    *counters[because]
 
 	transformations *prometheus.CounterVec // result
 
@@ -51,9 +55,9 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		filtered:        byReason,
 		events:          r.counterVec("postrider_router_events_total", "Source records read.", "result"),
 		expansions:      r.counter("postrider_router_expansions_total", "Deliveries made of events."),
-		attempts:        r.counterVec("postrider_deliverer_attempts_total", "Attempts made.", "result"),
+		attempts:        byResult(r.counterVec("postrider_deliverer_attempts_total", "Attempts made.", "result")),
 		attemptTime:     r.histogram("postrider_deliverer_attempt_seconds", "Duration of an attempt.", prometheus.ExponentialBuckets(0.001, 2, 16)),
-		verdicts:        r.counterVec("postrider_deliverer_verdicts_total", "Verdicts.", "verdict", "reason"),
+		verdicts:        byVerdict(r.counterVec("postrider_deliverer_verdicts_total", "Verdicts.", "verdict", "reason")),
 		transformations: r.counterVec("postrider_deliverer_transformations_total", "Transformations of events, those that failed included.", "result"),
 
 		repeats:     r.counter("postrider_deliverer_repeats_total", "Records dropped: a crash had repeated them."),

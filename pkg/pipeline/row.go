@@ -1,9 +1,11 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/url"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -89,6 +91,28 @@ func (d *Deliverer) answer(r *row, sub *subscription.Subscription, resp *attempt
 	if resp.HeadersRedacted || drop && resp.Headers != "" {
 		r.Redacted = append(r.Redacted, outcome.RedactedResponseHeaders)
 	}
+}
+
+// rowEncoder encodes rows, of which there is one for every attempt.
+type rowEncoder struct{ buffers sync.Pool } // of *[]byte
+
+// maxKeptRow bounds the buffers that are used again, in bytes.
+const maxKeptRow = 64 << 10
+
+// encode returns the key and the value of a row's record, in one piece of memory that is as long as they are: thousands of
+// them wait for their acknowledgement.
+func (e *rowEncoder) encode(o *outcome.Outcome) (key, value []byte) {
+	buf, _ := e.buffers.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	*buf = o.AppendJSON(o.Subscription.AppendUUID((*buf)[:0]))
+	const keyLen = 36
+	both := bytes.Clone(*buf)
+	if cap(*buf) <= maxKeptRow {
+		e.buffers.Put(buf)
+	}
+	return both[:keyLen:keyLen], both[keyLen:]
 }
 
 // Bounds of texts in outcomes, in bytes.

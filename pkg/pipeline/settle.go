@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -21,7 +20,7 @@ import (
 func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgement, h health, v verdict) {
 	r := d.rowOf(c, &resp, j, v)
 	row := &r.Outcome
-	d.opts.Metrics.attempts.WithLabelValues(string(j.Result)).Inc()
+	d.opts.Metrics.attempts.of(j.Result).Inc()
 	d.opts.Metrics.attemptTime.Observe(resp.Duration.Seconds())
 	d.logAttempt(row)
 	if v.Verdict == outcome.Delivered {
@@ -99,15 +98,9 @@ func (d *Deliverer) refusedByKafka(o *owned, err error) {
 // made with, and the delivery is finished.
 func (d *Deliverer) record(it *item, row *outcome.Outcome, policy *subscription.FailurePolicy) {
 	o := it.lane.owner
-	value, err := json.Marshal(row)
-	if err != nil {
-		d.written(it, fmt.Errorf("encoding outcome: %w", err))
-		return
-	}
-	r := &kafka.Record{
-		Topic: d.opts.Topics.Name(topics.Outcomes), Partition: o.p.ID, Key: []byte(row.Subscription.UUID()), Value: value,
-	}
-	d.opts.Metrics.verdicts.WithLabelValues(string(row.Verdict), string(row.Reason)).Inc()
+	key, value := d.rows.encode(row)
+	r := &kafka.Record{Topic: d.opts.Topics.Name(topics.Outcomes), Partition: o.p.ID, Key: key, Value: value}
+	d.opts.Metrics.verdicts.of(because{row.Verdict, row.Reason}).Inc()
 	d.out.Produce(o.p.Context(), r, func(r *kafka.Record, err error) {
 		if err != nil {
 			d.refusedByKafka(o, err)
@@ -154,7 +147,7 @@ func (d *Deliverer) buryUndecodable(o *owned, r *kafka.Record, cause error) {
 		kafka.Header{Key: delivery.HeaderReason, Value: []byte(outcome.ReasonUndecodable)},
 		kafka.Header{Key: delivery.HeaderDetail, Value: []byte(safeText(cause.Error(), maxDetail))})
 	o.settling.Add(1)
-	d.opts.Metrics.verdicts.WithLabelValues(string(outcome.Dead), string(outcome.ReasonUndecodable)).Inc()
+	d.opts.Metrics.verdicts.of(because{outcome.Dead, outcome.ReasonUndecodable}).Inc()
 	d.opts.Log.Error("record in deliveries is no delivery", "partition", o.p.ID, "offset", r.Offset, "error", cause)
 	d.out.Produce(o.p.Context(), dead, func(_ *kafka.Record, err error) {
 		defer o.settling.Done()

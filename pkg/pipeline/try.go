@@ -339,7 +339,9 @@ func (d *Deliverer) cancelled(it *item, reason outcome.Reason) {
 // bodyHash is the digest of a request body for its outcome.
 func bodyHash(body []byte) string {
 	sum := sha256.Sum256(body)
-	return hex.EncodeToString(sum[:])
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // copyFor returns a copy of the delivery for its next writing: passes rise whenever a record is written again.
