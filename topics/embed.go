@@ -12,6 +12,8 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
+//go:generate go test -run ^TestSchemasKeepTheirPromises$ -update .
+
 //go:embed *.yaml
 var files embed.FS
 

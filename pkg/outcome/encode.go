@@ -195,7 +195,7 @@ func appendText[T ~string](dst []byte, text T) []byte {
 		r, size := utf8.DecodeRuneInString(rest[n:])
 		switch {
 		case r < utf8.RuneSelf:
-			dst = appendEscaped(dst, byte(r))
+			dst = appendEscaped(dst, rest[n])
 		case r == utf8.RuneError && size == 1:
 			dst = append(dst, `\ufffd`...)
 		case r == '\u2028' || r == '\u2029': // ends a line of JavaScript

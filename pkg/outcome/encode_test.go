@@ -54,7 +54,7 @@ func TestAppendJSONOfNumbers(t *testing.T) {
 		0, math.Copysign(0, -1), 1, -1, 0.001, 0.01, 0.1, 0.0001, 0.0005, 12.5, 100, 1e6, 999_999_999.999, 1e9, 1e12, 1e15, 1e20, 1e21, 1e22,
 		1e-6, 1e-7, 1.5e-9, -12.25, 1.0 / 3, math.Pi, 123456789.1234567, math.MaxFloat64, math.SmallestNonzeroFloat64, 0.1 + 0.2, 1e-10, 1e100,
 	}
-	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // no secret
+	r := rand.New(rand.NewPCG(1, 2))
 	for range 20_000 {
 		numbers = append(numbers, float64(r.Int64N(1e12))/1000, float64(r.Int64N(1e6))/1000, r.Float64()*1000, r.NormFloat64())
 	}
@@ -65,7 +65,8 @@ func TestAppendJSONOfNumbers(t *testing.T) {
 
 func TestAppendJSONOfTimes(t *testing.T) {
 	for _, at := range []time.Time{
-		{}, at, time.Unix(0, 1).UTC(), time.Unix(1, 120_000_000).UTC(), time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
+		{},
+		at, time.Unix(0, 1).UTC(), time.Unix(1, 120_000_000).UTC(), time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
 		time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC), at.In(time.FixedZone("", 3600)), at.In(time.FixedZone("", -5*3600-1800)),
 	} {
 		same(t, &outcome.Outcome{At: at, EventTime: at, Due: &at, First: &at})
@@ -125,7 +126,7 @@ func (v values) fill(t *testing.T, to reflect.Value) {
 	case reflect.Int, reflect.Int64:
 		to.SetInt(v.n)
 	case reflect.Int32:
-		to.SetInt(int64(int32(v.n))) //nolint:gosec // any value does
+		to.SetInt(int64(int32(v.n)))
 	default:
 		t.Fatalf("a field of kind %s: teach fill about it", to.Kind())
 	}
