@@ -28,6 +28,7 @@ const (
 func OpenViews(conf *config.Config, metrics prometheus.Registerer) (*view.Redis, error) {
 	c := conf.Redis
 	return view.Open(view.Config{
+		Sentinel:  view.Sentinel(c.Sentinel),
 		Addresses: c.Addresses, Prefix: conf.Kafka.Prefix, Username: c.Username, Password: c.Password,
 		PasswordFile: c.PasswordFile, TLS: c.TLS.Enabled, CAFile: c.TLS.CAFile, DB: c.DB,
 		EventRetention: conf.Recorder.EventRetention, CallTimeout: c.CallTimeout, Metrics: metrics,

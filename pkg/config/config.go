@@ -36,17 +36,30 @@ type Config struct {
 	ProfilesDir string `koanf:"profiles_dir"`
 }
 
-// Redis is where roles report that they are live. More than one address is a Redis Cluster.
+// Redis is where roles report that they are live, and where the views are. More than one address is a Redis Cluster, or the
+// Sentinels of one master.
 type Redis struct {
 	Addresses    []string `koanf:"addresses"`
 	Username     string   `koanf:"username"`
 	Password     string   `koanf:"password"`
 	PasswordFile string   `koanf:"password_file"`
-	TLS          RedisTLS `koanf:"tls"`
+	// Sentinel finds the master through Redis Sentinel: the addresses are the Sentinels'.
+	Sentinel RedisSentinel `koanf:"sentinel"`
+	TLS      RedisTLS      `koanf:"tls"`
 	// DB is the database number; Redis Cluster has only 0.
 	DB int `koanf:"db"`
 	// CallTimeout bounds a dial, a read and a write each, and what publishing asks.
 	CallTimeout time.Duration `koanf:"call_timeout"`
+}
+
+// RedisSentinel is how to find a master through Redis Sentinel.
+type RedisSentinel struct {
+	// Master is the name that the Sentinels have for it; empty for no Sentinel.
+	Master string `koanf:"master"`
+	// Username and Password are the Sentinels' own; PasswordFile is a file that holds the password.
+	Username     string `koanf:"username"`
+	Password     string `koanf:"password"`
+	PasswordFile string `koanf:"password_file"`
 }
 
 // RedisTLS is TLS to Redis.

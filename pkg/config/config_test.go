@@ -162,6 +162,11 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "several invalid", file: "deliverer: {workers: 0}\nlog: {level: loud}\nkafka: {session_timeout: 1m}\n", want: []string{
 			"deliverer.workers: 0: want 1 to 65536", `log.level: "loud": want debug, info, warn, error`, "kafka.session_timeout: 1m0s: want 6s to 10s",
 		}},
+		{name: "Sentinel without a master", file: "redis: {sentinel: {username: u}}\n", want: []string{"redis.sentinel.master: missing: want the master's name"}},
+		{name: "two passwords of Sentinels", file: "redis: {sentinel: {master: m, password_file: f}}\n", environ: []string{"POSTRIDER_REDIS_SENTINEL_PASSWORD=hush"}, want: []string{
+			"redis.sentinel: password and password_file: want one of them",
+		}},
+		{name: "a database of a cluster", file: "redis: {addresses: [\"a:1\", \"b:1\"], db: 1}\n", want: []string{"redis.db: 1: want 0, a Redis Cluster has no other"}},
 		{name: "timeout of Redis", file: "redis: {call_timeout: 10ms}\n", want: []string{"redis.call_timeout: 10ms: want 100ms to 1m"}},
 		{name: "outcomes", file: "deliverer: {outcomes: {response_body: hide, response_headers: '', url_query: 'yes'}}\n", want: []string{
 			`deliverer.outcomes.response_body: "hide": want keep, drop`, `deliverer.outcomes.response_headers: "": want keep, drop`,
@@ -214,10 +219,12 @@ func TestMissingFile(t *testing.T) {
 func TestSecretsAreNotShown(t *testing.T) {
 	c := Default()
 	c.Kafka.SASL.Password, c.Redis.Password, c.Egress.Proxy.Password = "hunter2", "hunter2", "hunter2"
+	c.Redis.Sentinel.Password = "hunter2"
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		for _, shown := range []string{fmt.Sprintf(verb, c), fmt.Sprintf(verb, &c)} {
 			require.NotContains(t, shown, "hunter2")
 			require.Contains(t, shown, "redis.password: (hidden)")
+			require.Contains(t, shown, "redis.sentinel.password: (hidden)")
 			require.Contains(t, shown, "egress.proxy.password: (hidden)")
 		}
 	}

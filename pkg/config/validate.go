@@ -69,7 +69,14 @@ func (r Redis) validate() error {
 	if r.Password != "" && r.PasswordFile != "" {
 		errs = append(errs, errors.New("redis: password and password_file: want one of them"))
 	}
-	if len(r.Addresses) > 1 && r.DB != 0 {
+	s := r.Sentinel
+	if s.Password != "" && s.PasswordFile != "" {
+		errs = append(errs, errors.New("redis.sentinel: password and password_file: want one of them"))
+	}
+	if s.Master == "" && (s.Username != "" || s.Password != "" || s.PasswordFile != "") {
+		errs = append(errs, errors.New("redis.sentinel.master: missing: want the master's name, or no credentials of Sentinels"))
+	}
+	if len(r.Addresses) > 1 && s.Master == "" && r.DB != 0 {
 		errs = append(errs, fmt.Errorf("redis.db: %d: want 0, a Redis Cluster has no other", r.DB))
 	}
 	errs = append(errs, within("redis.db", r.DB, 0, 1<<20),

@@ -64,8 +64,10 @@ const (
 
 // Config is how to reach Redis. The zero value of every field but Addresses works.
 type Config struct {
-	// Addresses are host:port. More than one is a Redis Cluster.
+	// Addresses are host:port. More than one is a Redis Cluster, or with a Sentinel's master the Sentinels.
 	Addresses []string
+	// Sentinel finds the one Redis that is the master.
+	Sentinel Sentinel
 	// Prefix is put before every key, so that installations may share a Redis.
 	Prefix string
 	// Username is the ACL user; empty is the default user.
@@ -86,7 +88,17 @@ type Config struct {
 	Metrics prometheus.Registerer
 }
 
-// Redis reaches one Redis or one Redis Cluster. All methods may be called concurrently. Close it.
+// Sentinel is how to find a master through Redis Sentinel. The zero value is for none.
+type Sentinel struct {
+	// Master is the name that the Sentinels have for it.
+	Master string
+	// Username and Password are for the Sentinels themselves; PasswordFile is a file that holds the password, and wins.
+	Username     string
+	Password     string
+	PasswordFile string
+}
+
+// Redis reaches one Redis, the master that Sentinels name, or one Redis Cluster. All methods may be called concurrently. Close it.
 type Redis struct {
 	client  redis.UniversalClient
 	conf    Config
@@ -96,13 +108,13 @@ type Redis struct {
 // Open returns a client and connects to nothing yet: every call reports on its own that Redis is away, within a few
 // seconds. An error is one of the configuration or its files.
 func Open(conf Config) (*Redis, error) {
-	password := conf.Password
-	if conf.PasswordFile != "" {
-		text, err := os.ReadFile(conf.PasswordFile)
-		if err != nil {
-			return nil, fmt.Errorf("redis.password_file: %w", err)
-		}
-		password = strings.TrimRight(string(text), "\r\n")
+	password, err := secret("redis.password_file", conf.Password, conf.PasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	ofSentinels, err := secret("redis.sentinel.password_file", conf.Sentinel.Password, conf.Sentinel.PasswordFile)
+	if err != nil {
+		return nil, err
 	}
 	tlsConfig, err := conf.tls()
 	if err != nil {
@@ -120,8 +132,9 @@ func Open(conf Config) (*Redis, error) {
 	}
 	client := redis.NewUniversalClient(&redis.UniversalOptions{
 		Addrs: conf.Addresses, DB: conf.DB, Username: conf.Username, Password: password, TLSConfig: tlsConfig,
-		IsClusterMode: len(conf.Addresses) > 1,
-		DialTimeout:   conf.CallTimeout, ReadTimeout: conf.CallTimeout, WriteTimeout: conf.CallTimeout, PoolTimeout: conf.CallTimeout,
+		IsClusterMode: len(conf.Addresses) > 1 && conf.Sentinel.Master == "",
+		MasterName:    conf.Sentinel.Master, SentinelUsername: conf.Sentinel.Username, SentinelPassword: ofSentinels,
+		DialTimeout: conf.CallTimeout, ReadTimeout: conf.CallTimeout, WriteTimeout: conf.CallTimeout, PoolTimeout: conf.CallTimeout,
 		DialerRetries: 1, MaxRetries: callRetries, PoolSize: poolSize,
 		ContextTimeoutEnabled: true, // without it a context does not end a read
 		DisableIdentity:       true, // CLIENT SETINFO is refused by older proxies, and tells nobody anything
@@ -129,6 +142,18 @@ func Open(conf Config) (*Redis, error) {
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 	return &Redis{client: client, conf: conf, metrics: m}, nil
+}
+
+// secret returns a secret, which a file may hold.
+func secret(field, text, file string) (string, error) {
+	if file == "" {
+		return text, nil
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", field, err)
+	}
+	return strings.TrimRight(string(raw), "\r\n"), nil
 }
 
 // Close gives the connections back. No other method may be running or called later.
