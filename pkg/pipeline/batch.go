@@ -23,6 +23,8 @@ type batches struct {
 	most int
 	// queue is how many may wait before their partition is held; maxBatchQueue if 0.
 	queue int
+	// gather is how long the first record of a batch waits for others.
+	gather time.Duration
 	// away and back are what the log says when do fails after it succeeded, and the other way round.
 	away, back string
 	log        *slog.Logger
@@ -135,6 +137,7 @@ func (b *batches) work(p *kafka.Partition, q *batchQueue) {
 		case <-p.Context().Done():
 			return
 		}
+		b.wait(p, q)
 		for records := b.next(p, q); len(records) > 0; records = b.next(p, q) {
 			if !b.insist(p, q, records) {
 				return
@@ -142,6 +145,32 @@ func (b *batches) work(p *kafka.Partition, q *batchQueue) {
 			for _, r := range records {
 				p.Finish(r.Offset)
 			}
+		}
+	}
+}
+
+// wait waits for more records: until there are as many as a batch may have, or for as long as they are gathered.
+func (b *batches) wait(p *kafka.Partition, q *batchQueue) {
+	if b.gather == 0 {
+		return
+	}
+	timer := time.NewTimer(b.gather)
+	defer timer.Stop()
+	for {
+		q.mu.Lock()
+		full := len(q.records) >= b.most || p.Held(kafka.HoldBacklog)
+		q.mu.Unlock()
+		if full {
+			return
+		}
+		select {
+		case <-q.wake:
+		case <-timer.C:
+			return
+		case <-q.stop:
+			return
+		case <-p.Context().Done():
+			return
 		}
 	}
 }

@@ -70,8 +70,8 @@ func bucketKey(tag string, day int64, bucket byte) string {
 
 // Lifetimes of what does not live as long as attempts are kept.
 const (
-	// minutesKept is for how long there are counters of minutes.
-	minutesKept = 24 * time.Hour
+	// minutesKept is for how long after its end the counters of an hour's minutes are there: a day, and an hour to spare.
+	minutesKept = 25 * time.Hour
 	// statusKept is how long a subscription's statuses outlive its last attempt: so long that nobody asks, but not for ever,
 	// since subscriptions are deleted.
 	statusKept = 400 * 24 * time.Hour

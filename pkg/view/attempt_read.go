@@ -120,8 +120,8 @@ func (r *Redis) Health(ctx context.Context, q HealthQuery) (Health, error) {
 	switch {
 	case q.Step != time.Minute && q.Step != time.Hour:
 		return Health{}, fmt.Errorf("step: %s: want 1m or 1h", q.Step)
-	case to < from || (to-from)/step > maxHealthSteps:
-		return Health{}, fmt.Errorf("from, to: %d steps of %s: want 0 to %d", (to-from)/step, q.Step, maxHealthSteps)
+	case q.To.Before(q.From) || q.To.Sub(q.From) > maxHealthSteps*q.Step:
+		return Health{}, fmt.Errorf("from, to: %s: want 0 to %d steps of %s", q.To.Sub(q.From), maxHealthSteps, q.Step)
 	}
 	pipe := r.client.Pipeline()
 	var hashes []*redis.MapStringStringCmd

@@ -64,7 +64,8 @@ func newBatch(r *Redis, partition int32, rows []Row, now time.Time) *batch {
 	kept := now.Add(-r.conf.EventRetention).UnixMilli()
 	return &batch{
 		r: r, partition: partition, rows: rows, now: now,
-		oldest: kept / hourMillis, oldestDay: kept / dayMillis, oldestMinutes: now.Add(-minutesKept).UnixMilli() / hourMillis,
+		oldest: kept / hourMillis, oldestDay: kept / dayMillis,
+		oldestMinutes: now.Add(time.Hour-minutesKept).UnixMilli() / hourMillis, // not those that are about to expire
 	}
 }
 

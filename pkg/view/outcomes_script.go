@@ -11,6 +11,8 @@ package view
 //	      for each hour: what it gets, when it expires, ms
 //	      for each hash of counters: when it expires, ms; how many counters; each one's field and number
 //
+// Counters are new only where an hour is: they get their end with it.
+//
 // It returns a state, how many event types follow and which (from 1), and which hours are new:
 //
 //	1   added; the event types are those whose status is another than before, or of another hour
@@ -80,7 +82,7 @@ end
 for i = 1, counters do
   local key, n = KEYS[2 + hours + i], tonumber(ARGV[at + 1])
   for j = at + 2, at + 2 * n, 2 do redis.call('HINCRBY', key, ARGV[j], ARGV[j + 1]) end
-  redis.call('PEXPIREAT', key, ARGV[at])
+  if #reply > 2 + reply[2] then redis.call('PEXPIREAT', key, ARGV[at]) end
   at = at + 2 + 2 * n
 end
 return reply`

@@ -319,7 +319,7 @@ func TestHealth(t *testing.T) {
 	_, err = r.Health(t.Context(), view.HealthQuery{From: to, To: to, Step: time.Second})
 	require.EqualError(t, err, "step: 1s: want 1m or 1h")
 	_, err = r.Health(t.Context(), view.HealthQuery{From: to.Add(-25 * time.Hour), To: to, Step: time.Minute})
-	require.ErrorContains(t, err, "steps of 1m0s: want 0 to 1440")
+	require.ErrorContains(t, err, "from, to: 25h0m0s: want 0 to 1440 steps of 1m0s")
 }
 
 // counted is what one row adds.

@@ -49,6 +49,8 @@ func checks() []check {
 		{"stop", stop},
 		{"counter", counter},
 		{"registry", bigRegistry},
+		{"views", views},
+		{"views-rebuild", viewsRebuild},
 	}
 }
 
