@@ -134,6 +134,9 @@ func (d *dev) prepare(ctx context.Context) error {
 			}
 		}
 	}
+	if err := app.RebuildViews(ctx, d.conf); err != nil { // the embedded Redis is empty at every start
+		return err
+	}
 	if err := d.prepareAPI(ctx); err != nil {
 		return err
 	}

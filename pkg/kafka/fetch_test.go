@@ -40,6 +40,11 @@ func TestFetch(t *testing.T) {
 	f, err := kafka.NewFetcher(conf)
 	require.NoError(t, err)
 	defer f.Close()
+	ends, err := f.Ends(t.Context(), "events")
+	require.NoError(t, err)
+	require.Equal(t, map[int32]kafka.Ends{0: {0, 50}, 1: {0, 50}, 2: {0, 50}}, ends)
+	_, err = f.Ends(t.Context(), "gone")
+	require.ErrorContains(t, err, "gone")
 	var places []kafka.Place
 	for _, offset := range []int64{49, 0, 3, 4, 17, 17, 33} {
 		for partition := range int32(3) {
