@@ -17,8 +17,8 @@ import (
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/filter"
+	"github.com/postrider/postrider/pkg/history"
 	"github.com/postrider/postrider/pkg/ident"
-	"github.com/postrider/postrider/pkg/match"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -169,7 +169,7 @@ func printMatch(out io.Writer, source string, ev *event.Event, s *registry.Snaps
 	fmt.Fprintf(w, "no delivery: %d\n", s.CountOf(t.ID)-len(matched))
 	for sub := range s.SubscriptionsOf(t.ID, ident.ID{}) {
 		if !slices.Contains(matched, sub) {
-			fmt.Fprintf(w, "  %s\t%s\n", subscriptionName(sub), whyNot(sub, ev, in, filters))
+			fmt.Fprintf(w, "  %s\t%s\n", subscriptionName(sub), history.WhyNot(sub, ev, in, filters))
 		}
 	}
 	return w.Flush()
@@ -178,29 +178,3 @@ func printMatch(out io.Writer, source string, ev *event.Event, s *registry.Snaps
 func subscriptionName(s *subscription.Subscription) string {
 	return displayName(s.UID, s.ID.Base62(subscription.SubscriptionPrefix))
 }
-
-// whyNot says why a subscription does not get an event.
-func whyNot(s *subscription.Subscription, ev *event.Event, in *filter.Input, filters *filter.Cache) string {
-	var reasons []string
-	if s.Disabled {
-		reasons = append(reasons, "is disabled")
-	}
-	if !match.Covers(s.EventTypes, ev.Type) {
-		return strings.Join(append(reasons, "wants "+eventTypes(s)), " and ")
-	}
-	enabled := *s
-	enabled.Disabled = false
-	switch selection, text := pipeline.Select(&enabled, ev, in, filters); selection {
-	case pipeline.Selected, pipeline.SelectDisabled:
-	case pipeline.SelectChannel:
-		reasons = append(reasons, "wants channel "+strings.Join(s.Channels, " or "))
-	case pipeline.SelectFilter:
-		reasons = append(reasons, "its filter is false: "+oneLine(s.Filter))
-	default:
-		reasons = append(reasons, fmt.Sprintf("its filter could not be evaluated (%s: %s): %s", selection, text, oneLine(s.Filter)))
-	}
-	return strings.Join(reasons, " and ")
-}
-
-// oneLine returns an expression without line breaks; a table has one line for each subscription.
-func oneLine(expression string) string { return strings.Join(strings.Fields(expression), " ") }

@@ -66,10 +66,10 @@ func TestReconcileRefusesBadFlags(t *testing.T) {
 		`--to: "12": want`:      {"--source", "postrider.events", "--to", "12"},
 		"--at-once: 0: want":    {"--source", "postrider.events", "--at-once", "0"},
 		"--source: no source":   {"--source", "elsewhere"},
-		"has no partition 9":    {"--source", "postrider.events", "--from", "9:0"},
+		"has no partition 99":   {"--source", "postrider.events", "--from", "99:0"},
 		`--output: "xml": want`: {"--source", "postrider.events", "-o", "xml"},
 	} {
 		_, _, err := runKafkaCmd(t, newReconcileCmd(), "", args...)
-		require.ErrorContains(t, err, want)
+		require.ErrorContains(t, err, want, "%v", args)
 	}
 }

@@ -6,8 +6,14 @@
 //	account.go         those deliveries, and what is known of each
 //	mark.go            deliveries, retry tiers, outcomes, dead letters and rejected records → the account
 //	extra.go           deliveries that there should not be
-//	report.go      what it comes to
-//	span.go        what a range is
+//	report.go          what it comes to
+//	span.go            what a range is
+//	explain.go     the life of one event
+//	find.go            where it is
+//	why.go             whom it did not match, and why
+//	moments.go         what happened to its deliveries
+//	life.go            what it comes to
+//	logs.go        reading topics
 //
 // It reads and never writes, and needs no group. DESIGN.md says why what it concludes is true of a system at work.
 package history

@@ -4,10 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/ident"
@@ -39,14 +36,6 @@ func (r *reconciler) mark(ctx context.Context, since time.Time) error {
 		}
 	}
 	return nil
-}
-
-// startsAt returns where reading from a time on begins; nil for the start.
-func (r *reconciler) startsAt(ctx context.Context, topic string, since time.Time) (map[int32]int64, error) {
-	if since.IsZero() {
-		return nil, nil
-	}
-	return kafka.OffsetsAt(ctx, r.opts.Kafka, topic, since)
 }
 
 // unfinished returns where the unfinished records of a retry tier begin.
@@ -125,12 +114,15 @@ func (r *reconciler) outcome(rec *kafka.Record) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ledger.note(id, func(e *expected) {
-		if e.verdict != isDelivered { // a repeat that came after it changes nothing for who received it
-			e.verdict, e.pass = codeOf(o.Verdict), short(o.Pass)
-		}
-	})
+	r.ledger.note(id, func(e *expected) { e.ended(o.Verdict, o.Pass) })
 	return nil
+}
+
+// ended notes an outcome. A repeat that comes after the delivery changes nothing for who received it.
+func (e *expected) ended(v outcome.Verdict, pass int) {
+	if e.verdict != isDelivered {
+		e.verdict, e.pass = codeOf(v), short(pass)
+	}
 }
 
 func (r *reconciler) deadLetter(rec *kafka.Record) error {
@@ -159,46 +151,4 @@ func header(rec *kafka.Record, name string) string {
 		}
 	}
 	return ""
-}
-
-// readers is how many partitions are read at a time.
-const readers = 4
-
-// readAll calls fn for the records of one of Postrider's own topics from offsets on, or from the start. Records of a partition
-// come in order, partitions beside each other.
-func (r *reconciler) readAll(ctx context.Context, name string, from map[int32]int64, what string, fn func(*kafka.Record) error) error {
-	return r.readTopic(ctx, r.opts.topic(name), from, what, fn)
-}
-
-func (r *reconciler) readTopic(ctx context.Context, topic string, from map[int32]int64, what string, fn func(*kafka.Record) error) error {
-	ends, err := kafka.TopicEnds(ctx, r.opts.Kafka, topic)
-	if err != nil {
-		return err
-	}
-	var total int64
-	for p, e := range ends {
-		total += max(0, e.End-max(from[p], e.Start))
-	}
-	var done atomic.Int64
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(readers)
-	for p, e := range ends {
-		at := max(from[p], e.Start)
-		if at >= e.End {
-			continue
-		}
-		g.Go(func() error {
-			next := at
-			_, err := r.reader.Range(ctx, topic, p, at, func(rec *kafka.Record) error {
-				r.progress(what, min(total, done.Add(rec.Offset+1-next)), total)
-				next = rec.Offset + 1
-				return fn(rec)
-			})
-			if err != nil {
-				return fmt.Errorf("reading %s/%d: %w", topic, p, err)
-			}
-			return nil
-		})
-	}
-	return g.Wait()
 }

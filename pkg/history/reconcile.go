@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
@@ -33,8 +32,8 @@ func Reconcile(ctx context.Context, opts Options, span Span) (*Report, error) {
 	}
 	defer log.Close()
 	r := &reconciler{
-		opts: opts, span: span, reader: kafka.NewReader(opts.Kafka), past: registry.NewPast(log),
-		matcher: pipeline.NewMatcher(opts.Router), commits: map[string]kafka.Commits{}, out: &Report{Topic: span.Topic},
+		logs: logs{opts: opts, reader: kafka.NewReader(opts.Kafka)}, span: span, past: registry.NewPast(log),
+		matcher: pipeline.NewMatcher(opts.Router), out: &Report{Topic: span.Topic},
 		bySubscription: map[ident.ID]*DeliveryCounts{},
 	}
 	if err := r.prepare(ctx); err != nil {
@@ -53,9 +52,8 @@ func Reconcile(ctx context.Context, opts Options, span Span) (*Report, error) {
 
 // reconciler is a reconciliation on its way.
 type reconciler struct {
-	opts    Options
+	logs
 	span    Span
-	reader  *kafka.Reader
 	past    *registry.Past
 	matcher *pipeline.Matcher
 
@@ -69,8 +67,7 @@ type reconciler struct {
 	out            *Report
 	bySubscription map[ident.ID]*DeliveryCounts
 
-	// mu guards what follows, which partitions are read into beside each other.
-	mu     sync.Mutex
+	// The lock of logs guards what follows.
 	ledger *ledger
 	extras map[ident.ID]extra
 	// began is the earliest timestamp of the range's records and accounts.
@@ -81,14 +78,11 @@ type reconciler struct {
 // before what proves it. Whatever a router finished by then has its routed record; whatever a deliverer or retrier had not
 // finished by then is still there to be read, and all else has an outcome.
 func (r *reconciler) prepare(ctx context.Context) error {
-	for _, role := range []string{groupRouter, groupDeliverer, groupRetrier} {
-		commits, err := kafka.GroupCommits(ctx, r.opts.Kafka, r.opts.topic(role))
-		if err != nil {
-			return err
-		}
-		r.commits[role] = commits
+	var err error
+	if r.commits, err = r.groupCommits(ctx, groupRouter, groupDeliverer, groupRetrier); err != nil {
+		return err
 	}
-	if err := r.known(ctx); err != nil {
+	if r.knownFrom, err = r.known(ctx, r.past); err != nil {
 		return err
 	}
 	at, err := horizon(ctx, &r.opts, r.reader)
@@ -99,33 +93,6 @@ func (r *reconciler) prepare(ctx context.Context) error {
 		r.horizon = time.UnixMilli(at)
 	}
 	return r.readRouted(ctx)
-}
-
-// known finds from which version on the registry's log has everything: what it keeps whole by the topic's declaration, less an
-// hour for what is compacted while this reads. A log that was compacted earlier than that, by a broker that does not know the
-// setting or a topic without it, shows in changes of what it never had; then deletions may be gone as well that are older than
-// the topic keeps those.
-func (r *reconciler) known(ctx context.Context) error {
-	all := topics.All()
-	declared := all[slices.IndexFunc(all, func(t topics.Topic) bool { return t.Name == topics.Registry })]
-	whole, err := r.registryAt(ctx, declared.MinCompactionLag-time.Hour)
-	if err != nil {
-		return err
-	}
-	r.knownFrom = whole
-	traced, err := r.past.KnownFrom(ctx)
-	if err != nil || traced <= whole {
-		return err
-	}
-	deletions, err := r.registryAt(ctx, declared.DeleteRetention-time.Hour)
-	r.knownFrom = max(traced, deletions)
-	return err
-}
-
-// registryAt returns the version that the registry had some time ago.
-func (r *reconciler) registryAt(ctx context.Context, ago time.Duration) (int64, error) {
-	at, err := kafka.OffsetsAt(ctx, r.opts.Kafka, r.opts.topic(topics.Registry), time.Now().Add(-ago))
-	return at[0], err
 }
 
 // clockSkew is how far the clocks of producers, routers and deliverers may be apart for a reading that begins at a time to see
@@ -205,12 +172,6 @@ func (r *reconciler) of(sub ident.ID) *DeliveryCounts {
 func (r *reconciler) earliest(at time.Time) {
 	if r.began.IsZero() || at.Before(r.began) {
 		r.began = at
-	}
-}
-
-func (r *reconciler) progress(what string, done, total int64) {
-	if r.opts.Progress != nil {
-		r.opts.Progress(what, done, total)
 	}
 }
 

@@ -97,3 +97,14 @@ func withAdmin[T any](ctx context.Context, conf Config, fn func(context.Context,
 	defer cancel()
 	return fn(ctx, kadm.NewClient(client))
 }
+
+// TopicNames returns the names of all topics that may be listed, but for Kafka's own.
+func TopicNames(ctx context.Context, conf Config) ([]string, error) {
+	return withAdmin(ctx, conf, func(ctx context.Context, admin *kadm.Client) ([]string, error) {
+		details, err := admin.ListTopics(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("listing topics: %w", err)
+		}
+		return details.Names(), nil
+	})
+}
