@@ -178,4 +178,3 @@ func told(m history.Moment) string {
 func words(all ...string) string {
 	return strings.Join(strings.Fields(strings.Join(all, " ")), " ")
 }
-

@@ -61,7 +61,7 @@ circuit breaker per endpoint, and with a record of every attempt. "postrider dev
 	add(groupManage, newTopicsCmd(), newApplyCmd(), newGetCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(), newEndpointCmd(),
 		newEventTypeCmd(), newAuditCmd(), newViewsCmd())
 	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newRedriveCmd(), newResendCmd(), newVerifyCmd(),
-		newExplainCmd(), newReconcileCmd())
+		newExplainCmd(), newReconcileCmd(), newListenCmd())
 	return root
 }
 

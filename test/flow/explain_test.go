@@ -124,7 +124,10 @@ func TestExplainTellsTheWholeLife(t *testing.T) {
 		message := delivery.MessageID(w.Tenant.ID, "test", "4711")
 		index := &oneEvent{view.EventEntry{Message: message, Position: l.Places[0]}, 0}
 		for _, q := range []history.Question{
-			{ID: "4711"}, {ID: l.Message}, {ID: l.Ends[0].Delivery}, {ID: l.Places[0].String()},
+			{ID: "4711"},
+			{ID: l.Message},
+			{ID: l.Ends[0].Delivery},
+			{ID: l.Places[0].String()},
 			{ID: l.Message, Tenant: "acme", Index: index, Since: time.Now()},
 		} {
 			again, err := explain(w, q)
