@@ -43,6 +43,10 @@ const (
 	HeaderDetail = "pr-detail"
 )
 
+// HeaderTask is of records that a background task wrote, with its id: its next owner finds them by it. No later record of the
+// delivery has it.
+const HeaderTask = "pr-task"
+
 // Headers yields the headers of d's record, in a fixed order and without those that are empty or zero. The values share
 // their memory, which is nobody else's.
 func (d *Delivery) Headers() iter.Seq2[string, []byte] {

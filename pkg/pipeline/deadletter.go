@@ -39,13 +39,7 @@ func (s Sender) Resend(ctx context.Context, r *kafka.Record) (*delivery.Delivery
 	if err != nil {
 		return nil, fmt.Errorf("reading delivery %s: %w", position(r), err)
 	}
-	d := &delivery.Delivery{
-		ID: old.ID, Message: old.Message, Subscription: old.Subscription, Tenant: old.Tenant,
-		EventID: old.EventID, EventType: old.EventType, EventSource: old.EventSource, EventTime: old.EventTime, Channels: old.Channels,
-		ContentType: old.ContentType, TraceParent: old.TraceParent, Source: old.Source, Registry: old.Registry,
-		Trigger: delivery.Trigger{Kind: delivery.TriggerResend, ID: ident.New().UUID()},
-		Data:    old.Data,
-	}
+	d := again(old, delivery.Trigger{Kind: delivery.TriggerResend, ID: ident.New().UUID()})
 	return d, s.send(ctx, d)
 }
 

@@ -101,6 +101,7 @@ func (b *broker) run() {
 			p.record.Offset = b.next[place]
 			b.next[place]++
 			b.log = append(b.log, p.record)
+			b.wake.Broadcast()
 		}
 		b.mu.Unlock()
 		p.promise(p.record, err)

@@ -41,6 +41,8 @@ type Metrics struct {
 	unindexed      prometheus.Counter
 	disabled       *prometheus.CounterVec // result
 	disableRetries prometheus.Counter
+	tasks          prometheus.Gauge
+	taskDeliveries *prometheus.CounterVec // task
 }
 
 // NewMetrics makes the metrics and registers them; a nil Registerer registers nothing.
@@ -82,6 +84,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		unindexed:      r.counter("postrider_publisher_unindexed_total", "Published events that are left to the recorder to be found again."),
 		disabled:       r.counterVec("postrider_disabler_events_total", "Operational records read.", "result"),
 		disableRetries: r.counter("postrider_disabler_retries_total", "Tries to disable a subscription that failed."),
+		tasks:          r.gauge("postrider_tasks_running", "Background tasks at work in this process."),
+		taskDeliveries: r.counterVec("postrider_tasks_deliveries_total", "Deliveries written by background tasks.", "task"),
 	}
 }
 

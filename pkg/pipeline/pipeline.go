@@ -20,6 +20,12 @@
 //	retry.go       retry tiers → deliveries when due
 //	timer.go           what happens when
 //	deadletter.go  deadletters → deliveries, by hand; deliveries sent again, by hand
+//	resend.go          an event → deliveries, once more, by hand
+//	task_log.go    tasks: the background tasks and how far they are
+//	task_run.go        who carries them out
+//	task_step.go       one task: found, written, counted, step by step
+//	task_outcomes.go   finds by outcomes → deliveries: recover, bulk replay
+//	task_missing.go    finds in source topics → deliveries: replay of what was never attempted
 //	publish.go     events of the API → source topic
 //	publish_index.go   whether they were published before; found again at once
 //	sendto.go      an event of the API → deliveries, for one subscription alone
@@ -47,7 +53,8 @@
 //	postrider_retrier_waiting, postrider_recorder_events_total, postrider_recorder_retries_total,
 //	postrider_recorder_outcomes_total, postrider_recorder_unreadable_total,
 //	postrider_publisher_events_total, postrider_publisher_seconds, postrider_publisher_unchecked_total,
-//	postrider_publisher_unindexed_total, postrider_disabler_events_total, postrider_disabler_retries_total
+//	postrider_publisher_unindexed_total, postrider_disabler_events_total, postrider_disabler_retries_total,
+//	postrider_tasks_running, postrider_tasks_deliveries_total
 package pipeline
 
 import (
