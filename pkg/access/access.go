@@ -44,6 +44,12 @@ const (
 	Publish Permission = "publish"
 	// SendExample has an example delivered to one of a tenant's endpoints.
 	SendExample Permission = "send-example"
+	// SendAgain has deliveries of a tenant sent once more, in the background too.
+	SendAgain Permission = "send-again"
+	// ViewTasks reads background tasks, and CancelTasks ends them: of one tenant or, without one, of all. Which they are, the
+	// caller has to look at.
+	ViewTasks   Permission = "view-tasks"
+	CancelTasks Permission = "cancel-tasks"
 	// GrantPortal makes and ends portal tokens of a tenant.
 	GrantPortal Permission = "grant-portal"
 	// ManageTenantKeys makes and ends keys of a tenant.
@@ -81,7 +87,7 @@ func (p *Principal) General() bool { return p.Tenant.IsZero() }
 
 // May reports whether p has the permission for what belongs to tenant; the zero tenant stands for what belongs to none.
 func (p *Principal) May(want Permission, tenant ident.ID) bool {
-	if !p.General() && p.Tenant != tenant && (want != ViewCatalogue || !tenant.IsZero()) {
+	if !p.General() && p.Tenant != tenant && (!want.ofNobody() || !tenant.IsZero()) {
 		return false
 	}
 	if p.Kind == KindPortal {
@@ -93,7 +99,12 @@ func (p *Principal) May(want Permission, tenant ident.ID) bool {
 	case RoleTenant:
 		return want != Operate && want != ViewAll
 	case RoleReadOnly:
-		return want == ViewTenant || want == ViewCatalogue || want == ViewAll && p.General()
+		return want == ViewTenant || want == ViewCatalogue || want == ViewTasks || want == ViewAll && p.General()
 	}
 	return false
+}
+
+// ofNobody reports whether principals of a tenant have the permission for what belongs to none, too.
+func (want Permission) ofNobody() bool {
+	return want == ViewCatalogue || want == ViewTasks || want == CancelTasks
 }

@@ -23,7 +23,8 @@ var (
 func permissions() []access.Permission {
 	return []access.Permission{
 		access.ViewTenant, access.ManageTenant, access.ManageEndpoints, access.ManageEndpointTransformations, access.ViewSecrets, access.ManageSecrets, access.Publish,
-		access.SendExample, access.GrantPortal, access.ManageTenantKeys, access.ViewCatalogue, access.ViewAll, access.Operate,
+		access.SendExample, access.SendAgain, access.ViewTasks, access.CancelTasks, access.GrantPortal, access.ManageTenantKeys,
+		access.ViewCatalogue, access.ViewAll, access.Operate,
 	}
 }
 
@@ -39,40 +40,42 @@ func key(role access.Role, tenant ident.ID) *access.Principal {
 func TestMay(t *testing.T) {
 	ofTenant := []access.Permission{
 		access.ViewTenant, access.ManageTenant, access.ManageEndpoints, access.ManageEndpointTransformations, access.ViewSecrets, access.ManageSecrets, access.Publish,
-		access.SendExample, access.GrantPortal, access.ManageTenantKeys, access.ViewCatalogue,
+		access.SendExample, access.SendAgain, access.ViewTasks, access.CancelTasks, access.GrantPortal, access.ManageTenantKeys,
+		access.ViewCatalogue,
 	}
+	of := func(permissions ...access.Permission) []access.Permission { return permissions }
 	for _, c := range []struct {
 		name                 string
 		who                  *access.Principal
 		own, others, nobodys []access.Permission
 	}{
 		{"operator", key(access.RoleOperator, none), permissions(), permissions(), permissions()},
-		{"tenant", key(access.RoleTenant, mine), ofTenant, nil, []access.Permission{access.ViewCatalogue}},
+		{"tenant", key(access.RoleTenant, mine), ofTenant, nil, of(access.ViewCatalogue, access.ViewTasks, access.CancelTasks)},
 		{
 			"reader of all", key(access.RoleReadOnly, none),
-			[]access.Permission{access.ViewTenant, access.ViewCatalogue, access.ViewAll},
-			[]access.Permission{access.ViewTenant, access.ViewCatalogue, access.ViewAll},
-			[]access.Permission{access.ViewTenant, access.ViewCatalogue, access.ViewAll},
+			of(access.ViewTenant, access.ViewCatalogue, access.ViewTasks, access.ViewAll),
+			of(access.ViewTenant, access.ViewCatalogue, access.ViewTasks, access.ViewAll),
+			of(access.ViewTenant, access.ViewCatalogue, access.ViewTasks, access.ViewAll),
 		},
 		{
 			"reader of one", key(access.RoleReadOnly, mine),
-			[]access.Permission{access.ViewTenant, access.ViewCatalogue},
+			of(access.ViewTenant, access.ViewCatalogue, access.ViewTasks),
 			nil,
-			[]access.Permission{access.ViewCatalogue},
+			of(access.ViewCatalogue, access.ViewTasks),
 		},
 		{"role from the future", key("owner", none), nil, nil, nil},
 		{"portal without capabilities", portal(), nil, nil, nil},
 		{
 			"portal that sees", portal(access.ViewBase),
-			[]access.Permission{access.ViewTenant, access.ViewCatalogue},
+			of(access.ViewTenant, access.ViewCatalogue, access.ViewTasks),
 			nil,
-			[]access.Permission{access.ViewCatalogue},
+			of(access.ViewCatalogue, access.ViewTasks),
 		},
 		{
 			"portal with all", portal(access.Capabilities()...), []access.Permission{
 				access.ViewTenant, access.ViewCatalogue, access.ViewSecrets, access.ManageSecrets, access.SendExample, access.ManageEndpoints,
-				access.ManageEndpointTransformations,
-			}, nil, []access.Permission{access.ViewCatalogue},
+				access.ManageEndpointTransformations, access.SendAgain, access.ViewTasks, access.CancelTasks,
+			}, nil, of(access.ViewCatalogue, access.ViewTasks, access.CancelTasks),
 		},
 		{
 			"portal that transforms", portal(access.ManageTransformations),

@@ -24,13 +24,13 @@ func Capabilities() []Capability {
 func (c Capability) grants(want Permission) bool {
 	switch c {
 	case ViewBase:
-		return want == ViewTenant || want == ViewCatalogue
+		return want == ViewTenant || want == ViewCatalogue || want == ViewTasks
 	case ViewEndpointSecret:
 		return want == ViewSecrets
 	case ManageEndpointSecret:
 		return want == ManageSecrets
 	case CreateAttempts:
-		return want == SendExample
+		return want == SendExample || want == SendAgain || want == CancelTasks
 	case ManageEndpoint:
 		return want == ManageEndpoints
 	case ManageTransformations:

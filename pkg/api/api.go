@@ -56,6 +56,9 @@ type Options struct {
 	Idempotency Idempotency
 	// Sender sends examples to one endpoint alone.
 	Sender Sender
+	// Resender sends events once more; Tasks does so in the background.
+	Resender Resender
+	Tasks    Tasks
 	// Prober tries whether endpoints can be reached; nil does not try.
 	Prober   Prober
 	Audit    AuditLog
@@ -116,6 +119,7 @@ func New(opts Options) *API {
 	a.sourceIPs()
 	a.eventTypes()
 	a.messages()
+	a.tasks()
 	a.flexEngage()
 	a.document(mux)
 	mux.HandleFunc("/", a.unknown)

@@ -59,6 +59,7 @@ func (a *API) endpoints() {
 	a.endpointTransformations()
 	a.endpointEncryptions()
 	a.endpointExamples()
+	a.endpointAgain()
 	a.tenantPolicies()
 }
 

@@ -42,7 +42,7 @@ func (a *API) sendExample(ctx context.Context, in *EndpointBody, body *EventExam
 		return nil, err
 	}
 	if s.Disabled {
-		return nil, refuse(http.StatusConflict, "endpoint_disabled", "the endpoint is disabled, so that nothing is sent to it: enable it first")
+		return nil, endpointDisabled()
 	}
 	et, ok := c.snap.EventType(body.EventType)
 	if !ok {

@@ -20,7 +20,8 @@ import (
 //
 //	HTTP ──▶ api ──▶ registry.Store ──▶ registry, audit, operational   (one transaction)
 //	          ├──▶ Publisher ──▶ events, deliveries; Redis index
-//	          └◀── audit log, events, Redis index
+//	          ├◀── audit log, events, Redis index
+//	          └──▶ tasks ──▶ deliveries                           (see AddTasks)
 //	operational ──▶ group "disabler" ──▶ registry.Store
 func (a *App) AddAPI(ctx context.Context) error {
 	store, err := a.Store(ctx)
@@ -37,6 +38,9 @@ func (a *App) AddAPI(ctx context.Context) error {
 	}
 	opts, err := a.apiOptions(store, publishing, egressTransport)
 	if err != nil {
+		return err
+	}
+	if opts.Tasks, err = a.AddTasks(ctx); err != nil {
 		return err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.conf.API.Listen)
@@ -74,7 +78,7 @@ func (a *App) apiOptions(store *registry.Store, p *Publishing, transport *egress
 	return api.Options{
 		Store: store, Presence: appliedWaiter{a.opts.Views}, Cipher: keyset, Profiles: profiles, Rules: rules,
 		Publisher: p.Publisher, Events: a.opts.Views, EventReader: p.Reader, Idempotency: a.opts.Views,
-		Sender: p.Publisher, Prober: transport,
+		Sender: p.Publisher, Resender: p.Resender, Prober: transport,
 		ValidatePayloads: c.ValidatePayloads,
 		Audit: &auditLog{
 			conf: a.conf.Kafka, topic: a.topics.Name(topics.Audit), reader: kafka.NewReader(a.conf.Kafka), log: a.opts.Log,

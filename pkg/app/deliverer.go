@@ -17,6 +17,8 @@ import (
 	"github.com/postrider/postrider/topics"
 )
 
+const delivererRole = "deliverer"
+
 // AddDeliverer adds the role that makes attempts:
 //
 //	deliveries ──▶ group "deliverer" ──▶ lanes ──▶ workers ──▶ breaker ──▶ HTTPS endpoint
@@ -66,12 +68,12 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 		},
 		Tokens: tokens, CheckURL: guard.CheckURL, Rand: a.opts.Rand, Log: a.opts.Log, Metrics: a.metrics,
 	}, view, profiles, client, out, kafka.NewReader(a.conf.Kafka), fail)
-	group, err := kafka.NewGroup(a.conf.Kafka.For("deliverer", a.opts.Metrics), a.groupOptions("deliverer", a.topics.Name(topics.Deliveries)), deliverer)
+	group, err := kafka.NewGroup(a.conf.Kafka.For("deliverer", a.opts.Metrics), a.groupOptions(delivererRole, a.topics.Name(topics.Deliveries)), deliverer)
 	if err != nil {
 		return err
 	}
-	a.role("deliverer", group, out, failed, deliverer.Start, deliverer.Stop)
-	a.followers = append(a.followers, "deliverer")
+	a.role(delivererRole, group, out, failed, deliverer.Start, deliverer.Stop)
+	a.followers = append(a.followers, delivererRole)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 type Publishing struct {
 	Publisher *pipeline.Publisher
 	Reader    *pipeline.EventReader
+	Resender  *pipeline.Resender
 	out       *kafka.Producer
 	fetcher   *kafka.Fetcher
 }
@@ -20,6 +21,7 @@ type Publishing struct {
 //
 //	Publisher ──▶ Redis: is the id free? ──▶ events, or deliveries of one subscription ──▶ Redis: found at once
 //	Reader    ◀── source topics and deliveries, at the positions that the index has
+//	Resender  ◀── the same ──▶ deliveries
 //
 // It needs [Options].Views.
 func (a *App) Publishing() (*Publishing, error) {
@@ -44,6 +46,9 @@ func (a *App) Publishing() (*Publishing, error) {
 		return nil, err
 	}
 	p.Reader = pipeline.NewEventReader(pipeline.EventReaderOptions{Topics: a.topics, Decoder: sources.decoder}, p.fetcher)
+	p.Resender = &pipeline.Resender{
+		Sender: pipeline.Sender{Topics: a.topics, Out: p.out}, Decoder: sources.decoder, Records: p.fetcher,
+	}
 	return p, nil
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/postrider/postrider/topics"
 )
 
+const routerRole = "router"
+
 // AddRouter adds the role that expands events into deliveries:
 //
 //	source topics ──▶ group "router" ──▶ decoder of the topic's source ──▶ registry snapshot ──▶ deliveries
@@ -41,14 +43,14 @@ func (a *App) AddRouter(ctx context.Context) error {
 		Topics: a.topics, Decoder: sources.decoder, OperationalTenant: a.conf.Router.OperationalTenant, MaxExpansions: a.conf.Router.MaxExpansions,
 		Profiles: profiles, Log: a.opts.Log, Metrics: a.metrics,
 	}, view, out, fail)
-	opts := a.groupOptions("router", sources.topics...)
+	opts := a.groupOptions(routerRole, sources.topics...)
 	opts.Pattern = sources.pattern
 	group, err := kafka.NewGroup(a.conf.Kafka.For("router", a.opts.Metrics), opts, router)
 	if err != nil {
 		return err
 	}
-	a.role("router", group, out, failed, func() {}, func() {})
-	a.followers = append(a.followers, "router")
+	a.role(routerRole, group, out, failed, func() {}, func() {})
+	a.followers = append(a.followers, routerRole)
 	return nil
 }
 
