@@ -18,7 +18,7 @@ type Process struct {
 	ended  bool
 }
 
-// Start runs roles as one process would: router, deliverer, retrier, disabler. It logs errors, or with POSTRIDER_TEST_LOG
+// Start runs roles as one process would: router, deliverer, retrier, disabler, tasks. It logs errors, or with POSTRIDER_TEST_LOG
 // everything, unless opts has a log. What still runs when the test ends is stopped.
 func (w *World) Start(opts app.Options, roles ...string) *Process {
 	w.T.Helper()
@@ -52,8 +52,11 @@ func add(ctx context.Context, a *app.App, role string) error {
 		return a.AddRetrier()
 	case "disabler":
 		return a.AddDisabler(ctx)
+	case "tasks":
+		_, err := a.AddTasks(ctx)
+		return err
 	default:
-		return fmt.Errorf("role %q: want router, deliverer, retrier or disabler", role)
+		return fmt.Errorf("role %q: want router, deliverer, retrier, disabler or tasks", role)
 	}
 }
 

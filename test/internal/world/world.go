@@ -95,6 +95,9 @@ func (w *World) close() {
 	w.Cluster.Close()
 }
 
+// Finally calls fn when the world ends, before what was there earlier ends.
+func (w *World) Finally(fn func()) { w.end = append(w.end, fn) }
+
 // Put changes the registry, as a command does, and returns when that is acknowledged. Nothing is told of it.
 func (w *World) Put(changes ...registry.Change) {
 	w.T.Helper()
