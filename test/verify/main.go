@@ -42,6 +42,7 @@ func checks() []check {
 		{"kill-deliverer", killDeliverer},
 		{"kill-router", killRouter},
 		{"by-hand", byHand},
+		{"recover", recoverAfterKills},
 		{"sigterm", sigterm},
 		{"sigterm-slow", sigtermSlow},
 		{"retry-latency", retryLatency},

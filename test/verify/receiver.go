@@ -167,3 +167,15 @@ func (r *receiver) total() int {
 	defer r.mu.Unlock()
 	return len(r.receipts)
 }
+
+// requests returns how many came to a subscription's endpoint.
+func (r *receiver) requests(subscription string) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, receipt := range r.receipts {
+		if receipt.Subscription == subscription {
+			n++
+		}
+	}
+	return n
+}

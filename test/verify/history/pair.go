@@ -57,18 +57,16 @@ func (c *checker) fate(e *Event, s *Subscription) {
 		c.report.broken(Lost, "%s: no trace of it", p)
 		return
 	}
-	accepted := 0
+	accepted, again := 0, 0
 	for _, r := range st.receipts {
 		if accepted > 0 {
-			c.report.Repeats++
+			again++
 		}
 		if r.accepted() {
 			accepted++
 		}
 	}
-	if asked := c.h.Resends[p]; accepted > 0 {
-		c.report.Repeats -= min(asked, len(st.receipts)-1)
-	}
+	c.report.Repeats += max(0, again-c.h.Resends[p]) // what was asked for when nothing had been accepted yet is none
 	last := map[string]bool{}
 	for _, o := range st.rows {
 		last[o.Verdict] = true
