@@ -47,24 +47,6 @@ again is a new dead letter. The retry policy starts anew.`,
 	return cmd
 }
 
-// newResendCmd returns the command that sends a delivery once more.
-func newResendCmd() *cobra.Command {
-	var sel selection
-	cmd := &cobra.Command{
-		Use:   "resend",
-		Short: "Send deliveries once more, whatever became of them",
-		Long: `Sends deliveries that are still in the deliveries topic once more. The delivery id stays what it is; asking twice sends
-twice.`,
-		Example: `  postrider resend --delivery dlv_0001X…`,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return sel.run(cmd, topics.Deliveries, "resent", func(s pipeline.Sender) sendFunc { return s.Resend })
-		},
-	}
-	sel.flags(cmd)
-	return cmd
-}
-
 type sendFunc func(ctx context.Context, r *kafka.Record) (*delivery.Delivery, error)
 
 func (s *selection) flags(cmd *cobra.Command) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -43,17 +44,23 @@ func byHand(ctx context.Context, in *installation) error {
 	if err != nil {
 		return err
 	}
+	resend, err := in.resending(ctx, all[0].UID, p)
+	if err != nil {
+		return err
+	}
+	redrive := []string{"redrive", "--delivery", delivery}
 	steps := []struct {
-		what, command string
-		want          int
+		what    string
+		command []string
+		want    int
 	}{
-		{"requests after redrive", "redrive", tries + 1},
-		{"requests after redrive of the same dead letter", "redrive", tries + 1},
-		{"requests after resend", "resend", tries + 2},
-		{"requests after another resend", "resend", tries + 3},
+		{"requests after redrive", redrive, tries + 1},
+		{"requests after redrive of the same dead letter", redrive, tries + 1},
+		{"requests after resend", resend, tries + 2},
+		{"requests after another resend", resend, tries + 3},
 	}
 	for _, step := range steps {
-		if _, err := in.Run(ctx, step.command, "--delivery", delivery); err != nil {
+		if _, err := in.Run(ctx, step.command...); err != nil {
 			return err
 		}
 		if err := in.expect(ctx, p, step.what, step.want); err != nil {
@@ -76,6 +83,35 @@ func byHand(ctx context.Context, in *installation) error {
 	in.want(parked > 0, "parked meanwhile", "once or more", "%d", parked)
 	in.judge(history.Rules{})
 	return nil
+}
+
+// resending starts what resending needs, waits until the event is found, and returns the command.
+func (in *installation) resending(ctx context.Context, app string, p history.Pair) ([]string, error) {
+	if _, err := in.StartReady(ctx, "recorder"); err != nil {
+		return nil, err
+	}
+	api, err := in.startAPI(ctx)
+	if err != nil {
+		return nil, err
+	}
+	token, err := in.key(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.harvest(ctx); err != nil {
+		return nil, err
+	}
+	message := in.history.Deliveries[0].Message
+	err = rig.Await(ctx, time.Minute, func() (bool, error) {
+		got, err := api.call(ctx, token, http.MethodGet, "/app/"+app+"/msg/"+message, nil, "")
+		return err == nil && got.status == http.StatusOK, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("waiting until %s is found: %w", message, err)
+	}
+	return []string{
+		"resend", app, message, p.Subscription, "--api", strings.TrimSuffix(api.base, "/api/v1"), "--token", token,
+	}, nil
 }
 
 // quiet is how long nothing more must arrive before a number counts.
