@@ -126,8 +126,8 @@ func (*tail) Sync(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// member is a process that carries out tasks.
-type member struct {
+// taskMember is a process that carries out tasks.
+type taskMember struct {
 	log    *TaskLog
 	runner *TaskRunner
 	p      *kafka.Partition
@@ -136,9 +136,9 @@ type member struct {
 }
 
 // join starts a process that owns the tasks. Its records go to out.
-func (w *tasksWorld) join(out Producer) *member {
+func (w *tasksWorld) join(out Producer) *taskMember {
 	w.t.Helper()
-	m := &member{log: NewTaskLog(Topics{}, 1, &tail{w: w}, out, nil)}
+	m := &taskMember{log: NewTaskLog(Topics{}, 1, &tail{w: w}, out, nil)}
 	work := &OutcomeWork{Rows: NewKafkaRows(Topics{}, w), Records: w, most: 400}
 	m.runner = NewTaskRunner(TaskRunnerOptions{}, w.reg, m.log, map[task.Kind]TaskWork{task.Recover: work, task.BulkReplay: work}, w, out)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -150,7 +150,7 @@ func (w *tasksWorld) join(out Producer) *member {
 }
 
 // die ends a process at once: what it waits for does not come any more.
-func (m *member) die() {
+func (m *taskMember) die() {
 	m.cut()
 	m.runner.Lost([]*kafka.Partition{m.p})
 	m.ended.Wait()
