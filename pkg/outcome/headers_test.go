@@ -1,6 +1,7 @@
 package outcome_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -145,5 +146,26 @@ func FuzzAppendHeader(f *testing.F) {
 		var back outcome.Headers
 		require.NoError(t, json.Unmarshal(out, &back))
 		require.Equal(t, h, back)
+	})
+}
+
+// The short way of reading comes to what the long one does, which spaces have taken.
+func FuzzHeadersFromJSON(f *testing.F) {
+	for _, text := range []string{
+		`{}`, `{"a":"b"}`, `{"a":"b","c":""}`, `{"a":"b",}`, `{"a":"b"`, `{"a":"b"}}`, `{"a":1}`, `{"":""}`, `{"a":"\n"}`, `{"a":"b","a":"c"}`,
+		`{"a":"b";"c":"d"}`, `{"a":null}`, `null`, `[]`, "{\"a\":\"\x7f\u00e9\"}", `{"a":"b" , "c":"d"}`, `{"a":{"b":"c"}}`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if !json.Valid(text) {
+			return // encoding/json looks first
+		}
+		var spaced bytes.Buffer
+		require.NoError(t, json.Indent(&spaced, text, "", " "))
+		var short, long outcome.Headers
+		errShort, errLong := short.UnmarshalJSON(bytes.TrimSpace(text)), long.UnmarshalJSON(spaced.Bytes())
+		require.Equal(t, errLong == nil, errShort == nil, "%v, %v", errShort, errLong)
+		require.Equal(t, long, short)
 	})
 }
