@@ -3,6 +3,7 @@ package attempt_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -45,10 +46,7 @@ func TestHeadersOfResponses(t *testing.T) {
 		for way, cl := range ways(t) {
 			t.Run(name+" "+way, func(t *testing.T) {
 				res := do(t, cl, &attempt.Request{URL: "http://" + rawEndpoint(t, answering(c.text))})
-				got := map[string]string{}
-				for name, value := range res.Headers.All() {
-					got[name] = value
-				}
+				got := maps.Collect(res.Headers.All())
 				switch {
 				case name == "many":
 					require.Len(t, got, outcome.MaxHeaders)

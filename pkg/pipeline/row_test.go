@@ -37,7 +37,7 @@ func TestRowsEncoded(t *testing.T) {
 
 // Every counter counts, whoever asks for it first.
 func TestCounters(t *testing.T) {
-	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "n"}, []string{"verdict", "reason"})
+	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "verdicts_total", Help: "Of a test."}, []string{"verdict", "reason"})
 	c := byVerdict(vec)
 	shown := func() int {
 		ch := make(chan prometheus.Metric, 100)
