@@ -52,6 +52,7 @@ func checks() []check {
 		{"registry", bigRegistry},
 		{"views", views},
 		{"views-rebuild", viewsRebuild},
+		{"reconcile", reconciliation},
 	}
 }
 

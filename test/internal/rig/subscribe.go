@@ -52,8 +52,8 @@ func Tenants(n, m int, set func(*Subscription)) []Tenant {
 	return out
 }
 
-// Apply writes subscriptions with the product's own command.
-func (in *Installation) Apply(ctx context.Context, all []Tenant) error {
+// Apply writes subscriptions with the product's own command, which gets the arguments as well.
+func (in *Installation) Apply(ctx context.Context, all []Tenant, args ...string) error {
 	var b strings.Builder
 	b.WriteString("tenants:\n")
 	for _, t := range all {
@@ -76,6 +76,6 @@ func (in *Installation) Apply(ctx context.Context, all []Tenant) error {
 	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
 		return fmt.Errorf("writing subscriptions: %w", err)
 	}
-	_, err := in.Run(ctx, "apply", "-f", file)
+	_, err := in.Run(ctx, append([]string{"apply", "-f", file}, args...)...)
 	return err
 }
