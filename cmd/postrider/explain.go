@@ -89,12 +89,16 @@ func printLife(out io.Writer, l *history.Life) error {
 	for i, p := range l.Places {
 		places[i] = p.String()
 	}
+	data := ""
+	if len(places) > 0 {
+		data = fmt.Sprintf("%d bytes", l.Bytes)
+	}
 	tenant := l.Tenant
 	if id, err := ident.ParseUUID(l.TenantID); err == nil {
 		tenant = displayName(l.Tenant, id.Base62(subscription.TenantPrefix))
 	}
 	fmt.Fprint(out, lines("event", l.EventID, "type", l.EventType, "source", l.Source, "tenant", tenant, "message", l.Message,
-		"read at", strings.Join(places, ", "), "channels", strings.Join(l.Channels, ", "), "data", fmt.Sprintf("%d bytes", l.Bytes),
+		"read at", strings.Join(places, ", "), "channels", strings.Join(l.Channels, ", "), "data", data,
 		"rejected", l.Rejected))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	names := map[string]string{}

@@ -103,11 +103,14 @@ func (o *listenOptions) run(cmd *cobra.Command, asJSON bool) error {
 	}
 	defer closeView()
 	ctx, stop := context.WithCancel(cmd.Context())
-	following := make(chan error, 1)
-	go func() { following <- view.Run(ctx) }()
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		_ = view.Run(ctx) // it ends with ctx alone
+	}()
 	defer func() {
 		stop()
-		_ = <-following // ended by stop, which is no error
+		<-followed
 	}()
 	f, err := newForwarder(conf, view, o)
 	if err != nil {

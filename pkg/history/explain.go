@@ -153,7 +153,8 @@ func (x *explainer) unborn() {
 	key := x.orphan.Base62(delivery.MessagePrefix)
 	l := &life{ends: map[ident.ID]*expected{}, subs: map[ident.ID]ident.ID{}}
 	l.Message = key
-	l.Notes = append(l.Notes, "its source record is not there: it has expired, or the event was sent to one endpoint alone")
+	l.Notes = append(l.Notes, "its source record was not found: it has expired, no source of the configuration reads its topic, or the event was sent to "+
+		"one endpoint alone")
 	x.lives[key] = l
 }
 

@@ -88,12 +88,16 @@ func (x *explainer) find(ctx context.Context) error {
 	if s.place == nil {
 		s.place = x.indexed(ctx, s)
 	}
-	if s.place != nil {
+	x.orphan = s.message
+	switch {
+	case s.place == nil:
+	case x.opts.Router.Decoder(s.place.Topic) != nil:
 		if err := x.fetch(ctx, *s.place); err != nil || len(x.found) > 0 {
 			return err
 		}
+	case s.message.IsZero():
+		return fmt.Errorf("no source of the configuration reads topic %q", s.place.Topic)
 	}
-	x.orphan = s.message
 	if !s.delivery.IsZero() {
 		return nil // nothing is known of its event
 	}

@@ -137,6 +137,8 @@ func TestExplainTellsTheWholeLife(t *testing.T) {
 		require.Equal(t, 1, index.asked)
 		_, err = explain(w, history.Question{ID: "4712"})
 		require.ErrorIs(t, err, history.ErrNotFound)
+		_, err = explain(w, history.Question{ID: "elsewhere/0/0"})
+		require.ErrorContains(t, err, `no source of the configuration reads topic "elsewhere"`)
 		_, err = explain(w, history.Question{ID: "4711", Tenant: "nobody"})
 		require.ErrorContains(t, err, `no tenant "nobody"`)
 	})
