@@ -76,7 +76,35 @@ func views(ctx context.Context, in *installation) (err error) {
 	in.want(float64(n)/used > viewRate, "outcomes a core of the recorder records", fmt.Sprintf("> %d/s", viewRate), "%.0f/s", float64(n)/used)
 	in.tell("CPU an outcome", "%.1f µs of the recorder, its start among it; %.1f µs of Redis", used/float64(n)*1e6, (cpuAfter-cpu)/float64(n)*1e6)
 	in.tell("memory of Redis", "%.0f bytes an outcome, 100 of a subscription's an hour", (memoryAfter-memory)/float64(n))
+	if err := v.memory(ctx, in, n); err != nil {
+		return err
+	}
 	return v.look(ctx, in)
+}
+
+// memory says what the memory is of, key by key.
+func (v *viewing) memory(ctx context.Context, in *installation, rows int) error {
+	sums := map[string]float64{}
+	keys := v.client.Scan(ctx, 0, "{"+in.Prefix+"*", 1000).Iterator()
+	for keys.Next(ctx) {
+		_, kind, _ := strings.Cut(keys.Val(), "}:")
+		if strings.Contains(keys.Val(), ".msg.") {
+			kind = "msg"
+		}
+		n, err := v.client.MemoryUsage(ctx, keys.Val(), 0).Result()
+		if err != nil {
+			return err
+		}
+		kind, _, _ = strings.Cut(kind, ":")
+		sums[kind] += float64(n)
+	}
+	if err := keys.Err(); err != nil {
+		return err
+	}
+	of := func(kind string) float64 { return sums[kind] / float64(rows) }
+	in.tell("of it, bytes an outcome", "index %.0f, messages %.0f, counters of minutes %.0f, of hours %.0f; last attempts and statuses %.0f a subscription",
+		of("h"), of("msg"), of("m"), of("d"), (sums["l"]+sums["s"])/viewSubscriptions)
+	return nil
 }
 
 // viewing is an installation whose recorder has a Redis of its own, which may be emptied.
