@@ -34,9 +34,9 @@ func (a Attempt) ID() ident.ID { return AttemptID(a.Time, a.Position.Partition, 
 // AttemptID is [Attempt.ID] of a row that was read from outcomes: of its member "at", and of its record's place.
 func AttemptID(at time.Time, partition int32, offset int64) ident.ID {
 	var id ident.ID
-	ms, o := uint64(max(at.UnixMilli(), 0)), uint64(offset) //nolint:gosec // neither is negative
-	binary.BigEndian.PutUint64(id[:], ms<<16|uint64(uint32(partition))>>16)
-	binary.BigEndian.PutUint64(id[8:], uint64(uint32(partition))<<48|o&(1<<48-1))
+	ms, p, o := uint64(max(at.UnixMilli(), 0)), uint64(max(partition, 0)), uint64(max(offset, 0))
+	binary.BigEndian.PutUint64(id[:], ms<<16|p>>16)
+	binary.BigEndian.PutUint64(id[8:], p<<48|o&(1<<48-1))
 	return id
 }
 
@@ -44,9 +44,9 @@ func AttemptID(at time.Time, partition int32, offset int64) ident.ID {
 // there is such a row, and whose it is, the record there tells.
 func ParseAttemptID(id ident.ID) (at time.Time, partition int32, offset int64) {
 	hi, lo := binary.BigEndian.Uint64(id[:]), binary.BigEndian.Uint64(id[8:])
-	return time.UnixMilli(int64(hi >> 16)).UTC(), //nolint:gosec // 48 bits
+	return time.UnixMilli(int64(hi >> 16)).UTC(),
 		int32(uint32(hi&0xffff)<<16 | uint32(lo>>48)), //nolint:gosec // as it was written
-		int64(lo & (1<<48 - 1)) //nolint:gosec // 48 bits
+		int64(lo & (1<<48 - 1))
 }
 
 // Attempted reports whether the row is one of an attempt, not of a park, a cancellation or a delivery that was not sent.

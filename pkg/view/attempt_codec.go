@@ -54,8 +54,8 @@ func resultCode(r outcome.Result) uint64 { return code(resultCodes, r, resultBit
 
 // moment is the time within the hour and the status.
 func (r *Row) moment() uint64 {
-	ms := uint64(r.millis() % hourMillis)                          //nolint:gosec // not negative
-	return ms<<statusBits | uint64(min(max(r.Status, 0), 1<<10-1)) //nolint:gosec // not negative
+	ms := uint64(r.millis() % hourMillis) //nolint:gosec // not negative
+	return ms<<statusBits | uint64(min(max(r.Status, 0), 1<<10-1))
 }
 
 // millis is when the row was; times before 1970 are 1970.
@@ -103,14 +103,14 @@ func parseIndexed(hour int64, b []byte) parsed {
 
 func parseTimed(b []byte) parsed {
 	moment, what := binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])
-	p := parsed{offset: int64(what >> codesBits), codes: what}  //nolint:gosec // as it was written
-	p.setMoment(int64(moment>>40), moment>>8&(1<<momentBits-1)) //nolint:gosec // 24 bits
+	p := parsed{offset: int64(what >> codesBits), codes: what}
+	p.setMoment(int64(moment>>40), moment>>8&(1<<momentBits-1))
 	return p
 }
 
 func (p *parsed) setMoment(hour int64, moment uint64) {
-	p.at = hour*hourMillis + int64(moment>>statusBits) //nolint:gosec // 22 bits
-	p.status = int(moment & (1<<statusBits - 1))       //nolint:gosec // 10 bits
+	p.at = hour*hourMillis + int64(moment>>statusBits)
+	p.status = int(moment & (1<<statusBits - 1))
 }
 
 func (p *parsed) result() outcome.Result {

@@ -2,7 +2,7 @@ package view
 
 import (
 	"bytes"
-	"math"
+	"encoding/binary"
 	"strconv"
 
 	"github.com/redis/go-redis/v9"
@@ -220,6 +220,8 @@ func (b *batch) prepareMessages(g *group) {
 func (r *Row) appendMessage(b []byte, partition int32) []byte {
 	rest := placeOfMessage(r.Message).rest
 	b = append(b, rest[:]...)
-	b = append(b, byte(min(partition, math.MaxUint16)>>8), byte(partition))
-	return append(b, byte(r.Offset>>40), byte(r.Offset>>32), byte(r.Offset>>24), byte(r.Offset>>16), byte(r.Offset>>8), byte(r.Offset))
+	var offset [8]byte
+	binary.BigEndian.PutUint64(offset[:], uint64(max(r.Offset, 0)))
+	b = binary.BigEndian.AppendUint16(b, uint16(partition)) //nolint:gosec // no topic has more
+	return append(b, offset[2:]...)
 }

@@ -69,7 +69,7 @@ func TestRowsInAnyBatchesMakeTheSameViews(t *testing.T) {
 	c, r := now(t, view.Config{})
 	rapid.Check(t, func(rt *rapid.T) {
 		random := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0))
-		rows := rowsOf(random, rapid.IntRange(1, 120).Draw(rt, "rows"), rapid.Int64Range(0, 1<<40).Draw(rt, "offset"), 4)
+		rows := rowsOf(random, rapid.IntRange(1, 60).Draw(rt, "rows"), rapid.Int64Range(0, 1<<40).Draw(rt, "offset"), 4)
 		c.FlushAll()
 		for i := range rows {
 			addRows(t, r, 3, rows[i:i+1])
@@ -77,8 +77,8 @@ func TestRowsInAnyBatchesMakeTheSameViews(t *testing.T) {
 		want := c.Dump()
 		c.FlushAll()
 		for done := 0; done < len(rows); {
-			from := max(done-rapid.SampledFrom([]int{0, 0, 1, 7, 40}).Draw(rt, "again"), 0)
-			to := min(from+rapid.IntRange(1, 60).Draw(rt, "batch"), len(rows))
+			from := max(done-rapid.SampledFrom([]int{0, 0, 1, 7, 30}).Draw(rt, "again"), 0)
+			to := min(from+rapid.IntRange(1, 40).Draw(rt, "batch"), len(rows))
 			addRows(t, r, 3, rows[from:to])
 			done = max(done, to)
 		}
@@ -226,10 +226,10 @@ func TestWindowOfABusyHour(t *testing.T) {
 	hour := time.Now().Add(-time.Hour).Truncate(time.Hour).UTC()
 	sub := subscriptionOf(1)
 	var rows []view.Row
-	for i := range 40_000 {
+	for i := range 20_000 {
 		row := kinds[0]
 		row.Offset, row.Subscription, row.Message, row.EventType = int64(i), sub, messageOf(1), "a"
-		row.At = hour.Add(time.Duration(i) * time.Hour / 40_000).Add(-time.Duration(i%90) * time.Second).Truncate(time.Millisecond)
+		row.At = hour.Add(time.Duration(i) * time.Hour / 20_000).Add(-time.Duration(i%90) * time.Second).Truncate(time.Millisecond)
 		if row.At.Before(hour) {
 			row.At = hour
 		}

@@ -149,7 +149,7 @@ func secret(field, text, file string) (string, error) {
 	if file == "" {
 		return text, nil
 	}
-	raw, err := os.ReadFile(file)
+	raw, err := os.ReadFile(file) //nolint:gosec // the operator names it
 	if err != nil {
 		return "", fmt.Errorf("%s: %w", field, err)
 	}

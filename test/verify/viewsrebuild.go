@@ -101,7 +101,7 @@ func (v *viewing) rebuild(ctx context.Context) error {
 func (v *viewing) settled(ctx context.Context) (map[string]string, error) {
 	err := rig.Await(ctx, viewLimit, func() (bool, error) {
 		lag, err := v.in.Lag(ctx, "recorder")
-		return lag == 0 && err == nil, nil //nolint:nilerr // a group that is being made has no lag yet
+		return lag == 0 && err == nil, nil // a group that is being made has no lag yet
 	})
 	if err != nil {
 		return nil, fmt.Errorf("waiting for the recorder: %w", err)
