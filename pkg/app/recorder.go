@@ -57,6 +57,10 @@ func (a *App) AddRecorder(ctx context.Context) error {
 // RebuildViews deletes what the recorder made of outcomes and lets it read all of its topics from their start when it runs
 // next, so that the views are made again. No recorder may be running; that is the error if one is.
 func RebuildViews(ctx context.Context, conf *config.Config) error {
+	topic := pipeline.Topics{Prefix: conf.Kafka.Prefix}
+	if err := kafka.Reach(ctx, conf.Kafka, topic.Name(topics.Outcomes), topic.Name(topics.Statuses)); err != nil {
+		return err
+	}
 	// First the group, which says whether a recorder runs: it would write into what is being deleted.
 	if err := kafka.ForgetGroup(ctx, conf.Kafka, conf.Kafka.Prefix+recorderRole); err != nil {
 		return err
