@@ -53,7 +53,7 @@ type Recorder struct {
 
 const (
 	// recordBatch is how many records are recorded at a time: the more, the more rows of a subscription one script adds.
-	recordBatch = 4000
+	recordBatch = 3000
 	// recordGather is how long the views may be late for that: nobody sees it, and a busy installation has a fifth of the work.
 	recordGather = 200 * time.Millisecond
 	// recordQueue is how many records of a partition may wait: a fetch or two, so that reading and recording overlap.

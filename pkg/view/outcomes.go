@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,11 +16,26 @@ import (
 // embedded Redis interprets them.
 const scriptsPerTrip = 256
 
+// maxBatch is how many rows are added at a time: Lua hands a call at most 8000 arguments, two for each event type of a
+// subscription.
+const maxBatch = 3000
+
 // AddRows adds rows of one partition of outcomes to the views, in the order of their offsets. Rows that are there change
 // nothing, whatever the batches were in which they came. It returns the rows whose status belongs into the topic of
 // statuses: those that changed from success to failure or back, and the first of an hour. After an error any part may have
 // been added; the same rows again add the rest.
 func (r *Redis) AddRows(ctx context.Context, partition int32, rows []Row) (changed []*Row, err error) {
+	for some := range slices.Chunk(rows, maxBatch) {
+		more, err := r.addRows(ctx, partition, some)
+		if err != nil {
+			return nil, err
+		}
+		changed = append(changed, more...)
+	}
+	return changed, nil
+}
+
+func (r *Redis) addRows(ctx context.Context, partition int32, rows []Row) (changed []*Row, err error) {
 	b := newBatch(r, partition, rows, time.Now())
 	subs, messages := b.groups()
 	for len(subs) > 0 || len(messages) > 0 {

@@ -58,6 +58,15 @@ func viewsOf(t *testing.T, r *view.Redis) {
 	positions, err := r.MessageAttempts(ctx, rows[400].Message, time.Time{})
 	require.NoError(t, err)
 	require.Len(t, positions, 2)
+
+	many := viewRows(4000)
+	for i := range many { // more than one script takes
+		many[i].Offset, many[i].Subscription, many[i].EventType = int64(2000+i), sub, strconv.Itoa(i)
+	}
+	eventually(t, func() error { _, err := r.AddRows(ctx, 7, many); return err })
+	statuses, err = r.Statuses(ctx, sub)
+	require.NoError(t, err)
+	require.Len(t, statuses, 4003)
 	require.NoError(t, r.Advance(ctx, "outcomes", 7, 0, 1000, time.Now()))
 	require.NoError(t, r.ForgetOutcomes(ctx))
 	statuses, err = r.Statuses(ctx, sub)
