@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -53,9 +54,7 @@ func (t *Tail) Poll(ctx context.Context, fn func(*Record)) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for p, offset := range next {
-		t.next[p] = offset
-	}
+	maps.Copy(t.next, next)
 	close(t.moved)
 	t.moved = make(chan struct{})
 	return nil

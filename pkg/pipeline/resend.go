@@ -14,7 +14,7 @@ import (
 	"github.com/postrider/postrider/topics"
 )
 
-// ErrExpired: Kafka does not have the event any more.
+// ErrExpired says that Kafka does not have the event any more.
 var ErrExpired = errors.New("the event is not in Kafka any more")
 
 // Resender sends events of the index to a subscription once more.

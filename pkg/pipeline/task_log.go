@@ -58,7 +58,7 @@ const (
 	taskPause = time.Second
 )
 
-// ErrTooManyTasks: the tenant has as many tasks at work as it may.
+// ErrTooManyTasks says that the tenant has as many tasks at work as it may.
 var ErrTooManyTasks = fmt.Errorf("%d tasks are at work already: wait for the end of one, or cancel it", maxTenantTasks)
 
 // NewTaskLog returns the log of a topic of so many partitions. The producer takes its records' partitions as they are.

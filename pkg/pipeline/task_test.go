@@ -313,7 +313,9 @@ func TestWhatIsFoundDoesNotDependOnTheParts(t *testing.T) {
 				require.NoError(t, err)
 				for i, item := range part.Items {
 					got = append(got, item.Delivery)
-					if do.Cursor, err = work.After(do.Cursor, item); rnd.IntN(3) == 0 && i < len(part.Items)-1 {
+					do.Cursor, err = work.After(do.Cursor, item)
+					require.NoError(t, err)
+					if rnd.IntN(3) == 0 && i < len(part.Items)-1 {
 						break // its owner ended
 					}
 				}

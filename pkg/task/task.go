@@ -5,6 +5,7 @@ package task
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -118,9 +119,10 @@ const (
 	MaxPerSecond     = 10_000
 )
 
-// Key is the key of the record that holds the task, CancelKey of the one that asks for its end. Whoever writes the latter
-// overwrites no progress.
-func (t *Task) Key() string       { return t.Tenant.UUID() + "/" + t.ID.UUID() }
+// Key is the key of the record that holds the task.
+func (t *Task) Key() string { return t.Tenant.UUID() + "/" + t.ID.UUID() }
+
+// CancelKey is the key of the record that asks for the task's end: whoever writes it overwrites no progress.
 func (t *Task) CancelKey() string { return t.Key() + cancelSuffix }
 
 const cancelSuffix = "/cancel"
@@ -142,9 +144,7 @@ func (t *Task) Clone() *Task {
 	c := *t
 	c.Cursor = slices.Clone(t.Cursor)
 	c.Marks = make(map[int32]int64, len(t.Marks))
-	for p, at := range t.Marks {
-		c.Marks[p] = at
-	}
+	maps.Copy(c.Marks, t.Marks)
 	return &c
 }
 

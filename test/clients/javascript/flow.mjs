@@ -162,6 +162,49 @@ async function messages() {
   assert.deepEqual((await receiver.wait("contacts", example.id)).body, { id: "example" });
 }
 
+// until polls until something is there.
+async function until(look) {
+  for (let n = 0; n < 1200; n++) {
+    const found = await look();
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  assert.fail("it did not come");
+}
+
+// finished waits for the end of a background task and returns how many deliveries it was about.
+async function finished(task, started) {
+  assert.match(started.id, /^qtask_[A-Za-z0-9]{27}$/);
+  assert.equal(started.task, task);
+  const ended = await until(async () => {
+    const now = await client.backgroundTask.get(started.id);
+    return now.status !== "running" && now;
+  });
+  assert.equal(ended.status, "finished", JSON.stringify(ended.data));
+  assert((await all((options) => client.backgroundTask.list(options))).some((t) => t.id === started.id));
+  return ended.data.done;
+}
+
+async function again() {
+  const since = new Date(Date.now() - 3_600_000);
+  const sent = await client.message.create(uid, { eventType: type("contact.created"), payload: { id: "again" } });
+  await receiver.wait("contacts", sent.id);
+  await client.messageAttempt.resend(uid, sent.id, "contacts");
+  report({ kind: "resend", path: "contacts", name: sent.id });
+  await until(() => receiver.count("contacts", sent.id) === 2);
+  await refused(404, client.messageAttempt.resend(uid, "nothing", "contacts"));
+  assert.equal(await finished("endpoint.recover", await client.endpoint.recover(uid, "contacts", { since })), 0);
+  assert.equal(await finished("endpoint.replay", await client.endpoint.replayMissing(uid, "contacts", { since })), 0);
+
+  await client.endpoint.create(uid, { url: `${receiver.url}/late`, uid: "late", eventTypes: [type("contact.created")] });
+  receiver.secrets.set("late", [(await client.endpoint.getSecret(uid, "late")).key]);
+  await settle();
+  assert.equal(await finished("endpoint.replay", await client.endpoint.replayMissing(uid, "late", { since })), 2);
+  await receiver.wait("late", sent.id);
+  await client.endpoint.delete(uid, "late");
+  await refused(422, client.endpoint.recover(uid, "contacts", { since: new Date(Date.now() + 3_600_000) }), "since");
+}
+
 async function rotation() {
   const [before] = receiver.secrets.get("contacts");
   await client.endpoint.rotateSecret(uid, "contacts", {});
@@ -210,7 +253,7 @@ async function changes() {
 }
 
 await receiver.listen();
-for (const step of [applications, eventTypes, endpoints, messages, rotation, portal, changes]) {
+for (const step of [applications, eventTypes, endpoints, messages, again, rotation, portal, changes]) {
   await step();
   report({ kind: "step", name: step.name });
 }

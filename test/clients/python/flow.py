@@ -1,8 +1,9 @@
 """What a customer of the Python package "svix" does, against POSTRIDER_URL with the operator's key POSTRIDER_TOKEN."""
 
 import os
+import time
 import urllib.request
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from receiver import Receiver, report
 from svix.api import Svix, SvixOptions
@@ -28,6 +29,8 @@ from svix.models import (
     EventTypeUpsertIn,
     MessageIn,
     Ordering,
+    RecoverIn,
+    ReplayIn,
 )
 
 URL, TOKEN = os.environ["POSTRIDER_URL"], os.environ["POSTRIDER_TOKEN"]
@@ -198,6 +201,40 @@ def messages():
     assert receiver.wait("contacts", example.id)["body"]["data"] == {"id": "example"}
 
 
+def until(look):
+    for _ in range(1200):
+        found = look()
+        if found:
+            return found
+        time.sleep(0.1)
+    raise AssertionError("it did not come")
+
+
+def finished(task, started):
+    assert started.id.startswith("qtask_") and started.task == task, started
+
+    def ended():
+        now = client.background_task.get(started.id)
+        return now if now.status != "running" else None
+
+    now = until(ended)
+    assert now.status == "finished", now
+    assert any(t.id == started.id for t in client.background_task.list().data)
+    return now.data["done"]
+
+
+def again():
+    since = datetime.now(timezone.utc) - timedelta(hours=1)
+    sent = publish({"id": "again"})
+    receiver.wait("contacts", sent.id)
+    client.message_attempt.resend(UID, sent.id, "contacts")
+    report(kind="resend", path="contacts", name=sent.id)
+    until(lambda: receiver.count("contacts", sent.id) == 2)
+    refused(404, lambda: client.message_attempt.resend(UID, "nothing", "contacts"))
+    assert finished("endpoint.recover", client.endpoint.recover(UID, "contacts", RecoverIn(since=since))) == 0
+    assert finished("endpoint.replay", client.endpoint.replay_missing(UID, "contacts", ReplayIn(since=since))) == 0
+
+
 def rotation():
     before = receiver.secrets["contacts"][0]
     rotated = client.endpoint.rotate_secret(UID, "contacts", EndpointSecretRotateIn())
@@ -242,7 +279,7 @@ def changes():
     refused(404, lambda: client.application.get(UID))
 
 
-for step in (applications, event_types, endpoints, messages, rotation, portal, changes):
+for step in (applications, event_types, endpoints, messages, again, rotation, portal, changes):
     step()
     report(kind="step", name=step.__name__)
 receiver.close()
