@@ -75,7 +75,7 @@ func views(ctx context.Context, in *installation) (err error) {
 	in.tell(fmt.Sprintf("outcomes recorded, of %d for %d subscriptions", n, viewSubscriptions), "%.0f/s, beside Kafka and Redis", rate)
 	in.want(float64(n)/used > viewRate, "outcomes a core of the recorder records", fmt.Sprintf("> %d/s", viewRate), "%.0f/s", float64(n)/used)
 	in.tell("CPU an outcome", "%.1f µs of the recorder, its start among it; %.1f µs of Redis", used/float64(n)*1e6, (cpuAfter-cpu)/float64(n)*1e6)
-	in.tell("memory of Redis", "%.0f bytes an outcome, 100 of a subscription's an hour", (memoryAfter-memory)/float64(n))
+	in.tell("memory of Redis", "%.0f bytes an outcome, of a subscription %d", (memoryAfter-memory)/float64(n), n/viewSubscriptions)
 	if err := v.memory(ctx, in, n); err != nil {
 		return err
 	}
