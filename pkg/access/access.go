@@ -62,6 +62,14 @@ const (
 	Operate Permission = "operate"
 )
 
+// Permissions lists all permissions.
+func Permissions() []Permission {
+	return []Permission{
+		ViewTenant, ManageTenant, ManageEndpoints, ManageEndpointTransformations, ViewSecrets, ManageSecrets, Publish, SendExample,
+		SendAgain, ViewTasks, CancelTasks, GrantPortal, ManageTenantKeys, ViewCatalogue, ViewAll, Operate,
+	}
+}
+
 // Principal is who makes a request.
 type Principal struct {
 	// Kind says by what it was recognised: key or portal.

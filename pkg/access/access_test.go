@@ -20,14 +20,6 @@ var (
 	start        = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 )
 
-func permissions() []access.Permission {
-	return []access.Permission{
-		access.ViewTenant, access.ManageTenant, access.ManageEndpoints, access.ManageEndpointTransformations, access.ViewSecrets, access.ManageSecrets, access.Publish,
-		access.SendExample, access.SendAgain, access.ViewTasks, access.CancelTasks, access.GrantPortal, access.ManageTenantKeys,
-		access.ViewCatalogue, access.ViewAll, access.Operate,
-	}
-}
-
 func portal(capabilities ...access.Capability) *access.Principal {
 	return (&access.PortalClaims{ID: ident.New(), Tenant: mine, Capabilities: capabilities}).Principal()
 }
@@ -49,7 +41,7 @@ func TestMay(t *testing.T) {
 		who                  *access.Principal
 		own, others, nobodys []access.Permission
 	}{
-		{"operator", key(access.RoleOperator, none), permissions(), permissions(), permissions()},
+		{"operator", key(access.RoleOperator, none), access.Permissions(), access.Permissions(), access.Permissions()},
 		{"tenant", key(access.RoleTenant, mine), ofTenant, nil, of(access.ViewCatalogue, access.ViewTasks, access.CancelTasks)},
 		{
 			"reader of all", key(access.RoleReadOnly, none),
@@ -86,7 +78,7 @@ func TestMay(t *testing.T) {
 		{"portal with a role", &access.Principal{Kind: access.KindPortal, Role: access.RoleOperator, Tenant: mine}, nil, nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for _, p := range permissions() {
+			for _, p := range access.Permissions() {
 				require.Equal(t, slices.Contains(c.own, p), c.who.May(p, mine), "%s of the own tenant", p)
 				require.Equal(t, slices.Contains(c.others, p), c.who.May(p, theirs), "%s of another tenant", p)
 				require.Equal(t, slices.Contains(c.nobodys, p), c.who.May(p, none), "%s of no tenant", p)

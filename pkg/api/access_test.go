@@ -117,6 +117,15 @@ var mayUse = map[string]string{
 	"v1.event-type.export-openapi":              operators,
 	"postrider.event-type.export":               signedIn,
 	"postrider.flexengage.create-webhook":       endpoints,
+	"postrider.authentication.permissions":      signedIn,
+	"postrider.profile.list":                    signedIn,
+	"postrider.filter.simulate":                 endpoints,
+	"postrider.endpoint.send-test":              endpoints,
+	"postrider.endpoint.preview":                viewers,
+	"postrider.endpoint.list-signing-keys":      secretives,
+	"postrider.endpoint.get-lock":               viewers,
+	"postrider.endpoint.lock":                   operators,
+	"postrider.endpoint.unlock":                 operators,
 }
 
 var pathParameter = regexp.MustCompile(`\{[a-zA-Z_]+\}`)

@@ -114,6 +114,8 @@ func New(opts Options) *API {
 	a.applications()
 	a.endpoints()
 	a.portal()
+	a.permissions()
+	a.profiles()
 	a.keys()
 	a.auditLog()
 	a.sourceIPs()

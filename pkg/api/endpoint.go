@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/postrider/postrider/pkg/access"
@@ -25,6 +27,7 @@ func (a *API) endpoints() {
 	const list, one = "/app/{app_id}/endpoint", "/app/{app_id}/endpoint/{endpoint_id}"
 	register(a, route{
 		method: http.MethodGet, path: list, id: "v1.endpoint.list", tag: tagEndpoint, needs: access.ViewTenant, summary: "List endpoints",
+		doc: "Narrowed down by search and disabled; a page is as long as asked for all the same.",
 	}, a.listEndpoints)
 	registerBody(a, route{
 		method: http.MethodPost, path: list, id: "v1.endpoint.create", versioned: true, tag: tagEndpoint, needs: access.ManageEndpoints,
@@ -60,10 +63,32 @@ func (a *API) endpoints() {
 	a.endpointEncryptions()
 	a.endpointExamples()
 	a.endpointAgain()
+	a.endpointTestEvents()
+	a.endpointPreviews()
+	a.endpointSigningKeys()
+	a.endpointLocks()
+	a.filterSimulation()
 	a.tenantPolicies()
 }
 
-func (a *API) listEndpoints(ctx context.Context, in *AppList) (*answer[List[EndpointOut]], error) {
+// EndpointList narrows a list of endpoints.
+type EndpointList struct {
+	AppList
+	Search   string `query:"search" maxLength:"256" doc:"Only those whose name, URL, description, id, uid or one of whose event types has this in it, in any case of letters."`
+	Disabled string `query:"disabled" enum:"true,false" doc:"Only those that are disabled, or are not."`
+}
+
+// keeps says whether a subscription is among those that are asked for.
+func (in *EndpointList) keeps(s *subscription.Subscription) bool {
+	if in.Disabled != "" && strconv.FormatBool(s.Disabled) != in.Disabled {
+		return false
+	}
+	words := append([]string{s.Name, s.URL, s.Description, endpointID(s), s.UID}, s.EventTypes...)
+	search := strings.ToLower(in.Search)
+	return search == "" || slices.ContainsFunc(words, func(word string) bool { return strings.Contains(strings.ToLower(word), search) })
+}
+
+func (a *API) listEndpoints(ctx context.Context, in *EndpointList) (*answer[List[EndpointOut]], error) {
 	c := called(ctx)
 	from := func(at ident.ID) iter.Seq[*subscription.Subscription] { return c.snap.SubscriptionsOf(c.tenant.ID, at) }
 	before := func(at ident.ID) iter.Seq[*subscription.Subscription] {
@@ -71,7 +96,7 @@ func (a *API) listEndpoints(ctx context.Context, in *AppList) (*answer[List[Endp
 	}
 	id := func(s *subscription.Subscription) ident.ID { return s.ID }
 	return answerList(paginate(in.PageInput, in.descending(), byID(subscription.SubscriptionPrefix, from, before, id),
-		all[*subscription.Subscription], endpointID, endpointOut))
+		in.keeps, endpointID, endpointOut))
 }
 
 // endpointID is the id of a subscription in this API.

@@ -36,28 +36,32 @@ func (a *API) endpointExamples() {
 }
 
 func (a *API) sendExample(ctx context.Context, in *EndpointBody, body *EventExampleIn) (*answer[MessageOut], error) {
-	c := called(ctx)
-	s, err := endpointNamed(ctx, in.Endpoint)
+	et, ok := called(ctx).snap.EventType(body.EventType)
+	if !ok {
+		return nil, invalid("eventType", "%s", unknownEventType(called(ctx).snap, body.EventType))
+	}
+	payload, err := catalogue.Example(et, body.ExampleIndex)
+	if err != nil {
+		return nil, fieldErrors(err, nil)
+	}
+	return a.sendAlone(ctx, in.Endpoint, et.Name, payload)
+}
+
+// sendAlone sends an event to the endpoint of that name and to no other.
+func (a *API) sendAlone(ctx context.Context, name, eventType string, payload []byte) (*answer[MessageOut], error) {
+	s, err := endpointNamed(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	if s.Disabled {
 		return nil, endpointDisabled()
 	}
-	et, ok := c.snap.EventType(body.EventType)
-	if !ok {
-		return nil, invalid("eventType", "%s", unknownEventType(c.snap, body.EventType))
-	}
-	payload, err := catalogue.Example(et, body.ExampleIndex)
-	if err != nil {
-		return nil, fieldErrors(err, nil)
-	}
-	sent, err := a.opts.Sender.SendTo(ctx, c.tenant, s, et.Name, payload)
+	sent, err := a.opts.Sender.SendTo(ctx, called(ctx).tenant, s, eventType, payload)
 	if err != nil {
 		return nil, publishError(err)
 	}
 	return &answer[MessageOut]{Body: MessageOut{
-		ID: sent.Message.Base62(messagePrefix), EventID: optional(sent.EventID), EventType: et.Name, Payload: jsonObject(payload),
+		ID: sent.Message.Base62(messagePrefix), EventID: optional(sent.EventID), EventType: eventType, Payload: jsonObject(payload),
 		Timestamp: sent.Time,
 	}}, nil
 }

@@ -1,0 +1,148 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/postrider/postrider/pkg/access"
+	"github.com/postrider/postrider/pkg/catalogue"
+	"github.com/postrider/postrider/pkg/subscription"
+)
+
+// What a face such as the portal needs beside what the Svix API has.
+
+func TestPermissionsOfTheCaller(t *testing.T) {
+	h := acme(t)
+	for token, want := range map[string]string{
+		h.portalToken("acme", access.ViewBase): `{"permissions":["view-tenant","view-catalogue"]}`,
+		h.reader:                               `{"permissions":["view-tenant","view-catalogue","view-all"]}`,
+	} {
+		require.JSONEq(t, want, h.call(token, http.MethodGet, "/auth/permissions", nil).body)
+	}
+	require.Len(t, h.ok(http.StatusOK, http.MethodGet, "/auth/permissions", nil).json(t)["permissions"], len(access.Permissions()))
+}
+
+func TestProfilesAreListed(t *testing.T) {
+	h := acme(t)
+	var got ProfilesOut
+	require.NoError(t, json.Unmarshal([]byte(h.ok(http.StatusOK, http.MethodGet, "/profile", nil).body), &got))
+	for _, p := range got.Data {
+		if p.Name == "dixa-classic" {
+			require.Equal(t, "dixa", p.Signature)
+			require.Equal(t, "1m0s", p.Retry.Interval)
+			require.Equal(t, 25, p.Failure.Failures)
+			return
+		}
+	}
+	t.Fatal("no dixa-classic")
+}
+
+func TestEndpointsAreSearched(t *testing.T) {
+	h := acme(t)
+	h.ok(http.StatusCreated, http.MethodPost, "/app/acme/endpoint", `{"url":"https://contacts.example/","uid":"contacts","eventTypes":["contact.*"],"disabled":true}`)
+	for query, want := range map[string][]string{
+		"":                              {"orders", "contacts"},
+		"?search=CONTACT":               {"contacts"},
+		"?search=contacts.ex":           {"contacts"},
+		"?disabled=true":                {"contacts"},
+		"?disabled=false":               {"orders"},
+		"?disabled=false&search=absent": nil,
+	} {
+		var got List[EndpointOut]
+		require.NoError(t, json.Unmarshal([]byte(h.ok(http.StatusOK, http.MethodGet, "/app/acme/endpoint"+query, nil).body), &got))
+		var uids []string
+		for _, e := range got.Data {
+			uids = append(uids, *e.UID)
+		}
+		require.ElementsMatch(t, want, uids, query)
+	}
+}
+
+func TestFilterIsTried(t *testing.T) {
+	h := acme(t)
+	try := func(expression, payload string) reply {
+		return h.call(h.operator, http.MethodPost, "/app/acme/filter/simulate",
+			map[string]any{"expression": expression, "eventType": "order.created", "payload": json.RawMessage(payload)})
+	}
+	require.JSONEq(t, `{"matches":true}`, try("data.n > 1", `{"n":2}`).body)
+	require.JSONEq(t, `{"matches":false}`, try("data.n > 1", `{"n":1}`).body)
+	missing := try("data.n > 1", `{}`).json(t)
+	require.Equal(t, false, missing["matches"])
+	require.Contains(t, missing["problem"], "n")
+	require.Equal(t, []string{"body.expression"}, try("data.n >", `{}`).locs(t))
+}
+
+func TestSendTest(t *testing.T) {
+	to := &sender{}
+	h := acme(t, func(o *Options) { o.Sender = to })
+	h.eventType("bare")
+	h.ok(http.StatusAccepted, http.MethodPost, orders+"/send-test", `{"eventType":"bare","payload":{"b":1,"a":2}}`)
+	require.JSONEq(t, `{"b":1,"a":2}`, string(to.payload))
+	require.Equal(t, []string{"body.eventType"}, h.call(h.operator, http.MethodPost, orders+"/send-test", `{"eventType":"none","payload":{}}`).locs(t))
+	h.ok(http.StatusNotFound, http.MethodPost, "/app/acme/endpoint/none/send-test", `{"eventType":"bare","payload":{}}`)
+}
+
+// A preview has the form of a request and nothing that is secret: not the signature that the endpoint would accept either.
+func TestPreview(t *testing.T) {
+	h := acme(t)
+	h.eventType("order.created", func(et *catalogue.EventType) {
+		et.Schemas = map[string]json.RawMessage{"1": json.RawMessage(`{"type":"object","examples":[{"n":1}]}`)}
+	})
+	h.ok(http.StatusNoContent, http.MethodPut, orders+"/headers", `{"headers":{"X-Api-Key":"hush-1","X-Shop":"7"}}`)
+	h.ok(http.StatusOK, http.MethodPut, orders+"/authorization", `{"token":"hush-2"}`)
+	h.ok(http.StatusNoContent, http.MethodPatch, orders+"/transformation", `{"code":".payload.v = $variables.v","enabled":true,"variables":{"v":"hush-3"}}`)
+	var out PreviewOut
+	raw := h.call(h.reader, http.MethodPost, orders+"/preview", `{"eventType":"order.created"}`).body
+	require.NoError(t, json.Unmarshal([]byte(raw), &out))
+	require.NotContains(t, raw, "hush")
+	require.False(t, out.Transformed)
+	require.Equal(t, "POST", out.Method)
+	require.Contains(t, out.Body, `"data":{"n":1}`)
+	shown := map[string]PreviewHeader{}
+	for _, header := range out.Headers {
+		shown[strings.ToLower(header.Name)] = header
+	}
+	require.Equal(t, "7", shown["x-shop"].Value)
+	require.True(t, shown["x-api-key"].Hidden)
+	require.True(t, shown["authorization"].Hidden)
+	require.Regexp(t, `^v1,`, shown["webhook-signature"].Value)
+	owners := h.ok(http.StatusOK, http.MethodPost, orders+"/preview", `{"eventType":"order.created","payload":{"n":2}}`).json(t)
+	require.Equal(t, true, owners["transformed"])
+	require.Contains(t, owners["body"], `"n":2`)
+	require.Contains(t, owners["body"], "hush-3", "whoever may change the program may see what it does")
+	require.Equal(t, []string{"body.eventType"}, h.call(h.operator, http.MethodPost, orders+"/preview", `{"eventType":"none"}`).locs(t))
+}
+
+func TestSigningKeys(t *testing.T) {
+	h := acme(t)
+	first := h.ok(http.StatusOK, http.MethodGet, orders+"/secret", nil).json(t)["key"].(string)
+	second := h.ok(http.StatusOK, http.MethodPost, orders+"/secret/rotate", `{"gracePeriodSeconds":60}`).json(t)["key"].(string)
+	raw := h.ok(http.StatusOK, http.MethodGet, orders+"/signing-keys", nil).body
+	require.NotContains(t, raw, first)
+	var got SigningKeysOut
+	require.NoError(t, json.Unmarshal([]byte(raw), &got))
+	require.Len(t, got.Data, 2)
+	require.True(t, strings.HasSuffix(second, got.Data[0].Hint))
+	require.Nil(t, got.Data[0].ExpiresAt)
+	require.True(t, strings.HasSuffix(first, got.Data[1].Hint))
+	require.NotNil(t, got.Data[1].ExpiresAt)
+	require.Empty(t, hint("short"))
+	require.Empty(t, hint(sealedPrefix+strings.Repeat("x", 99)))
+	require.True(t, subscription.Sealed(sealedPrefix+"x"))
+}
+
+// An operator takes an endpoint out of service, and nobody else puts it back.
+func TestOperatorLocks(t *testing.T) {
+	h := acme(t)
+	owner := h.portalToken("acme")
+	h.ok(http.StatusNoContent, http.MethodPut, orders+"/lock", nil)
+	require.JSONEq(t, `{"locked":true}`, h.call(owner, http.MethodGet, orders+"/lock", nil).body)
+	require.Equal(t, "locked", h.call(owner, http.MethodPatch, orders, `{"disabled":false}`).json(t)["code"])
+	require.Equal(t, http.StatusForbidden, h.call(owner, http.MethodDelete, orders+"/lock", nil).status)
+	h.ok(http.StatusNoContent, http.MethodDelete, orders+"/lock", nil)
+	require.Equal(t, http.StatusOK, h.call(owner, http.MethodPatch, orders, `{"disabled":false}`).status)
+}
