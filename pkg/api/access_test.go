@@ -126,6 +126,9 @@ var mayUse = map[string]string{
 	"postrider.endpoint.get-lock":               viewers,
 	"postrider.endpoint.lock":                   operators,
 	"postrider.endpoint.unlock":                 operators,
+	"postrider.endpoint.get-settings":           viewers,
+	"postrider.endpoint.set-settings":           endpoints,
+	"postrider.endpoint.create-with-settings":   endpoints,
 }
 
 var pathParameter = regexp.MustCompile(`\{[a-zA-Z_]+\}`)

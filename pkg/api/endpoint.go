@@ -67,6 +67,7 @@ func (a *API) endpoints() {
 	a.endpointPreviews()
 	a.endpointSigningKeys()
 	a.endpointLocks()
+	a.endpointSettings()
 	a.filterSimulation()
 	a.tenantPolicies()
 }

@@ -119,18 +119,27 @@ func (a *API) endpointAuthorizations() {
 }
 
 func (a *API) putAuthorization(ctx context.Context, in *EndpointWriteBody, body *AuthorizationIn) (*answer[AuthorizationOut], error) {
-	if (body.Basic == nil) == (body.Token == nil) {
-		return nil, invalid("", "want one of basic and token")
-	}
-	auth := subscription.Authorization{Token: value(body.Token)}
-	if b := body.Basic; b != nil {
-		auth.Username, auth.Password = b.Username, b.Password
+	auth, err := body.authorization()
+	if err != nil {
+		return nil, err
 	}
 	e, applied, err := a.change(ctx, in.Endpoint, in.WriteInput, map[string]string{"authorization": ""}, func(e *edit) error {
-		e.sub.Authorization = &auth
+		e.sub.Authorization = auth
 		return nil
 	})
 	return resource(e, applied, err, authorizationOut)
+}
+
+// authorization is the credential that in has.
+func (in *AuthorizationIn) authorization() (*subscription.Authorization, error) {
+	if (in.Basic == nil) == (in.Token == nil) {
+		return nil, invalid("", "want one of basic and token")
+	}
+	auth := &subscription.Authorization{Token: value(in.Token)}
+	if b := in.Basic; b != nil {
+		auth.Username, auth.Password = b.Username, b.Password
+	}
+	return auth, nil
 }
 
 func authorizationOut(e *edit) AuthorizationOut {

@@ -76,14 +76,19 @@ func sensitiveOf(s *subscription.Subscription) []string {
 
 func (a *API) getHeaders(ctx context.Context, in *EndpointPath) (*answer[EndpointHeadersOut], error) {
 	return shown(ctx, in.Endpoint, func(e *edit) (EndpointHeadersOut, error) {
-		out := EndpointHeadersOut{Headers: map[string]string{}, Sensitive: sensitiveOf(e.sub)}
-		for name, v := range e.sub.Headers {
-			if !isSensitive(e.sub, name) && !subscription.Sealed(v) {
-				out.Headers[name] = v
-			}
-		}
-		return out, nil
+		return EndpointHeadersOut{Headers: shownHeaders(e.sub), Sensitive: sensitiveOf(e.sub)}, nil
 	})
+}
+
+// shownHeaders are the headers of s whose values may be shown.
+func shownHeaders(s *subscription.Subscription) map[string]string {
+	out := map[string]string{}
+	for name, v := range s.Headers {
+		if !isSensitive(s, name) && !subscription.Sealed(v) {
+			out[name] = v
+		}
+	}
+	return out
 }
 
 func (a *API) putHeaders(ctx context.Context, in *EndpointWriteBody, body *EndpointHeadersIn) (*answer[nothing], error) {

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/postrider/postrider/pkg/access"
@@ -122,19 +121,10 @@ func (a *API) rendered(t *subscription.Tenant, p *profile.Profile, s *subscripti
 	out.Body = string(text)
 	for _, h := range sender.AppendHeaders(nil, m, now, text) {
 		header := PreviewHeader{Name: h.Name, Value: h.Value}
-		if isSensitive(s, h.Name) || hasHeader(s, h.Name) && subscription.Sealed(h.Value) {
+		if _, own := headerOf(s, h.Name); isSensitive(s, h.Name) || own && subscription.Sealed(h.Value) {
 			header.Value, header.Hidden = "", true
 		}
 		out.Headers = append(out.Headers, header)
 	}
 	return out, nil
-}
-
-func hasHeader(s *subscription.Subscription, name string) bool {
-	for own := range s.Headers {
-		if strings.EqualFold(own, name) {
-			return true
-		}
-	}
-	return false
 }

@@ -146,3 +146,52 @@ func TestOperatorLocks(t *testing.T) {
 	h.ok(http.StatusNoContent, http.MethodDelete, orders+"/lock", nil)
 	require.Equal(t, http.StatusOK, h.call(owner, http.MethodPatch, orders, `{"disabled":false}`).status)
 }
+
+func TestSettings(t *testing.T) {
+	h := acme(t)
+	owner := h.portalToken("acme", access.ViewBase, access.ManageEndpoint)
+	got := h.call(owner, http.MethodPost, "/app/acme/endpoint/with-settings", `{
+		"url":"https://full.example/","uid":"full","name":"Full","profile":"dixa","filter":"data.n > 1","disabled":true,
+		"headers":{"X-Shop":"7","X-Own":"hush"},"sensitiveHeaders":["X-Own"],"retry":{"kind":"fixed","interval":"1m","maxTries":3}}`)
+	require.Equal(t, http.StatusCreated, got.status, got.body)
+	const full = "/app/acme/endpoint/full"
+	require.Regexp(t, `^[0-9a-f]{64}$`, h.ok(http.StatusOK, http.MethodGet, full+"/secret", nil).json(t)["key"])
+	var out SettingsOut
+	raw := h.call(owner, http.MethodGet, full+"/settings", nil)
+	require.NoError(t, json.Unmarshal([]byte(raw.body), &out))
+	require.NotContains(t, raw.body, "hush")
+	require.Equal(t, "Full", out.Name)
+	require.Equal(t, "dixa", out.Effective.Profile)
+	require.Equal(t, []string{"X-Own"}, out.SensitiveHeaders)
+	require.Equal(t, "1m0s", out.Retry.Interval)
+	require.True(t, out.Disabled)
+
+	put := func(token, body string, headers ...string) reply {
+		return h.call(token, http.MethodPut, full+"/settings", body, headers...)
+	}
+	require.Equal(t, http.StatusOK, put(owner, `{"url":"https://full.example/","uid":"full","profile":"dixa","headers":{"x-own":null}}`,
+		"If-Match", raw.header.Get("ETag")).status)
+	require.Equal(t, http.StatusPreconditionFailed, put(owner, `{"url":"https://full.example/"}`, "If-Match", raw.header.Get("ETag")).status)
+	tenant, _ := h.store.Snapshot().ResolveTenant("acme")
+	sub, ok := h.store.Snapshot().ResolveSubscription(tenant.ID, "full")
+	require.True(t, ok)
+	require.Equal(t, map[string]string{"x-own": "hush"}, sub.Headers)
+	require.Equal(t, []string{"x-own"}, sub.SensitiveHeaders)
+	require.Nil(t, sub.Retry)
+
+	for body, want := range map[string]string{
+		`{"url":"https://x.example","headers":{"X-None":null}}`: "body.headers.X-None",
+		`{"url":"https://x.example","profile":"none"}`:          "body.profile",
+		`{"url":"https://x.example","filter":"data.n >"}`:       "body.filter",
+		`{"url":"https://x.example","retry":{"kind":"list"}}`:   "body.retry.list",
+		`{"url":"https://x.example","authorization":{}}`:        "body.authorization",
+	} {
+		require.Equal(t, []string{want}, put(h.operator, body).locs(t), body)
+	}
+	require.Equal(t, http.StatusForbidden, put(owner, `{"url":"https://x.example","authorization":{"token":"t"}}`).status)
+	require.Equal(t, http.StatusOK, put(h.operator, `{"url":"https://x.example","authorization":{"token":"t"}}`).status)
+	const other = `{"url":"https://a.example/in","profile":"dixa"}` // whose secrets have another form
+	require.Equal(t, http.StatusForbidden, h.call(owner, http.MethodPut, orders+"/settings", other).status)
+	h.ok(http.StatusOK, http.MethodPut, orders+"/settings", other)
+	require.Regexp(t, `^[0-9a-f]{64}$`, h.ok(http.StatusOK, http.MethodGet, orders+"/secret", nil).json(t)["key"])
+}
