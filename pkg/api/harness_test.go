@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
-	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -28,78 +25,11 @@ import (
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/seal"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/test/memory"
 	"github.com/postrider/postrider/test/suite"
 )
 
 func TestMain(m *testing.M) { suite.Main(m) }
-
-// memoryLog is a registry's log in memory, with a marker after every transaction as Kafka has it.
-type memoryLog struct {
-	mu      sync.Mutex
-	entries []memoryEntry
-	grown   chan struct{}
-}
-
-type memoryEntry struct {
-	key    string
-	value  []byte
-	marker bool
-}
-
-func newMemoryLog() *memoryLog { return &memoryLog{grown: make(chan struct{})} }
-
-func (m *memoryLog) Start(context.Context) (int64, error) { return 0, nil }
-
-func (m *memoryLog) End(context.Context) (int64, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return int64(len(m.entries)), nil
-}
-
-func (m *memoryLog) Read(ctx context.Context, from int64, yield func(int64, []byte, []byte)) (int64, error) {
-	deadline := time.NewTimer(250 * time.Millisecond)
-	defer deadline.Stop()
-	for {
-		m.mu.Lock()
-		grown, found := m.grown, slices.Clone(m.entries[from:])
-		m.mu.Unlock()
-		for i, e := range found {
-			if !e.marker {
-				yield(from+int64(i), []byte(e.key), e.value)
-			}
-		}
-		if len(found) > 0 {
-			return from + int64(len(found)), nil
-		}
-		select {
-		case <-grown:
-		case <-deadline.C:
-			return from, nil
-		case <-ctx.Done():
-			return from, ctx.Err()
-		}
-	}
-}
-
-func (m *memoryLog) Append(_ context.Context, at int64, records iter.Seq[registry.Record]) (int64, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if at != int64(len(m.entries)) {
-		return 0, errors.New("the log is not where the writer thinks it is")
-	}
-	for r := range records {
-		if r.Topic == "" {
-			m.entries = append(m.entries, memoryEntry{key: r.Key, value: r.Value})
-		}
-	}
-	last := int64(len(m.entries)) - 1
-	m.entries = append(m.entries, memoryEntry{marker: true})
-	close(m.grown)
-	m.grown = make(chan struct{})
-	return last, nil
-}
-
-func (m *memoryLog) Close() {}
 
 // livePresence is one router and one deliverer that have everything.
 type livePresence struct{}
@@ -146,21 +76,9 @@ func (b *lockedBuffer) String() string {
 func newHarness(t *testing.T, change ...func(*Options)) *harness {
 	t.Helper()
 	h := &harness{t: t, log: new(lockedBuffer)}
-	memory := newMemoryLog()
 	keys, err := seal.Generate()
 	require.NoError(t, err)
-	registryView, err := registry.Open(t.Context(), memory, registry.Options{Cipher: keys})
-	require.NoError(t, err)
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = registryView.Run(ctx) })
-	h.store = registry.OpenStore(registryView, func(context.Context) (registry.Appender, error) { return memory, nil },
-		registry.StoreOptions{})
-	t.Cleanup(func() {
-		h.store.Close()
-		cancel()
-		running.Wait()
-	})
+	h.store = memory.Store(t, keys)
 	profiles, err := profile.Load(configs.Profiles)
 	require.NoError(t, err)
 	opts := Options{

@@ -1,0 +1,265 @@
+package portal
+
+import (
+	"cmp"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/postrider/postrider/pkg/api"
+)
+
+// endpointForm is an endpoint as the form that creates and changes it shows it, in the texts that were typed.
+type endpointForm struct {
+	// ID is empty for a new one, and ETag the version that was shown.
+	ID, ETag string
+	// Values are the fields by name; what may be there more than once stands below.
+	Values map[string]string
+	// Types are the event types that are ticked.
+	Types   []string
+	Headers []headerRow
+
+	Groups   []typeGroup
+	Profiles []api.ProfileOut
+	Errors   map[string][]string
+	// General is what is wrong with the whole.
+	General string
+}
+
+// headerRow is a header of the form.
+type headerRow struct {
+	Name, Value string
+	Sensitive   bool
+	// Kept is of a header whose value is not shown: it stays unless another one is typed.
+	Kept bool
+}
+
+// blankHeaders are the rows to type more headers into; without a script that is all there are at a time.
+const blankHeaders = 2
+
+// Is reports whether a field has the value.
+func (f *endpointForm) Is(field, value string) bool { return f.Values[field] == value }
+
+// Ticked reports whether an event type is.
+func (f *endpointForm) Ticked(name string) bool { return slices.Contains(f.Types, name) }
+
+// Wrong are the problems of a field.
+func (f *endpointForm) Wrong(field string) []string { return f.Errors[field] }
+
+// formFields are the fields with one value.
+//
+//nolint:gochecknoglobals // a table
+var formFields = []string{
+	"name", "url", "description", "which", "patterns", "channels", "filter", "auth", "username", "password", "token", "profile",
+	"timeout", "rate", "enabled", "retry", "retry_interval", "retry_list", "retry_factor", "retry_max_interval", "retry_jitter",
+	"retry_max_tries", "retry_max_age", "failure", "failure_failures", "failure_percent", "failure_attempts", "failure_within",
+	"failure_apart", "failure_for", "failure_effect",
+}
+
+// typed reads the form as it was sent.
+func typed(form url.Values) *endpointForm {
+	f := &endpointForm{Values: map[string]string{}, Types: form["types"], ETag: form.Get("etag"), Errors: map[string][]string{}}
+	for _, name := range formFields {
+		f.Values[name] = strings.TrimSpace(strings.ReplaceAll(form.Get(name), "\r\n", "\n"))
+	}
+	names, values := form["header_name"], form["header_value"]
+	for i := range min(len(names), len(values)) {
+		if name := strings.TrimSpace(names[i]); name != "" {
+			f.Headers = append(f.Headers, headerRow{
+				Name: name, Value: strings.TrimSpace(values[i]), Sensitive: slices.Contains(form["header_sensitive"], strconv.Itoa(i)),
+				Kept: slices.Contains(form["header_kept"], name),
+			})
+		}
+	}
+	return f
+}
+
+// filled is the form of an endpoint that exists.
+func filled(id, etag string, s api.SettingsOut) *endpointForm {
+	f := &endpointForm{ID: id, ETag: etag, Errors: map[string][]string{}, Values: map[string]string{
+		"name": s.Name, "url": s.URL, "description": s.Description, "channels": strings.Join(s.Channels, ", "), "filter": s.Filter,
+		"auth": "keep", "profile": value(s.Profile), "timeout": number(s.TimeoutSeconds), "rate": number(s.ThrottleRate), "which": "all",
+	}}
+	if !s.Disabled {
+		f.Values["enabled"] = "on"
+	}
+	if len(s.EventTypes) > 0 {
+		f.Values["which"], f.Types = "some", s.EventTypes
+	}
+	if r := s.Retry; r != nil {
+		f.set("retry", r.Kind, "retry_interval", r.Interval, "retry_list", strings.Join(r.List, ", "), "retry_factor", decimal(r.Factor),
+			"retry_max_interval", r.MaxInterval, "retry_jitter", r.Jitter, "retry_max_tries", count(r.MaxTries), "retry_max_age", r.MaxAge)
+	}
+	if p := s.Failure; p != nil {
+		f.set("failure", p.Kind, "failure_failures", count(p.Failures), "failure_percent", count(p.Percent), "failure_attempts", count(p.Attempts),
+			"failure_within", p.Within, "failure_apart", p.Apart, "failure_for", p.For, "failure_effect", p.Effect)
+	}
+	for _, name := range sortedNames(s.Headers) {
+		f.Headers = append(f.Headers, headerRow{Name: name, Value: s.Headers[name]})
+	}
+	for _, name := range s.SensitiveHeaders {
+		f.Headers = append(f.Headers, headerRow{Name: name, Sensitive: true, Kept: true})
+	}
+	return f
+}
+
+// set sets fields, names and values in turn.
+func (f *endpointForm) set(pairs ...string) {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		f.Values[pairs[i]] = pairs[i+1]
+	}
+}
+
+// body is what the API gets. What is no number where one is wanted is among the form's errors.
+func (f *endpointForm) body() map[string]any {
+	v := f.Values
+	out := map[string]any{
+		"name": v["name"], "url": v["url"], "description": v["description"], "disabled": v["enabled"] == "", "filter": v["filter"],
+		"profile": optional(v["profile"]), "timeoutSeconds": f.integer("timeout"), "throttleRate": f.integer("rate"),
+	}
+	if types := f.eventTypes(); v["which"] != "all" {
+		out["eventTypes"] = types
+		if len(types) == 0 {
+			f.wrong("eventTypes", "Choose at least one event type, or all.")
+		}
+	}
+	if channels := words(v["channels"]); len(channels) > 0 {
+		out["channels"] = channels
+	}
+	out["headers"], out["sensitiveHeaders"] = f.headers()
+	if kind := v["retry"]; kind != "" {
+		out["retry"] = f.policy("retry", map[string]any{
+			"kind": kind, "interval": v["retry_interval"], "list": words(v["retry_list"]), "factor": f.decimal("retry_factor"),
+			"maxInterval": v["retry_max_interval"], "jitter": v["retry_jitter"], "maxTries": f.integer("retry_max_tries"), "maxAge": v["retry_max_age"],
+		})
+	}
+	if kind := v["failure"]; kind != "" {
+		out["failure"] = f.policy("failure", map[string]any{
+			"kind": kind, "failures": f.integer("failure_failures"), "percent": f.integer("failure_percent"), "attempts": f.integer("failure_attempts"),
+			"within": v["failure_within"], "apart": v["failure_apart"], "for": v["failure_for"], "effect": v["failure_effect"],
+		})
+	}
+	switch v["auth"] {
+	case "none":
+		if f.ID != "" {
+			out["authorization"] = nil
+		}
+	case "basic":
+		out["authorization"] = map[string]any{"basic": map[string]any{"username": v["username"], "password": v["password"]}}
+	case "token":
+		out["authorization"] = map[string]any{"token": v["token"]}
+	}
+	return out
+}
+
+// policyFields are those that each kind of policy has; a field of another kind that was left in the form is not meant.
+//
+//nolint:gochecknoglobals // a table
+var policyFields = map[string][]string{
+	"retry fixed":         {"kind", "interval", "maxInterval", "jitter", "maxTries", "maxAge"},
+	"retry exponential":   {"kind", "interval", "factor", "maxInterval", "jitter", "maxTries", "maxAge"},
+	"retry list":          {"kind", "list", "maxInterval", "jitter", "maxTries", "maxAge"},
+	"failure never":       {"kind"},
+	"failure consecutive": {"kind", "failures", "within", "effect"},
+	"failure rate":        {"kind", "percent", "attempts", "within", "effect"},
+	"failure lasting":     {"kind", "failures", "apart", "for", "effect"},
+}
+
+// policy is a policy without what was left empty or is of another kind.
+func (f *endpointForm) policy(which string, fields map[string]any) map[string]any {
+	out := map[string]any{}
+	for name, v := range fields {
+		if list, ok := v.([]string); !slices.Contains(policyFields[which+" "+f.Values[which]], name) || v == "" || v == nil || ok && len(list) == 0 {
+			continue
+		}
+		out[name] = v
+	}
+	if out["kind"] == nil {
+		out["kind"] = f.Values[which] // which the API refuses
+	}
+	return out
+}
+
+// eventTypes are the ticked ones and the patterns that were typed.
+func (f *endpointForm) eventTypes() []string {
+	var out []string
+	for _, name := range append(slices.Clone(f.Types), words(f.Values["patterns"])...) {
+		if !slices.Contains(out, name) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// headers are those of the rows, null where the value is kept, and the names to be marked.
+func (f *endpointForm) headers() (map[string]*string, []string) {
+	out, sensitive := map[string]*string{}, []string{}
+	for _, h := range f.Headers {
+		if h.Kept && h.Value == "" {
+			out[h.Name] = nil
+		} else {
+			out[h.Name] = &h.Value
+		}
+		if h.Sensitive {
+			sensitive = append(sensitive, h.Name)
+		}
+	}
+	return out, sensitive
+}
+
+// integer is a number that was typed, nil for none.
+func (f *endpointForm) integer(field string) any {
+	text := f.Values[field]
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		f.wrong(fieldOf(field), "Type a whole number.")
+		return nil
+	}
+	return n
+}
+
+func (f *endpointForm) decimal(field string) any {
+	text := f.Values[field]
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil {
+		f.wrong(fieldOf(field), "Type a number, such as 2 or 1.5.")
+		return nil
+	}
+	return n
+}
+
+func (f *endpointForm) wrong(field, text string) { f.Errors[field] = append(f.Errors[field], text) }
+
+// fieldOf is the part of the form that shows the problems of a field.
+func fieldOf(field string) string {
+	first, _, _ := strings.Cut(field, "_")
+	return cmp.Or(map[string]string{"timeout": "timeoutSeconds", "rate": "throttleRate"}[first], first)
+}
+
+// complain shows what the API refused, beside the fields that it is about.
+func (f *endpointForm) complain(r *Refusal) {
+	for _, p := range r.Problems {
+		field, text := "", p.Msg
+		if len(p.Loc) > 1 {
+			field = p.Loc[1]
+			if rest := strings.Join(p.Loc[2:], "."); rest != "" {
+				text = rest + ": " + text
+			}
+		}
+		f.wrong(cmp.Or(map[string]string{"sensitiveHeaders": "headers", "disabled": "enabled"}[field], field), text)
+	}
+	switch {
+	case r.Status == http.StatusPreconditionFailed:
+		f.General = "Somebody else changed this endpoint meanwhile. Load the page again to see how it is now; what you typed is still here."
+	case len(r.Problems) == 0:
+		f.General = r.Detail
+	}
+}

@@ -1,0 +1,72 @@
+package portal
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+)
+
+// ValidateAncestors refuses what is no origin.
+func ValidateAncestors(origins []string) error {
+	var errs []error
+	for i, o := range origins {
+		u, err := url.Parse(o)
+		if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.Scheme+"://"+u.Host != o || strings.ContainsAny(o, "; ,'\"") {
+			errs = append(errs, fmt.Errorf("frame_ancestors[%d]: %q: want an origin such as https://app.example.com", i, o))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// contentPolicy lets a page use what this portal serves, and nothing inline. Pages of other sites embed it only if they are
+// configured; forms go nowhere else.
+func (p *Portal) contentPolicy() string {
+	ancestors := "'none'"
+	if len(p.opts.FrameAncestors) > 0 {
+		ancestors = strings.Join(p.opts.FrameAncestors, " ")
+	}
+	images := "'self' data:"
+	if o := p.opts.Theme.logoOrigin(); o != "" {
+		images += " " + o
+	}
+	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src " + images + "; connect-src 'self'; form-action 'self'; " +
+		"base-uri 'none'; object-src 'none'; frame-ancestors " + ancestors
+}
+
+// harden sets the headers of all answers, and turns a panic into a page.
+func (p *Portal) harden(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", p.policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=()")
+		h.Set("Cache-Control", "no-store")
+		if len(p.opts.FrameAncestors) == 0 {
+			h.Set("X-Frame-Options", "DENY")
+		}
+		defer func() { //nolint:contextcheck // it has the request's
+			v := recover()
+			if v == nil {
+				return
+			}
+			if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(v)
+			}
+			p.opts.Log.ErrorContext(r.Context(), "panic", "path", r.URL.Path, "stack", string(debug.Stack()))
+			http.Error(w, "Something went wrong on this side. Try again.", http.StatusInternalServerError)
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuseCross answers for a form that a page of another site sent.
+func (p *Portal) refuseCross(w http.ResponseWriter, r *http.Request) {
+	p.render(w, r, http.StatusForbidden, "error", &page{Title: title(http.StatusForbidden), Data: &Refusal{
+		Status: http.StatusForbidden, Code: "cross_origin", Detail: "This was sent by a page of another site. Open the portal itself and repeat.",
+	}})
+}
