@@ -59,7 +59,7 @@ func (d *dev) prepareDemo(ctx context.Context) error {
 			return err
 		}
 		d.endpoints = demoEndpoints(store.Snapshot(), file)
-		return nil
+		return d.preparePortal(ctx, store, d.endpoints[0].Tenant)
 	})
 }
 

@@ -48,7 +48,9 @@ type dev struct {
 	receiver  string         // its address
 	view      *registry.View // of the running roles
 	token     string         // of an operator's key
-	state     atomic.Pointer[string]
+	// tenantToken is that of a key of the demo's tenant; empty without one.
+	tenantToken string
+	state       atomic.Pointer[string]
 }
 
 // devPartitions is the number of partitions of deliveries and of source topics: few, since everything is one process.
@@ -226,6 +228,7 @@ func (d *dev) facts() []demo.Fact {
 		facts = append(facts, demo.Fact{Name: "Demo", Value: d.story()})
 	}
 	facts = append(facts, []demo.Fact{
+		{Name: "Portal", Value: d.portalLink()},
 		{Name: "Kafka", Value: "kcat -C -b " + broker + " -t " + d.conf.Kafka.Prefix + "outcomes -o end"},
 		{Name: "API", Value: "http://" + d.conf.API.Listen + "/api/v1/docs   the reference of the API"},
 		{Name: "Key", Value: d.exports()},

@@ -125,6 +125,7 @@ func TestDevEndsByItself(t *testing.T) {
 	require.Positive(t, n[sumDead], "dead letters come within seconds")
 	require.NotContains(t, out, "\x1b", "no terminal, no escape sequences")
 	require.Contains(t, out, "/metrics")
+	require.Regexp(t, `Portal +http://127\.0\.0\.1:\d+/portal/#token=prk_\w+`, out)
 }
 
 // Ctrl-C ends it at once, with an account of what waits; the next start goes on with that.
@@ -193,6 +194,7 @@ func TestDevWithoutDemo(t *testing.T) {
 	require.NoError(t, err, out)
 	require.Contains(t, out, "Kafka")
 	require.NotContains(t, out, "Receiver")
+	require.Contains(t, out, "/portal/   sign in with the key")
 }
 
 func TestDevRefuses(t *testing.T) {

@@ -16,12 +16,13 @@ import (
 	"github.com/postrider/postrider/topics"
 )
 
-// AddAPI adds the role that serves the management API:
+// AddAPI adds the role that serves the management API and the portal:
 //
 //	HTTP ──▶ api ──▶ registry.Store ──▶ registry, audit, operational   (one transaction)
-//	          ├──▶ Publisher ──▶ events, deliveries; Redis index
-//	          ├◀── audit log, events, Redis index
-//	          └──▶ tasks ──▶ deliveries                           (see AddTasks)
+//	  │       ├──▶ Publisher ──▶ events, deliveries; Redis index
+//	  │       ├◀── audit log, events, Redis index
+//	  │       └──▶ tasks ──▶ deliveries                           (see AddTasks)
+//	  └──▶ portal ──▶ api
 //	operational ──▶ group "disabler" ──▶ registry.Store
 func (a *App) AddAPI(ctx context.Context) error {
 	store, err := a.Store(ctx)
@@ -48,7 +49,11 @@ func (a *App) AddAPI(ctx context.Context) error {
 		return fmt.Errorf("api.listen: %w", err)
 	}
 	a.apiAddr = listener.Addr().String()
-	server := api.Server(api.New(opts).Handler())
+	handler, err := a.withPortal(api.New(opts).Handler(), opts.Cipher)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	server := api.Server(handler)
 	a.roles = append(a.roles, &Role{Name: "api", run: func(ctx context.Context) error {
 		err := serve(ctx, server, listener)
 		flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout) // ctx has ended

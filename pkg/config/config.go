@@ -13,6 +13,7 @@ import (
 	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/portal"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/topics"
 )
@@ -23,6 +24,7 @@ type Config struct {
 	Redis     Redis        `koanf:"redis"`
 	HTTP      HTTP         `koanf:"http"`
 	API       API          `koanf:"api"`
+	Portal    Portal       `koanf:"portal"`
 	Log       Log          `koanf:"log"`
 	Sources   []Source     `koanf:"sources"`
 	Router    Router       `koanf:"router"`
@@ -97,6 +99,20 @@ type API struct {
 	TrustedProxies []netip.Prefix `koanf:"trusted_proxies"`
 	// ValidatePayloads refuses published events that do not match the schema of their type.
 	ValidatePayloads bool `koanf:"validate_payloads"`
+}
+
+// Portal is the look of the portal, which the API serves, and who may embed it.
+type Portal struct {
+	Name   string `koanf:"name"`
+	Logo   string `koanf:"logo"`
+	Accent string `koanf:"accent"`
+	// FrameAncestors are the origins whose pages may embed it.
+	FrameAncestors []string `koanf:"frame_ancestors"`
+}
+
+// Theme is the look as the portal takes it.
+func (p Portal) Theme() portal.Theme {
+	return portal.Theme{Name: p.Name, Logo: p.Logo, Accent: p.Accent}
 }
 
 // Log is what is logged, and how.
@@ -235,6 +251,7 @@ func Default() Config {
 			Listen: ":8070", PortalURL: "http://localhost:8070/portal", RequestsPerSecond: 500, Burst: 1000,
 			SourceIPs: []netip.Prefix{}, TrustedProxies: []netip.Prefix{},
 		},
+		Portal:  Portal{FrameAncestors: []string{}},
 		Log:     Log{Level: "info", Format: "text"},
 		Sources: []Source{},
 		Router:  Router{MaxExpansions: 5000},

@@ -167,6 +167,10 @@ func TestLoadRefuses(t *testing.T) {
 			"redis.sentinel: password and password_file: want one of them",
 		}},
 		{name: "a database of a cluster", file: "redis: {addresses: [\"a:1\", \"b:1\"], db: 1}\n", want: []string{"redis.db: 1: want 0, a Redis Cluster has no other"}},
+		{name: "portal", file: "api: {portal_url: \"https://a.example/api/portal\"}\nportal: {accent: red, frame_ancestors: [a.example]}\n", want: []string{
+			"api.portal_url: ", "portal.accent: ", "portal.frame_ancestors[0]: ",
+		}},
+		{name: "embedded without TLS", file: "portal: {frame_ancestors: [\"https://a.example\"]}\n", want: []string{"portal.frame_ancestors: want https at api.portal_url"}},
 		{name: "timeout of Redis", file: "redis: {call_timeout: 10ms}\n", want: []string{"redis.call_timeout: 10ms: want 100ms to 1m"}},
 		{name: "outcomes", file: "deliverer: {outcomes: {response_body: hide, response_headers: '', url_query: 'yes'}}\n", want: []string{
 			`deliverer.outcomes.response_body: "hide": want keep, drop`, `deliverer.outcomes.response_headers: "": want keep, drop`,

@@ -49,6 +49,12 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"api.trusted_proxies":     "Networks whose X-Forwarded-For is believed in logs, audit and limits. None: the peer's address counts.",
 	"api.validate_payloads":   "Refuse published events (422) that do not match the schema of their event type, if it has one.",
 
+	"portal":                 "What customers see at api.portal_url. The API serves it at the path of that URL.",
+	"portal.name":            "In the header and in titles. Empty: Webhooks.",
+	"portal.logo":            "An image: data:image/… (PNG, JPEG, WebP or SVG, at most 128 KiB), or its https URL. Empty: none.",
+	"portal.accent":          "The colour of buttons and links, such as #2457d6. Where it could not be read it is made darker or lighter.",
+	"portal.frame_ancestors": "Origins whose pages may embed the portal, such as https://app.example.com. It wants https at api.portal_url.",
+
 	"log":        "Logs go to standard error.",
 	"log.level":  "debug, info, warn or error.",
 	"log.format": "text or json.",

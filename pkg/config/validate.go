@@ -13,6 +13,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/portal"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -24,6 +25,7 @@ func (c *Config) Validate() error {
 		c.Redis.validate(),
 		listen("http.listen", c.HTTP.Listen),
 		c.API.validate(),
+		c.Portal.validate(c.API.PortalURL),
 		oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		oneOf("log.format", c.Log.Format, "text", "json"),
 		c.validateSources(),
@@ -92,11 +94,25 @@ func (a API) validate() error {
 	}
 	if u, err := url.Parse(a.PortalURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
 		errs = append(errs, fmt.Errorf("api.portal_url: %q: want http(s)://host/path", a.PortalURL))
+	} else if top, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); top == "api" || top == "v1" {
+		errs = append(errs, fmt.Errorf("api.portal_url: %q: want another path than the API's, which is below /api and /v1", a.PortalURL))
 	}
 	for _, p := range slices.Concat(a.SourceIPs, a.TrustedProxies) {
 		if p != p.Masked() {
 			errs = append(errs, fmt.Errorf("api networks: %s: want %s", p, p.Masked()))
 		}
+	}
+	return errors.Join(errs...)
+}
+
+// validate also refuses what browsers would not do: a cookie for pages that are embedded goes over TLS alone.
+func (p Portal) validate(address string) error {
+	var errs []error
+	for _, err := range append(split(p.Theme().Validate()), split(portal.ValidateAncestors(p.FrameAncestors))...) {
+		errs = append(errs, fmt.Errorf("portal.%w", err))
+	}
+	if len(p.FrameAncestors) > 0 && !strings.HasPrefix(address, "https://") {
+		errs = append(errs, fmt.Errorf("portal.frame_ancestors: want https at api.portal_url, which is %q", address))
 	}
 	return errors.Join(errs...)
 }
