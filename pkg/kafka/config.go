@@ -10,6 +10,9 @@
 //   - postrider_group_commit_errors_total: offset commits refused or unanswered.
 //   - postrider_group_metadata_overflows_total: commits whose metadata could not hold every finished offset.
 //   - postrider_group_lost_total: times the brokers threw this member out.
+//   - postrider_group_lag_records: records between the commit and the end, by partition; asked for when scraped. Of the retry
+//     topics it says nothing: what waits there waits by design.
+//   - postrider_group_oldest_unfinished_seconds: age of the oldest record that was read and is not finished, to the second.
 //   - postrider_partitions_halted_total: partitions halted, their committed offset being out of range.
 //   - postrider_partitions_out_of_range_total: partitions started at the start of the log for the same reason.
 //

@@ -186,6 +186,7 @@ func (g *Group) Run(ctx context.Context) error {
 	}
 	g.client, g.admin = client, kadm.NewClient(client)
 	close(g.connected)
+	defer g.opts.Metrics.lags.add(g)()
 	polling, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	commits := make(chan struct{})
@@ -269,6 +270,8 @@ func (g *Group) hand(f kgo.FetchTopicPartition) {
 		}
 	}
 	if len(fresh) > 0 {
+		p.marks.forget(tracker.Position())
+		p.marks.add(fresh)
 		g.handler.Records(p, fresh)
 	}
 }

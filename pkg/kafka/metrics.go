@@ -11,6 +11,7 @@ type Metrics struct {
 	lost             *prometheus.CounterVec
 	halted           *prometheus.CounterVec
 	outOfRange       *prometheus.CounterVec
+	lags             *lags
 }
 
 // NewMetrics makes the metrics and registers them; a nil Registerer registers nothing.
@@ -23,6 +24,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		return c
 	}
 	m := &Metrics{
+		lags: newLags(),
 		assigned: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "postrider_group_partitions", Help: "Partitions this member owns.",
 		}, []string{"group"}),
@@ -36,7 +38,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			"Partitions started at the start of the log: committed offset out of range.", "topic"),
 	}
 	if reg != nil {
-		reg.MustRegister(m.assigned)
+		reg.MustRegister(m.assigned, m.lags)
 	}
 	return m
 }

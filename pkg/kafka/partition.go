@@ -36,6 +36,7 @@ type Partition struct {
 	// preparing ends when the handler's Assign is not running and will not be called again.
 	preparing sync.WaitGroup
 	halted    atomic.Pointer[string]
+	marks     marks
 
 	holdMu sync.Mutex
 	holds  Hold

@@ -193,10 +193,7 @@ func (t *Tracker) Touch() {
 }
 
 func (t *Tracker) commit() Commit {
-	c := Commit{Offset: t.next}
-	if t.head < len(t.entries) {
-		c.Offset = t.entries[t.head].offset
-	}
+	c := Commit{Offset: t.position()}
 	for _, e := range t.entries[t.head:] {
 		if e.done {
 			c.Finished.add(e.offset, e.offset+1)
@@ -217,6 +214,20 @@ func (t *Tracker) Lowest() (int64, bool) {
 		return 0, false
 	}
 	return t.entries[t.head].offset, true
+}
+
+// Position returns the offset that a commit would have now: the lowest in flight or, if nothing is, the next to be read.
+func (t *Tracker) Position() int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.position()
+}
+
+func (t *Tracker) position() int64 {
+	if t.head == len(t.entries) {
+		return t.next
+	}
+	return t.entries[t.head].offset
 }
 
 // Span returns the distance from the lowest offset in flight to the end of what was handed out: what the metadata has
