@@ -21,7 +21,7 @@ BROKER_TESTS = go run ./test/provide -- go test -p 1 -race -shuffle=on -vet=off 
 MODULE := github.com/postrider/postrider
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-brokers test-containers lint bench microbench verify generate
+.PHONY: help run build test test-chart test-brokers test-containers lint bench microbench verify generate
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,7 +37,11 @@ build: ## The binary, in bin/postrider
 # comes first.
 test: ## All tests but those of verify, with a real Kafka and Redis
 	go test -race -vet=off -timeout $(TIMEOUT) ./test/conformance ./test/flow $$(go list ./... | grep -v -x -F $(BROKERS:%=-e $(MODULE)/%))
-	$(MAKE) test-brokers
+	$(MAKE) test-chart test-brokers
+
+# A module of its own: Helm and the types of Kubernetes are for nothing else.
+test-chart: ## Only the tests of the Helm chart
+	go test -C test/chart -vet=off -timeout $(TIMEOUT) ./...
 
 test-brokers: ## Only the tests that need a real Kafka or Redis
 	$(BROKER_TESTS) -skip '$(OUTAGES)' $(BROKERS:%=./%)

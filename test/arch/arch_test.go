@@ -8,6 +8,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -68,8 +69,8 @@ func parse(t *testing.T) []file {
 		}
 		name := d.Name()
 		if d.IsDir() {
-			// As the go command does: hidden directories and testdata are not packages.
-			if p != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata") {
+			// As the go command does: hidden directories and testdata are not packages, and other modules are not ours.
+			if p != root && (strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || name == "testdata" || otherModule(p)) {
 				return fs.SkipDir
 			}
 			return nil
@@ -91,6 +92,12 @@ func parse(t *testing.T) []file {
 	require.NoError(t, err)
 	require.NotEmpty(t, files, "Go files below %s", root)
 	return files
+}
+
+// otherModule tells whether a directory is the top of a module of its own.
+func otherModule(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	return err == nil
 }
 
 func TestEveryPackageHasADoc(t *testing.T) {
