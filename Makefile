@@ -21,7 +21,7 @@ BROKER_TESTS = go run ./test/provide -- go test -p 1 -race -shuffle=on -vet=off 
 MODULE := github.com/postrider/postrider
 
 .DEFAULT_GOAL := help
-.PHONY: help run build test test-chart test-brokers test-containers lint bench microbench verify generate
+.PHONY: help run build image test test-kit test-brokers test-containers lint bench microbench verify generate
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,16 +32,21 @@ run: ## All roles in one process, with an embedded broker
 build: ## The binary, in bin/postrider
 	CGO_ENABLED=0 go build -trimpath -o bin/postrider ./cmd/postrider
 
+# ARCH=arm64 builds that of another processor.
+image: ## The container image, in bin/postrider-linux-ARCH.tar, and its bill of materials
+	go run -C deploy/image . -o $(CURDIR)/bin $(ARCH:%=-arch=%)
+
 # In random order, see test/suite: a second run tests what has changed since the
 # first. Without the checks of go vet, which are golangci-lint's. What takes longest
 # comes first.
 test: ## All tests but those of verify, with a real Kafka and Redis
 	go test -race -vet=off -timeout $(TIMEOUT) ./test/conformance ./test/flow $$(go list ./... | grep -v -x -F $(BROKERS:%=-e $(MODULE)/%))
-	$(MAKE) test-chart test-brokers
+	$(MAKE) test-kit test-brokers
 
-# A module of its own: Helm and the types of Kubernetes are for nothing else.
-test-chart: ## Only the tests of the Helm chart
+# Modules of their own: what they need is for nothing else.
+test-kit: ## Only the tests of the Helm chart and of the image
 	go test -C test/chart -vet=off -timeout $(TIMEOUT) ./...
+	go test -C deploy/image -vet=off -timeout $(TIMEOUT) ./...
 
 test-brokers: ## Only the tests that need a real Kafka or Redis
 	$(BROKER_TESTS) -skip '$(OUTAGES)' $(BROKERS:%=./%)
