@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -39,17 +40,20 @@ type topicLeaders struct {
 
 // Bounds of a fetch.
 const (
-	// fetchBytes is what a broker may return at once of a partition; it returns at least one batch. Records of one tenant
-	// are close to each other, so a stretch serves many.
+	// fetchBytes is what a broker may return at once of a partition where the next place is near; it returns at least one
+	// batch, and no more where the next one is far.
 	fetchBytes = 256 << 10
+	// near is how many offsets further on a place is likely to be in the same fetch: records have 500 bytes at least.
+	near = 500
 	// fetchWait is how long a broker may hold it, ms; what is read is there.
 	fetchWait = 100
 	// fetchTries is how often a partition is tried again whose leader did not answer, fetchPause the pause before the
 	// first of these; an election takes less than a second.
 	fetchTries = 4
 	fetchPause = 100 * time.Millisecond
-	// fetchLanes is how many partitions are read at a time by one call.
-	fetchLanes = 4
+	// fetchLanes is how many stretches are read at a time by one call. Brokers answer the requests of a connection one after
+	// the other, but need not wait for the next.
+	fetchLanes = 8
 )
 
 // NewFetcher returns a fetcher. It connects to nothing yet.
@@ -81,13 +85,15 @@ func (f *Fetcher) Fetch(ctx context.Context, places []Place, maxBytes int) (foun
 	slot := make(chan struct{}, fetchLanes)
 	for tp, offsets := range wanted {
 		slices.Sort(offsets)
-		slot <- struct{}{}
-		lanes.Go(func() {
-			defer func() { <-slot }()
-			if err := f.partition(ctx, tp.topic, tp.partition, slices.Compact(offsets), s); err != nil {
-				s.fail(fmt.Errorf("fetching %s/%d: %w", tp.topic, tp.partition, err))
-			}
-		})
+		for stretch := range stretches(slices.Compact(offsets)) {
+			slot <- struct{}{}
+			lanes.Go(func() {
+				defer func() { <-slot }()
+				if err := f.partition(ctx, tp.topic, tp.partition, stretch, s); err != nil {
+					s.fail(fmt.Errorf("fetching %s/%d: %w", tp.topic, tp.partition, err))
+				}
+			})
+		}
 	}
 	lanes.Wait()
 	if s.err != nil {
@@ -97,6 +103,21 @@ func (f *Fetcher) Fetch(ctx context.Context, places []Place, maxBytes int) (foun
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 	})
 	return s.found, s.left, nil
+}
+
+// stretches yields the pieces of ascending offsets that are near each other.
+func stretches(offsets []int64) iter.Seq[[]int64] {
+	return func(yield func([]int64) bool) {
+		first := 0
+		for i := range offsets {
+			if last := i+1 == len(offsets); last || offsets[i+1]-offsets[i] > near {
+				if !yield(offsets[first : i+1]) {
+					return
+				}
+				first = i + 1
+			}
+		}
+	}
 }
 
 // fetchSum is what the lanes of a call have so far.
@@ -154,11 +175,15 @@ func (s *fetchSum) add(r *Record) bool {
 	return true
 }
 
-// partition reads the ascending offsets of one partition, stretch by stretch.
+// partition reads ascending offsets of one partition that are near each other.
 func (f *Fetcher) partition(ctx context.Context, topic string, partition int32, offsets []int64, s *fetchSum) error {
 	tries := 0
 	for len(offsets) > 0 && !s.spent(topic, partition, offsets) {
-		records, err := f.stretch(ctx, topic, partition, offsets[0])
+		size := int32(fetchBytes)
+		if len(offsets) == 1 {
+			size = 1 // a batch comes as a whole all the same (KIP-74)
+		}
+		records, err := f.read(ctx, topic, partition, offsets[0], size)
 		switch {
 		case errors.Is(err, kerr.OffsetOutOfRange):
 			offsets = offsets[1:] // cut off the log, or not there yet
@@ -203,8 +228,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// stretch reads from an offset on, as much as one fetch returns.
-func (f *Fetcher) stretch(ctx context.Context, topic string, partition int32, from int64) ([]*Record, error) {
+// read reads from an offset on, as much as one fetch of that size returns.
+func (f *Fetcher) read(ctx context.Context, topic string, partition int32, from int64, size int32) ([]*Record, error) {
 	leaders, err := f.topic(ctx, topic)
 	if err != nil {
 		return nil, err
@@ -217,12 +242,12 @@ func (f *Fetcher) stretch(ctx context.Context, topic string, partition int32, fr
 		return nil, kerr.LeaderNotAvailable
 	}
 	req := kmsg.NewPtrFetchRequest()
-	req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, fetchWait, 1, fetchBytes
+	req.ReplicaID, req.MaxWaitMillis, req.MinBytes, req.MaxBytes = -1, fetchWait, 1, size
 	req.SessionEpoch = -1 // no session
 	t := kmsg.NewFetchRequestTopic()
 	t.Topic, t.TopicID = topic, leaders.id
 	p := kmsg.NewFetchRequestTopicPartition()
-	p.Partition, p.CurrentLeaderEpoch, p.FetchOffset, p.PartitionMaxBytes = partition, -1, from, fetchBytes
+	p.Partition, p.CurrentLeaderEpoch, p.FetchOffset, p.PartitionMaxBytes = partition, -1, from, size
 	t.Partitions = append(t.Partitions, p)
 	req.Topics = append(req.Topics, t)
 	answer, err := f.client.Broker(int(broker)).RetriableRequest(ctx, req)

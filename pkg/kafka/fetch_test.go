@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/postrider/postrider/pkg/kafka"
 )
@@ -86,6 +87,45 @@ func TestFetch(t *testing.T) {
 	cancel()
 	_, _, err = f.Fetch(ended, places, 1<<30)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Places that are far from each other are read one by one, those that are near together.
+func TestFetchFarApart(t *testing.T) {
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(1, "events"))
+	require.NoError(t, err)
+	t.Cleanup(cluster.Close)
+	conf := kafka.Config{Brokers: cluster.ListenAddrs()}
+	client, err := kafka.NewClient(conf)
+	require.NoError(t, err)
+	defer client.Close()
+	for batch := range 30 {
+		var records []*kgo.Record
+		for i := range 100 {
+			records = append(records, &kgo.Record{Topic: "events", Value: fmt.Append(nil, 100*batch+i)})
+		}
+		require.NoError(t, client.ProduceSync(t.Context(), records...).FirstErr())
+	}
+	fetches := 0
+	cluster.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+		cluster.KeepControl()
+		fetches++
+		return nil, nil, false
+	})
+	f, err := kafka.NewFetcher(conf)
+	require.NoError(t, err)
+	defer f.Close()
+	var places []kafka.Place
+	offsets := []int64{0, 99, 700, 750, 1300, 2999}
+	for _, offset := range offsets {
+		places = append(places, kafka.Place{Topic: "events", Offset: offset})
+	}
+	found, left, err := f.Fetch(t.Context(), places, 1<<20)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	for i, p := range places {
+		require.Equal(t, fmt.Sprint(offsets[i]), string(found[p].Value))
+	}
+	require.Equal(t, 4, fetches)
 }
 
 func TestForgetGroup(t *testing.T) {
