@@ -60,7 +60,11 @@ func (k eventKeys) hours() string                  { return k.tag + ":hours" }
 func (k eventKeys) hour(hour int64) string         { return k.tag + ":h:" + strconv.FormatInt(hour, 10) }
 func (k eventKeys) reservation(id ident.ID) string { return k.tag + ":r:" + id.UUID() }
 func (k eventKeys) ids(day int64, id ident.ID) string {
-	return fmt.Sprintf("%s:i:%d:%02x", k.tag, day, int(id[len(id)-1])%idShards)
+	const digits = "0123456789abcdef"
+	shard := int(id[len(id)-1]) % idShards
+	b := append(make([]byte, 0, len(k.tag)+24), k.tag...)
+	b = strconv.AppendInt(append(b, ":i:"...), day, 10)
+	return string(append(b, ':', digits[shard>>4], digits[shard&0xf]))
 }
 
 // liveIDs are the keys of all days whose events are kept, today first, in which an id may be.
@@ -161,6 +165,7 @@ type addition struct {
 	days   int
 	keys   []string
 	places map[string]int // of keys, from 1
+	shards [idShards]int  // the places of their first keys; 0 before they have one
 	args   []any
 	oldest int64
 	retain time.Duration
@@ -187,12 +192,16 @@ func (a *addition) place(key string) int {
 }
 
 func (a *addition) add(r *Redis, e EventEntry) {
-	live := r.liveIDs(a.of, e.Message, a.now)
-	a.days = len(live)
-	first := a.place(live[0])
-	for _, key := range live[1:] {
-		a.place(key) // shards come as a whole, so they stand next to each other
+	shard := int(e.Message[len(e.Message)-1]) % idShards
+	if a.shards[shard] == 0 {
+		live := r.liveIDs(a.of, e.Message, a.now)
+		a.days = len(live)
+		a.shards[shard] = a.place(live[0])
+		for _, key := range live[1:] {
+			a.place(key) // shards come as a whole, so they stand next to each other
+		}
 	}
+	first := a.shards[shard]
 	ms := e.Time.UnixMilli()
 	hour, day := ms/hourMillis, ms/dayMillis
 	kept := a.retain.Milliseconds()
