@@ -41,4 +41,4 @@ func collections(t *testing.T, allocate int) int {
 	return int(after.NumGC - before.NumGC)
 }
 
-var kept []byte //nolint:gochecknoglobals // it has what is made escape
+var kept []byte // it has what is made escape

@@ -109,9 +109,9 @@ func (w *writer) instant(name string, v time.Time) bool {
 func AppendTime(dst []byte, t time.Time) []byte {
 	t = t.UTC()
 	dst = t.AppendFormat(dst, time.RFC3339) // other layouts take three times as long
-	ms := byte(t.Nanosecond() / 10_000_000) //nolint:gosec // below 100
-	last := byte(t.Nanosecond() / 1_000_000 % 10)
-	return append(dst[:len(dst)-1], '.', '0'+ms/10, '0'+ms%10, '0'+last, 'Z')
+	const digits = "0123456789"
+	ms := t.Nanosecond() / int(time.Millisecond)
+	return append(dst[:len(dst)-1], '.', digits[ms/100], digits[ms/10%10], digits[ms%10], 'Z')
 }
 
 // Decode reads the record of a delivery: its key, headers and value. The value is kept, not copied. A record that

@@ -48,7 +48,7 @@ func scenarios() []scenario {
 type options struct {
 	only, out, binary, logLevel, profiles string
 
-	full, strict, keep          bool
+	full, strict, keep bool
 }
 
 // scenarioLimit bounds a scenario, fullLimit one of --full.
