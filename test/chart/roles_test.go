@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	keda "github.com/kedacore/keda/v2/apis/keda/v1alpha1"
+	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"github.com/rogpeppe/go-internal/txtar"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -161,6 +163,36 @@ func TestTheIngressLeadsToTheAPI(t *testing.T) {
 	assert.Equal(t, backend.Port.Name, service.Spec.Ports[0].Name)
 	assert.Equal(t, "http", service.Spec.Ports[0].TargetPort.String())
 	assert.Equal(t, "webhooks-tls", ingress.Spec.TLS[0].SecretName)
+}
+
+func TestMonitoring(t *testing.T) {
+	t.Parallel()
+	objects := render(t, installations(t)["large"])
+	rules := of[*monitoring.PrometheusRule](objects)["acme-postrider"]
+	require.NotNil(t, rules)
+	require.Greater(t, len(rules.Spec.Groups[0].Rules), 20)
+	for _, r := range rules.Spec.Groups[0].Rules {
+		assert.Regexp(t, `^https://.+/RUNBOOK\.md#postrider[a-z]+$`, r.Annotations["runbook_url"], "%s", r.Alert)
+		assert.NotEmpty(t, r.Labels["severity"], "%s", r.Alert)
+	}
+	boards := 0
+	for name, m := range of[*corev1.ConfigMap](objects) {
+		for file, text := range m.Data {
+			if m.Labels["grafana_dashboard"] == "1" {
+				assert.True(t, json.Valid([]byte(text)), "%s: %s", name, file)
+				boards++
+			}
+		}
+	}
+	assert.Equal(t, 4, boards)
+	scraped := of[*monitoring.ServiceMonitor](objects)["acme-postrider"].Spec.Selector.MatchLabels
+	for name, s := range of[*corev1.Service](objects) {
+		matches := true
+		for key, value := range scraped {
+			matches = matches && s.Labels[key] == value
+		}
+		assert.Equal(t, strings.HasSuffix(name, "-ops"), matches, "%s is scraped", name)
+	}
 }
 
 // The configurations of all roles stand in testdata, where the tests of configs read them as the roles do.
