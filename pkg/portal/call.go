@@ -62,13 +62,15 @@ func (r *reply) Write(p []byte) (int, error) {
 // do makes a request to a path below /api/v1 and decodes the answer into out, unless that is nil. It returns the ETag. What
 // the API refuses is a [*Refusal]. Headers are names and values in turn.
 func (c caller) do(method, path string, body, out any, headers ...string) (etag string, err error) {
-	var raw []byte
+	var raw bytes.Buffer
 	if body != nil {
-		if raw, err = json.Marshal(body); err != nil {
+		encoder := json.NewEncoder(&raw)
+		encoder.SetEscapeHTML(false) // a payload is sent as it was typed
+		if err := encoder.Encode(body); err != nil {
 			return "", fmt.Errorf("encoding a request: %w", err)
 		}
 	}
-	r, err := http.NewRequestWithContext(c.from.Context(), method, "/api/v1"+path, bytes.NewReader(raw))
+	r, err := http.NewRequestWithContext(c.from.Context(), method, "/api/v1"+path, &raw)
 	if err != nil {
 		return "", fmt.Errorf("making a request: %w", err)
 	}

@@ -244,6 +244,15 @@ func fieldOf(field string) string {
 	return cmp.Or(map[string]string{"timeout": "timeoutSeconds", "rate": "throttleRate"}[first], first)
 }
 
+// label is what the form calls a field of the API.
+func label(field string) string {
+	return cmp.Or(map[string]string{
+		"url": "URL", "eventTypes": "Events", "channels": "Channels", "filter": "Filter", "headers": "Headers", "authorization": "Authorization",
+		"profile": "Profile", "timeoutSeconds": "Seconds to answer", "throttleRate": "Requests a second", "retry": "Retries",
+		"failure": "Failures", "name": "Name", "description": "Description", "enabled": "Enabled",
+	}[field], field)
+}
+
 // complain shows what the API refused, beside the fields that it is about.
 func (f *endpointForm) complain(r *Refusal) {
 	for _, p := range r.Problems {

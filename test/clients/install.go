@@ -2,13 +2,9 @@ package clients
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/postrider/postrider/test/internal/node"
 )
@@ -23,9 +19,6 @@ var (
 		"certifi==2026.10.18", "attrs==26.1.0", "deprecated==1.3.1", "wrapt==2.5.2", "pydantic==2.14.3", "python-dateutil==4.0.0",
 	}
 )
-
-// installLimit bounds an installation: it takes half a minute, on a busy machine two.
-const installLimit = 5 * time.Minute
 
 // client is a client that is installed.
 type client struct {
@@ -44,14 +37,7 @@ func installNPM(ctx context.Context, packages []string) (client, error) {
 	if err != nil {
 		return client{}, err
 	}
-	npm, err := node.Program(ctx, "npm", "npm")
-	if err != nil {
-		return client{}, err
-	}
-	directory, err := install(ctx, "javascript-"+packages[0], func(ctx context.Context, directory string) error {
-		args := []string{"install", "--prefix", directory, "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"}
-		return run(ctx, npm, append(args, packages...)...)
-	})
+	directory, err := node.NPM(ctx, packages...)
 	return client{program, directory}, err
 }
 
@@ -61,7 +47,7 @@ func installPython(ctx context.Context) (client, error) {
 	if err != nil {
 		return client{}, err
 	}
-	if run(ctx, program, "-m", "pip", "--version") != nil {
+	if node.Run(ctx, program, "-m", "pip", "--version") != nil {
 		if _, err := node.Program(ctx, "pip3", "python3-pip"); err != nil {
 			return client{}, err
 		}
@@ -72,52 +58,9 @@ func installPython(ctx context.Context) (client, error) {
 		return client{}, fmt.Errorf("asking Python for its version: %w", err)
 	}
 	name := "python-" + pythonPackages[0] + "-" + strings.TrimSpace(string(tag))
-	directory, err := install(ctx, name, func(ctx context.Context, directory string) error {
+	directory, err := node.Install(ctx, name, func(ctx context.Context, directory string) error {
 		args := []string{"-m", "pip", "install", "--target", directory, "--no-compile", "--no-warn-conflicts", "--disable-pip-version-check"}
-		return run(ctx, program, append(args, pythonPackages...)...)
+		return node.Run(ctx, program, append(args, pythonPackages...)...)
 	})
 	return client{program, directory}, err
-}
-
-// install returns the directory of that name in the cache, which into fills if it is not there. Test processes run side by
-// side; one of them fills it, under another name until it is complete.
-func install(ctx context.Context, name string, into func(context.Context, string) error) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("finding the cache directory: %w", err)
-	}
-	cache = filepath.Join(cache, "postrider", "clients")
-	directory := filepath.Join(cache, name)
-	ctx, cancel := context.WithTimeoutCause(ctx, installLimit, fmt.Errorf("not done within %s", installLimit))
-	defer cancel()
-	err = node.Locked(directory+".lock", func() error {
-		if _, err := os.Stat(directory); err == nil {
-			return nil
-		}
-		unfinished := directory + ".unfinished"
-		if err := os.RemoveAll(unfinished); err != nil {
-			return err
-		}
-		if err := os.Mkdir(unfinished, 0o755); err != nil {
-			return err
-		}
-		if err := into(ctx, unfinished); err != nil {
-			return err
-		}
-		return os.Rename(unfinished, directory)
-	})
-	if err != nil {
-		return "", fmt.Errorf("installing %s: %w", name, err)
-	}
-	return directory, nil
-}
-
-func run(ctx context.Context, program string, args ...string) error {
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.WaitDelay = 5 * time.Second // what it started may hold its output
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return errors.Join(fmt.Errorf("running %s: %w\n%s", filepath.Base(program), err, out), context.Cause(ctx))
-	}
-	return nil
 }

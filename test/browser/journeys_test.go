@@ -1,0 +1,199 @@
+package browser
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+)
+
+// signed counts the signatures of a request that the secret makes, as Standard Webhooks 1.0 has it.
+func (r received) signed(t *testing.T, secret string) int {
+	t.Helper()
+	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
+	require.NoError(t, err)
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(r.header.Get("Webhook-Id") + "." + r.header.Get("Webhook-Timestamp") + "."))
+	mac.Write(r.body)
+	want, count := "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil)), 0
+	for one := range strings.SplitSeq(r.header.Get("Webhook-Signature"), " ") {
+		if one == want {
+			count++
+		}
+	}
+	return count
+}
+
+// add adds an endpoint by clicking and typing, for one event type of the demo, and returns its secret.
+func (b *tab) add(name, url string) (secret string) {
+	b.t.Helper()
+	b.link("Endpoints")
+	b.link("Add endpoint")
+	b.do(
+		typed(`#name`, name),
+		typed(`#url`, url),
+		pressed("Check"),
+		seen(`#url-check .right`),
+		clicked(`input[name="which"][value="some"]`),
+		typed(`#type-search`, "conversation_created"),
+		chromedp.WaitNotVisible(chromedp.CSS(`input[value="CONVERSATION_RATED"]`)),
+		clicked(`input[value="CONVERSATION_CREATED"]`),
+	)
+	b.shoot("add-" + name)
+	b.press("Create endpoint")
+	secret = b.value(`#key`)
+	require.Regexp(b.t, `^whsec_`, secret)
+	return secret
+}
+
+// send sends a test event from the page of an endpoint.
+func (b *tab) send(payload string) {
+	b.t.Helper()
+	b.link("Test")
+	b.do(set(`#payload`, payload))
+	b.press("Send to this endpoint")
+	require.Contains(b.t, b.text(`.note.good`), "on its way")
+}
+
+// Set up and verify: from the link to the first request that proves to be authentic.
+func TestSetUpAndVerify(t *testing.T) {
+	t.Parallel()
+	r, b := newReceiver(t), newTab(t, 1100, 800)
+	b.open()
+	require.NotContains(t, b.address(), "token", "the token does not stay in the address")
+	require.NotContains(t, evaluated[string](b, `performance.getEntriesByType("navigation").map((e) => e.name).join() + document.referrer`), "prk_")
+	secret := b.add("set-up", r.URL+"/in")
+	require.Contains(t, b.text(`#snippet`), "standardwebhooks")
+	b.link("Python")
+	require.Contains(t, b.text(`#snippet`), "pip install standardwebhooks")
+	b.shoot("verify")
+	b.send(`{"from":"the portal"}`)
+	b.shoot("test-event")
+	got := r.next(t, "the portal")
+	require.Equal(t, 1, got.signed(t, secret))
+	require.Contains(t, string(got.body), `"type":"CONVERSATION_`)
+	// What the demo sends of that type comes as well, in its time.
+	require.Equal(t, 1, r.next(t, `"type":"CONVERSATION_CREATED"`).signed(t, secret))
+}
+
+// A secret is rotated, and requests prove to be authentic with both until the old one ends.
+func TestRotateASecret(t *testing.T) {
+	t.Parallel()
+	r, b := newReceiver(t), newTab(t, 1100, 800)
+	b.open()
+	first := b.add("rotated", r.URL+"/in")
+	b.press("Rotate the secret")
+	second := b.value(`#key`)
+	require.NotEqual(t, first, second)
+	require.Contains(t, b.text(`#main`), "The secret was rotated.")
+	require.Equal(t, 2, evaluated[int](b, `document.querySelectorAll("section[aria-labelledby=accepted] tbody tr").length`))
+	require.NotContains(t, b.text(`section[aria-labelledby=accepted]`), "UTC", "times are the reader's")
+	b.shoot("rotated")
+	b.send(`{"signed":"twice"}`)
+	got := r.next(t, "twice")
+	require.Equal(t, []int{1, 1}, []int{got.signed(t, first), got.signed(t, second)})
+}
+
+// A test event is edited, looked at and sent, without leaving the page for the look.
+func TestSendATestEvent(t *testing.T) {
+	t.Parallel()
+	r, b := newReceiver(t), newTab(t, 1100, 800)
+	b.open()
+	b.add("tested", r.URL+"/in")
+	b.link("Test")
+	require.Contains(t, b.value(`#payload`), `"conversation"`, "the example of the catalogue")
+	b.do(
+		set(`#payload`, `{"note":"<b>mine</b>"}`),
+		pressed("Show the request"),
+		seen(`#preview pre`),
+	)
+	shown := b.text(`#preview pre`)
+	require.Contains(t, shown, "webhook-signature")
+	require.Contains(t, shown, `<b>mine</b>`)
+	b.shoot("preview")
+	b.press("Send to this endpoint")
+	require.Contains(t, string(r.next(t, "mine").body), `{"note":"<b>mine</b>"}`)
+	b.do(set(`#payload`, `{`))
+	b.press("Send to this endpoint")
+	require.Contains(t, b.text(`.note.bad`), "not JSON")
+}
+
+// An endpoint is disabled, enabled and deleted, each after a page that says what that will do.
+func TestDisableEnableDelete(t *testing.T) {
+	t.Parallel()
+	r, b := newReceiver(t), newTab(t, 1100, 800)
+	b.open()
+	b.add("switched", r.URL+"/in")
+	b.link("Overview")
+	b.link("Disable")
+	require.Contains(t, b.text(`main`), "Nothing is sent to it any more")
+	b.shoot("disable")
+	b.press("Disable")
+	require.Equal(t, "Disabled", b.text(`.head .state`))
+	b.link("Enable")
+	b.press("Enable")
+	require.Equal(t, "Active", b.text(`.head .state`))
+	b.send(`{"again":"there"}`)
+	r.next(t, "there")
+	b.link("Overview")
+	b.link("Delete")
+	b.press("Delete")
+	require.Contains(t, b.text(`main`), "The endpoint was deleted.")
+	require.NotContains(t, b.text(`main`), r.URL)
+}
+
+// The whole of a set-up with nothing but a keyboard: Tab, Space, Enter and what is typed.
+func TestKeyboardOnly(t *testing.T) {
+	t.Parallel()
+	r, b := newReceiver(t), newTab(t, 1100, 800)
+	b.open()
+	b.do(chromedp.KeyEvent(kb.Tab))
+	require.Equal(t, "Skip to content", evaluated[string](b, `document.activeElement.textContent`))
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.key(`a.button[href$="/endpoint/new"]`)
+	b.leave(chromedp.KeyEvent(kb.Enter))
+	b.key(`#name`)
+	b.do(chromedp.KeyEvent("by keyboard"))
+	b.key(`#url`)
+	b.do(chromedp.KeyEvent(r.URL + "/keys"))
+	b.key(`button[formaction$="/check"]`)
+	b.do(chromedp.KeyEvent(kb.Enter), seen(`#url-check .right`))
+	b.key(`input[name="which"]`)
+	b.do(chromedp.KeyEvent(kb.ArrowDown)) // the other choice of the two
+	b.key(`#type-search`)
+	b.do(chromedp.KeyEvent("CONVERSATION_RATED"), chromedp.KeyEvent(kb.Enter))
+	b.key(`input[value="CONVERSATION_RATED"]`)
+	b.do(chromedp.KeyEvent(" "))
+	b.key(`form.big .actions button`)
+	require.Equal(t, "solid", evaluated[string](b, `getComputedStyle(document.activeElement).outlineStyle`), "one sees where one is")
+	b.leave(chromedp.KeyEvent(kb.Enter))
+	secret := b.value(`#key`)
+	b.key(`.tabs a[href$="/test"]`)
+	b.leave(chromedp.KeyEvent(kb.Enter))
+	b.key(`#payload + p button`)
+	b.leave(chromedp.KeyEvent(kb.Enter))
+	require.Equal(t, 1, r.next(t, "CONVERSATION_RATED").signed(t, secret))
+}
+
+// A page of another site cannot show the portal, nor send one of its forms.
+func TestAnotherSite(t *testing.T) {
+	t.Parallel()
+	b := newTab(t, 800, 600)
+	b.open()
+	require.Contains(t, evaluated[string](b, `fetch(location.href).then((r) => r.headers.get("content-security-policy"))`), "frame-ancestors 'none'")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, base()+"session", strings.NewReader(url.Values{"token": {system.key}}.Encode()))
+	require.NoError(t, err)
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header.Set("Origin", "https://evil.example")
+	answer, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	require.Equal(t, http.StatusForbidden, answer.StatusCode)
+}
