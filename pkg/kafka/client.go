@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/plugin/kprom"
 
 	"github.com/postrider/postrider/topics"
@@ -66,17 +69,15 @@ func Reach(ctx context.Context, c Config, wanted ...string) error {
 	if err := client.Ping(ctx); err != nil {
 		return fmt.Errorf("kafka.brokers: %v cannot be reached: %w", c.Brokers, err)
 	}
-	details, err := kadm.NewClient(client).ListTopics(ctx, wanted...)
+	absent, err := missing(ctx, client, slices.Compact(slices.Sorted(slices.Values(wanted))))
 	if err != nil {
 		return fmt.Errorf("listing topics at %v: %w", c.Brokers, err)
 	}
 	var own, others []string
-	for _, topic := range slices.Compact(slices.Sorted(slices.Values(wanted))) {
-		switch {
-		case details.Has(topic):
-		case declared(c.Prefix, topic):
+	for _, topic := range absent {
+		if declared(c.Prefix, topic) {
 			own = append(own, topic)
-		default:
+		} else {
 			others = append(others, topic)
 		}
 	}
@@ -87,6 +88,30 @@ func Reach(ctx context.Context, c Config, wanted ...string) error {
 		return fmt.Errorf("topics %v do not exist: create them, since Postrider only creates its own", others)
 	}
 	return nil
+}
+
+// missing returns those of the topics that do not exist. One that this client may not know of counts as there: whoever reads or
+// writes it is told then, and nobody else has to be allowed to.
+func missing(ctx context.Context, client *kgo.Client, wanted []string) (topics []string, err error) {
+	if len(wanted) == 0 {
+		return nil, nil // no names would be all
+	}
+	req := kmsg.NewPtrMetadataRequest()
+	for _, topic := range wanted {
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = &topic
+		req.Topics = append(req.Topics, t)
+	}
+	resp, err := req.RequestWith(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range resp.Topics {
+		if errors.Is(kerr.ErrorForCode(t.ErrorCode), kerr.UnknownTopicOrPartition) {
+			topics = append(topics, *t.Topic)
+		}
+	}
+	return topics, nil
 }
 
 // declared tells whether a topic is one of Postrider's own.

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"cmp"
+	"fmt"
+	"regexp"
+	"slices"
+
+	"github.com/postrider/postrider/pkg/config"
+	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/topics"
+)
+
+// ACL is what a role may do with a resource of Kafka, in Kafka's own words.
+type ACL struct {
+	// Type is topic, group or transactionalId.
+	Type string `json:"type"`
+	Name string `json:"name"`
+	// Prefixed lets it stand for every name that begins with Name; the name * stands for all.
+	Prefixed bool `json:"prefixed,omitempty"`
+	// Operations are Read, Write, Create …; reading and writing include to describe.
+	Operations []string `json:"operations"`
+}
+
+// Types of resources.
+const (
+	aclTopic         = "topic"
+	aclGroup         = "group"
+	aclTransactional = "transactionalId"
+)
+
+// aclRoles are the names that topics' declarations give to roles, and the groups they read in, by command.
+var aclRoles = map[string]struct{ declared, group string }{ //nolint:gochecknoglobals // a table
+	"router": {"router", "router"}, "deliver": {"deliverer", "deliverer"}, "retry": {"retrier", "retrier"},
+	"recorder": {"recorder", recorderRole}, "api": {"api", "disabler"}, "topics": {},
+}
+
+// ACLRoles returns the names that [ACLs] knows: the roles, by their commands, and topics for `postrider topics`.
+func ACLRoles() []string { return []string{"router", "deliver", "retry", "recorder", "api", "topics"} }
+
+// ACLs returns all that a role needs of Kafka under a configuration, and nothing else. Who reads and writes Postrider's own
+// topics is declared with them.
+func ACLs(conf *config.Config, role string) ([]ACL, error) {
+	known, ok := aclRoles[role]
+	if !ok {
+		return nil, fmt.Errorf("role: %q: want one of %v", role, ACLRoles())
+	}
+	prefix := conf.Kafka.Prefix
+	if role == "topics" {
+		return []ACL{{
+			Type: aclTopic, Name: cmp.Or(prefix, "*"), Prefixed: prefix != "",
+			Operations: []string{"Create", "Describe", "DescribeConfigs", "Alter", "AlterConfigs"},
+		}}, nil
+	}
+	var acls []ACL
+	for _, t := range topics.All() {
+		var operations []string
+		if slices.Contains(t.Consumers, known.declared) {
+			operations = append(operations, "Read")
+		}
+		if slices.Contains(t.Producers, known.declared) {
+			operations = append(operations, "Write")
+		}
+		if len(operations) > 0 {
+			acls = append(acls, ACL{Type: aclTopic, Name: prefix + t.Name, Operations: operations})
+		}
+	}
+	if role == "router" || role == "recorder" || role == "api" {
+		for _, s := range conf.Sources {
+			acls = append(acls, sourceACLs(s)...)
+		}
+	}
+	acls = append(acls, ACL{Type: aclGroup, Name: prefix + known.group, Operations: []string{"Read"}})
+	if role == "api" {
+		acls = append(acls, ACL{Type: aclTransactional, Name: prefix + registry.WriterID, Operations: []string{"Write"}})
+	}
+	return acls, nil
+}
+
+// sourceACLs let the topics of a source be read: by name, or by what all names that match its pattern begin with.
+func sourceACLs(s config.Source) []ACL {
+	var acls []ACL
+	for _, topic := range s.Topics {
+		acls = append(acls, ACL{Type: aclTopic, Name: topic, Operations: []string{"Read"}})
+	}
+	if s.Pattern == "" {
+		return acls
+	}
+	a := ACL{Type: aclTopic, Name: "*", Operations: []string{"Read"}}
+	if begin, all := regexp.MustCompile(s.Pattern).LiteralPrefix(); begin != "" { // validated
+		a.Name, a.Prefixed = begin, !all
+	}
+	return append(acls, a)
+}
