@@ -247,8 +247,11 @@ func TestRolesWithTheirACLsOverTLSAndSASL(t *testing.T) {
 	}
 	ce := func(topic string) *kgo.Record {
 		return &kgo.Record{Topic: topic, Value: []byte(`{}`), Headers: []kgo.RecordHeader{
-			{Key: "ce_specversion", Value: []byte("1.0")}, {Key: "ce_id", Value: []byte(topic)}, {Key: "ce_source", Value: []byte("test")},
-			{Key: "ce_type", Value: []byte("order.placed")}, {Key: "ce_tenant", Value: []byte("acme")},
+			{Key: "ce_specversion", Value: []byte("1.0")},
+			{Key: "ce_id", Value: []byte(topic)},
+			{Key: "ce_source", Value: []byte("test")},
+			{Key: "ce_type", Value: []byte("order.placed")},
+			{Key: "ce_tenant", Value: []byte("acme")},
 		}}
 	}
 	g.produce(ce(orders), &kgo.Record{Topic: orders, Value: []byte("no event")}, ce(g.conf.Kafka.Prefix+topics.Events))
