@@ -22,6 +22,14 @@ func requestID(ctx context.Context) string {
 	return id
 }
 
+type behalfKey struct{}
+
+// OnBehalf is the context of requests that another face makes in this process to answer one of its own, whose id it gives
+// them: audit entries lead to that one. That face has a line in the log; these have one at level debug.
+func OnBehalf(ctx context.Context, request string) context.Context {
+	return context.WithValue(ctx, behalfKey{}, request)
+}
+
 // recorder notes the status and size of an answer.
 type recorder struct {
 	http.ResponseWriter
@@ -53,14 +61,17 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (a *API) logAccess(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := a.opts.Now()
-		id := "req_" + rand.Text()
+		id, level := "req_"+rand.Text(), slog.LevelInfo
+		if of, ok := r.Context().Value(behalfKey{}).(string); ok {
+			id, level = of, slog.LevelDebug
+		}
 		w.Header().Set("X-Request-Id", id)
 		rec := &recorder{ResponseWriter: w}
 		var who string
 		ctx := context.WithValue(r.Context(), requestIDKey{}, id)
 		ctx = context.WithValue(ctx, noteKey{}, func(n string) { who = n })
 		next.ServeHTTP(rec, r.WithContext(ctx))
-		a.opts.Log.LogAttrs(ctx, slog.LevelInfo, "request", slog.String("request", id), slog.String("method", r.Method),
+		a.opts.Log.LogAttrs(ctx, level, "request", slog.String("request", id), slog.String("method", r.Method),
 			slog.String("path", r.URL.Path), slog.Int("status", rec.status), slog.Int("bytes", rec.bytes),
 			slog.Duration("duration", a.opts.Now().Sub(began)), slog.String("by", who), slog.String("address", a.address(r)))
 	})

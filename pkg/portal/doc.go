@@ -4,7 +4,7 @@
 //
 // # A request
 //
-//	headers → cross-origin check → session → form token → page ──in process──▶ the API's handler
+//	log → headers → cross-origin check → session → form token → page ──in process──▶ the API's handler
 //
 // A page has no other way to data than the API, with the bearer token of the session: it can do nothing that the token could
 // not do without it, and every change is validated, limited and audited there.

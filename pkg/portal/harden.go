@@ -1,12 +1,16 @@
 package portal
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"runtime/debug"
 	"strings"
+
+	"github.com/postrider/postrider/pkg/api"
 )
 
 // ValidateAncestors refuses what is no origin.
@@ -34,6 +38,34 @@ func (p *Portal) contentPolicy() string {
 	}
 	return "default-src 'none'; script-src 'self'; style-src 'self'; img-src " + images + "; connect-src 'self'; form-action 'self'; " +
 		"base-uri 'none'; object-src 'none'; frame-ancestors " + ancestors
+}
+
+// status notes that of an answer.
+type status struct {
+	http.ResponseWriter
+	code int
+}
+
+// WriteHeader implements [http.ResponseWriter].
+func (s *status) WriteHeader(code int) {
+	s.code = code
+	s.ResponseWriter.WriteHeader(code)
+}
+
+// log gives every request an id, which its requests to the API have as well, and leaves one line of it: the path, in which there
+// are ids alone, without the query.
+func (p *Portal) log(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began, id := p.opts.Now(), "req_"+rand.Text()
+		w.Header().Set("X-Request-Id", id)
+		ctx, noted := api.OnBehalf(r.Context(), id), &status{ResponseWriter: w, code: http.StatusOK}
+		next.ServeHTTP(noted, r.WithContext(ctx))
+		if strings.HasPrefix(r.URL.Path, p.base+"/assets/") {
+			return
+		}
+		p.opts.Log.LogAttrs(ctx, slog.LevelInfo, "page", slog.String("request", id), slog.String("method", r.Method),
+			slog.String("path", r.URL.Path), slog.Int("status", noted.code), slog.Duration("duration", p.opts.Now().Sub(began)))
+	})
 }
 
 // harden sets the headers of all answers, and turns a panic into a page.

@@ -37,12 +37,12 @@ import (
 
 // site is a portal over an API over a registry in memory, as the role api serves it.
 type site struct {
-	t        *testing.T
+	t        testing.TB
 	server   *httptest.Server
 	store    *registry.Store
 	sent     *sender
 	operator string
-	log      *strings.Builder
+	log      *lockedLog
 }
 
 // sender keeps what test events were sent.
@@ -93,11 +93,11 @@ func rules(profiles profile.Set) subscription.Rules {
 }
 
 // newSite starts one with the tenants acme and other; change completes the portal's options.
-func newSite(t *testing.T, change ...func(*portal.Options)) *site {
+func newSite(t testing.TB, change ...func(*portal.Options)) *site {
 	t.Helper()
 	keys, err := seal.Generate()
 	require.NoError(t, err)
-	s := &site{t: t, store: memory.Store(t, keys), sent: &sender{}, log: &strings.Builder{}}
+	s := &site{t: t, store: memory.Store(t, keys), sent: &sender{}, log: &lockedLog{}}
 	profiles, err := profile.Load(configs.Profiles)
 	require.NoError(t, err)
 	log := slog.New(slog.NewTextHandler(s.log, nil))
@@ -269,4 +269,22 @@ func (b *browser) submit(page, path string, form url.Values, headers ...string) 
 	}
 	form.Set("csrf", found[1])
 	return b.post(path, form, headers...)
+}
+
+// lockedLog is a log for many writers.
+type lockedLog struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }

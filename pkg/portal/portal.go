@@ -65,7 +65,7 @@ func New(opts Options) (*Portal, error) {
 		return nil, fmt.Errorf("URL: %w", err)
 	}
 	cross.SetDenyHandler(http.HandlerFunc(p.refuseCross))
-	p.handler = p.harden(cross.Handler(p.mux()))
+	p.handler = p.log(p.harden(cross.Handler(p.mux())))
 	return p, nil
 }
 

@@ -3,6 +3,7 @@ package portal_test
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -204,6 +205,23 @@ func TestReader(t *testing.T) {
 	} {
 		require.Equal(t, http.StatusForbidden, b.submit(list, list+path, form).status, path)
 	}
+}
+
+// A page is one line in the log, and what it asks the API for none; what it changes is in the audit log under the page's id.
+func TestLog(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	id := s.endpoint(`{"url":"https://a.example/in"}`)
+	b := s.owner()
+	before := strings.Count(s.log.String(), "\n")
+	got := b.get("/portal/app/" + s.tenant("acme") + "/endpoint/" + id + "?done=saved")
+	lines := strings.Split(s.log.String(), "\n")[before:]
+	pages := slices.DeleteFunc(lines, func(l string) bool { return !strings.Contains(l, "msg=page") })
+	require.Len(t, pages, 1)
+	require.Contains(t, pages[0], "request="+got.header.Get("X-Request-Id"))
+	require.Contains(t, pages[0], "status=200")
+	require.NotContains(t, pages[0], "done=saved")
+	require.NotContains(t, s.log.String(), "path=/api/v1/auth/permissions", "requests of pages")
 }
 
 func TestAssets(t *testing.T) {
