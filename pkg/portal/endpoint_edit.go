@@ -130,7 +130,7 @@ func (v *visit) checkEndpoint() error {
 	if err != nil {
 		return err
 	}
-	return v.piece(http.StatusOK, "check", "Check of the URL", out)
+	return v.piece("check", "Check of the URL", out)
 }
 
 // filterTrial is what became of an example under a filter.
@@ -164,7 +164,7 @@ func (v *visit) tryFilter() error {
 			return err
 		}
 	}
-	return v.piece(http.StatusOK, "trial", "Trial of the filter", out)
+	return v.piece("trial", "Trial of the filter", out)
 }
 
 // filterExample is the example of an event type, to try a filter on.
@@ -173,5 +173,5 @@ func (v *visit) filterExample() error {
 	if err != nil {
 		return err
 	}
-	return v.piece(http.StatusOK, "example", "Example", payload)
+	return v.piece("example", "Example", payload)
 }

@@ -81,7 +81,7 @@ func (p *Portal) harden(next http.Handler) http.Handler {
 		if len(p.opts.FrameAncestors) == 0 {
 			h.Set("X-Frame-Options", "DENY")
 		}
-		defer func() { //nolint:contextcheck // it has the request's
+		defer func() {
 			v := recover()
 			if v == nil {
 				return

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -107,8 +108,8 @@ func newSite(t testing.TB, change ...func(*portal.Options)) *site {
 	handler := api.New(api.Options{
 		Store: s.store, Presence: presence{}, Cipher: keys, Profiles: profiles, Sender: s.sent, PortalURL: s.server.URL + "/portal",
 		Audit: changes{audit.Entry{At: time.Unix(1_790_000_000, 0), Actor: audit.Actor{Kind: "key", Name: hostile}, Action: "updated", Kind: "subscription", Object: "ep_1"}},
-		Rules: rules(profiles),
-		Log:   log, Metrics: prometheus.NewRegistry(),
+		Rules: rules(profiles), SourceIPs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+		Log: log, Metrics: prometheus.NewRegistry(),
 	}).Handler()
 	opts := portal.Options{API: handler, Cipher: keys, URL: s.server.URL + "/portal", Log: log}
 	for _, c := range change {
@@ -247,9 +248,9 @@ func (b *browser) do(method, path string, body io.Reader, headers ...string) ans
 	return answer{w.StatusCode, w.Header, string(raw), w.Request.URL.Path}
 }
 
-func (b *browser) get(path string, headers ...string) answer {
+func (b *browser) get(path string) answer {
 	b.s.t.Helper()
-	return b.do(http.MethodGet, path, nil, headers...)
+	return b.do(http.MethodGet, path, nil)
 }
 
 func (b *browser) post(path string, form url.Values, headers ...string) answer {

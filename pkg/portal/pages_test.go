@@ -34,6 +34,7 @@ func elements(t *testing.T, page string, each func(name string, attributes map[s
 				attributes[a.Key] = a.Val
 			}
 			each(token.Data, attributes)
+		default: // texts and ends of elements
 		}
 	}
 }
@@ -341,6 +342,7 @@ func TestSecretPage(t *testing.T) {
 	require.Contains(t, rotated, "…"+first[len(first)-4:])
 	require.Contains(t, rotated, "…"+secret()[len(secret())-4:])
 	require.Equal(t, http.StatusUnprocessableEntity, b.submit(page, page+"/rotate", url.Values{"grace": {"-1"}}).status)
+	require.Contains(t, b.get(page).body, "192.0.2.0/24")
 	for _, language := range []string{"go", "js", "python", "java", "csharp", "php", "ruby"} {
 		require.Regexp(t, `(?s)<pre class="code" id="snippet".{200}`, b.get(page+"?language="+language).body, language)
 	}
@@ -389,6 +391,23 @@ func TestFilterAndURLAreTried(t *testing.T) {
 	require.Contains(t, check("http://plain.example"), "want https://host/path")
 	require.Contains(t, check("https://a.example"), "not tried", "this installation does not probe")
 	require.NotContains(t, check(""), "can be reached")
+}
+
+// What is refused within a page is a piece of it, and not a page.
+func TestRefusalsWithinAPage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	_, token := s.link("acme", "ViewBase")
+	b, list := s.visitor(token), "/portal/app/"+s.tenant("acme")+"/endpoint"
+	got := b.submit(list, list+"/check", url.Values{"url": {"https://a.example"}}, "HX-Request", "true")
+	require.Equal(t, http.StatusForbidden, got.status)
+	require.Regexp(t, `^<p class="wrong" role="alert">[^<]+</p>$`, strings.TrimSpace(got.body))
+	s.api(http.MethodPost, "/auth/app/acme/expire-all", "{}")
+	got = b.post(list+"/check", url.Values{}, "HX-Request", "true")
+	require.Equal(t, http.StatusForbidden, got.status, "the form's token comes first")
+	got = s.stranger().post(list+"/check", url.Values{}, "HX-Request", "true")
+	require.Equal(t, "/portal/", got.header.Get("Hx-Redirect"))
+	require.Empty(t, got.body)
 }
 
 func TestCatalogue(t *testing.T) {

@@ -16,6 +16,8 @@ type secretPage struct {
 	Snippet   Snippet
 	Languages []choice
 	Created   bool
+	// Networks are those that requests come from; none if the operator published none.
+	Networks []string
 }
 
 // showSecret shows which secrets sign, and how to verify; right after it was made also the secret itself.
@@ -48,16 +50,26 @@ func (v *visit) secret(status int, reveal bool, done string) error {
 	if out.Signature, err = v.signature(e.Effective.Profile); err != nil {
 		return err
 	}
-	language := v.r.FormValue("language")
+	var from api.SourceIPsOut
+	if err := v.calls.get("/source-ips", &from); err != nil {
+		return err
+	}
+	out.Networks = from.Networks
+	out.choose(v.r.FormValue("language"))
+	e.More = out
+	v.show(status, "secret", &page{Title: "Signing secret", Data: e, Done: done})
+	return nil
+}
+
+// choose has the snippet of a language, of the first one if there is no such.
+func (out *secretPage) choose(language string) {
+	var err error
 	if out.Snippet, err = SnippetFor(out.Signature, language); err != nil {
 		out.Snippet, _ = SnippetFor(out.Signature, Languages()[0])
 	}
 	for _, l := range Languages() {
 		out.Languages = append(out.Languages, choice{l, languageNames[l], l == out.Snippet.Language})
 	}
-	e.More = out
-	v.show(status, "secret", &page{Title: "Signing secret", Data: e, Done: done})
-	return nil
 }
 
 // signature is the form of signatures under a profile.

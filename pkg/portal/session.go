@@ -104,6 +104,11 @@ func (p *Portal) askToSignIn(w http.ResponseWriter, r *http.Request, status int,
 	if _, err := r.Cookie(cookieName); err == nil {
 		p.setCookie(w, "", -1)
 	}
+	if r.Header.Get("HX-Request") == "true" {
+		w.Header().Set("HX-Redirect", p.base+"/") // in place of a piece of a page
+		w.WriteHeader(status)
+		return
+	}
 	p.render(w, r, status, "signin", &page{Title: "Sign in", Data: problem})
 }
 

@@ -28,8 +28,8 @@ const (
 )
 
 var (
-	colorForm = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)                                                    //nolint:gochecknoglobals // a constant
-	imageForm = regexp.MustCompile(`^data:image/(png|jpeg|webp|svg\+xml)(;base64)?,[A-Za-z0-9+/=%._~-]+$`) //nolint:gochecknoglobals // a constant
+	colorForm = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+	imageForm = regexp.MustCompile(`^data:image/(png|jpeg|webp|svg\+xml)(;base64)?,[A-Za-z0-9+/=%._~-]+$`)
 )
 
 // maxLogo bounds a logo that stands in every page, in bytes.

@@ -114,5 +114,5 @@ func (v *visit) previewTest() error {
 		}
 	}
 	out.Wrong = form.Wrong
-	return v.piece(http.StatusOK, "preview", "What the endpoint gets", out)
+	return v.piece("preview", "What the endpoint gets", out)
 }

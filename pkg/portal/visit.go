@@ -77,6 +77,10 @@ func (v *visit) tell(err error) {
 		v.p.askToSignIn(v.w, v.r, http.StatusUnauthorized, "Your session has ended. Open the portal again from where you came.")
 		return
 	}
+	if v.fragment() {
+		v.show(refused.Status, "refused", &page{Data: refused}) // a page has no place in a page
+		return
+	}
 	page := &page{Title: title(refused.Status), Data: refused}
 	if refused.Status == http.StatusNotFound {
 		v.app = nil // it may be what was not found
@@ -124,12 +128,12 @@ func (v *visit) show(status int, name string, page *page) {
 }
 
 // piece answers with a part of a page for htmx, or with all of it around that part for who has no script.
-func (v *visit) piece(status int, name, title string, data any) error {
+func (v *visit) piece(name, title string, data any) error {
 	page := &page{Title: title, Data: data}
 	if !v.fragment() {
 		page.Piece = name
 		name = "piece"
 	}
-	v.show(status, name, page)
+	v.show(http.StatusOK, name, page)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -81,6 +82,30 @@ func TestSetUpAndVerify(t *testing.T) {
 	require.Contains(t, string(got.body), `"type":"CONVERSATION_`)
 	// What the demo sends of that type comes as well, in its time.
 	require.Equal(t, 1, r.next(t, `"type":"CONVERSATION_CREATED"`).signed(t, secret))
+}
+
+// The link that a product gets for its customer opens the portal, for that tenant and no more than was granted.
+func TestLinkOfAPortalToken(t *testing.T) {
+	t.Parallel()
+	b := newTab(t, 1100, 800)
+	b.open()
+	app := strings.Split(path(b.address()), "/")[3]
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, strings.TrimSuffix(base(), "/portal/")+"/api/v1/auth/app-portal-access/"+app,
+		strings.NewReader(`{"capabilities":["ViewBase"]}`))
+	require.NoError(t, err)
+	request.Header.Set("Authorization", "Bearer "+system.key)
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := (&http.Client{Timeout: stepLimit}).Do(request)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	var granted struct{ URL string }
+	require.NoError(t, json.NewDecoder(answer.Body).Decode(&granted))
+	require.Contains(t, b.text(`main`), "Add endpoint")
+	// In the same tab it takes the place of the session that there is.
+	b.do(chromedp.Navigate("about:blank"), chromedp.Navigate(granted.URL), until(`document.querySelector(".card") !== null && !location.hash && !document.querySelector('a[href$="/new"]') && `+ready))
+	require.NotContains(t, b.address(), "token")
+	require.NotContains(t, b.text(`main`), "Add endpoint")
+	require.Contains(t, b.text(`main`), "Northwind Outdoor")
 }
 
 // A secret is rotated, and requests prove to be authentic with both until the old one ends.
@@ -192,7 +217,7 @@ func TestAnotherSite(t *testing.T) {
 	require.NoError(t, err)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Origin", "https://evil.example")
-	answer, err := http.DefaultClient.Do(request)
+	answer, err := (&http.Client{Timeout: stepLimit}).Do(request)
 	require.NoError(t, err)
 	defer answer.Body.Close()
 	require.Equal(t, http.StatusForbidden, answer.StatusCode)

@@ -3,6 +3,7 @@ package browser
 import (
 	"flag"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,8 +57,11 @@ func everyPage(t *testing.T, b *tab, each func(name string)) {
 }
 
 func path(address string) string {
-	_, rest, _ := strings.Cut(address, "://")
-	return rest[strings.Index(rest, "/"):]
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return u.Path
 }
 
 // axe-core finds nothing on any page, in light and dark.

@@ -41,7 +41,7 @@ func tested(m *testing.M) int {
 	suite.Shuffle()
 	dir, err := os.MkdirTemp("", "postrider-browser-")
 	if err == nil {
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 		var stop func()
 		if stop, err = start(dir); err == nil {
 			defer stop()

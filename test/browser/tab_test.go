@@ -105,7 +105,7 @@ func until(expression string) step {
 		err := rig.Await(ctx, stepLimit, func() (bool, error) {
 			is, err := chromedp.Evaluate[bool](expression)(ctx, t)
 			if err != nil && ctx.Err() == nil {
-				return false, nil //nolint:nilerr // a page that is being left has nothing to say
+				return false, nil // a page that is being left has nothing to say
 			}
 			return is, err
 		})
