@@ -33,6 +33,7 @@ import (
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/seal"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/pkg/view"
 	"github.com/postrider/postrider/test/memory"
 )
 
@@ -60,6 +61,50 @@ func (s *sender) SendTo(
 	defer s.mu.Unlock()
 	s.to, s.payload = sub.URL, payload
 	return pipeline.Published{Message: ident.New(), Time: time.Unix(1, 0).UTC()}, nil
+}
+
+// index finds two events, of which one is kept, for whatever is asked.
+type index struct{}
+
+func (index) entries(tenant ident.ID) []view.EventEntry {
+	return []view.EventEntry{
+		{Tenant: tenant, Message: ident.Derive("test", "kept"), Time: time.Unix(1_790_000_000, 0), Type: "order.created", Channels: []string{hostile}, Tags: []string{hostile}},
+		{Tenant: tenant, Message: ident.Derive("test", "expired"), Time: time.Unix(1_790_000_000, 0), Type: "order.created"},
+	}
+}
+
+func (i index) Event(_ context.Context, tenant, message ident.ID) (view.EventEntry, bool, error) {
+	for _, e := range i.entries(tenant) {
+		if e.Message == message {
+			return e, true, nil
+		}
+	}
+	return view.EventEntry{}, false, nil
+}
+
+func (i index) EventByEventID(_ context.Context, tenant ident.ID, eventID string) (view.EventEntry, bool, error) {
+	return i.entries(tenant)[0], eventID == "o-1", nil
+}
+
+func (i index) ListEvents(_ context.Context, q view.EventQuery) (view.EventPage, error) {
+	if len(q.Types) > 0 && q.Types[0] != "order.created" || !q.After.IsZero() {
+		return view.EventPage{Done: true}, nil
+	}
+	all := i.entries(q.Tenant)
+	return view.EventPage{Events: all, Iterator: all[1].Message}, nil
+}
+
+func (index) Read(_ context.Context, entries []view.EventEntry) ([]pipeline.ReadEvent, error) {
+	var out []pipeline.ReadEvent
+	for _, e := range entries {
+		if e.Message != ident.Derive("test", "kept") {
+			out = append(out, pipeline.ReadEvent{Entry: e, State: pipeline.ReadExpired})
+			continue
+		}
+		payload, _ := json.Marshal(map[string]string{"id": "o-1", hostile: hostile}) // strings always encode
+		out = append(out, pipeline.ReadEvent{Entry: e, State: pipeline.ReadFound, Event: &pipeline.StoredEvent{EventID: "o-1", Payload: payload}})
+	}
+	return out, nil
 }
 
 type presence struct{}
@@ -106,7 +151,7 @@ func newSite(t testing.TB, change ...func(*portal.Options)) *site {
 	s.server = httptest.NewServer(mux)
 	t.Cleanup(s.server.Close)
 	handler := api.New(api.Options{
-		Store: s.store, Presence: presence{}, Cipher: keys, Profiles: profiles, Sender: s.sent, PortalURL: s.server.URL + "/portal",
+		Store: s.store, Presence: presence{}, Cipher: keys, Profiles: profiles, Sender: s.sent, Events: index{}, EventReader: index{}, PortalURL: s.server.URL + "/portal",
 		Audit: changes{audit.Entry{At: time.Unix(1_790_000_000, 0), Actor: audit.Actor{Kind: "key", Name: hostile}, Action: "updated", Kind: "subscription", Object: "ep_1"}},
 		Rules: rules(profiles), SourceIPs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		Log: log, Metrics: prometheus.NewRegistry(),

@@ -432,6 +432,27 @@ func TestCatalogue(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.get(list+"/contact.updated").status)
 }
 
+func TestEvents(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b, list := s.owner(), "/portal/app/"+s.tenant("acme")+"/event"
+	kept, expired := ident.Derive("test", "kept").Base62("msg_"), ident.Derive("test", "expired").Base62("msg_")
+	page := b.get(list).body
+	require.Contains(t, page, kept)
+	require.Contains(t, page, expired)
+	require.Contains(t, page, `rel="next"`)
+	require.Contains(t, b.get(list+"?type=none").body, "No event fits")
+	require.Contains(t, b.get(list+"?window=hour").body, "No event fits")
+	require.Equal(t, http.StatusUnprocessableEntity, b.get(list+"?channel="+url.QueryEscape(hostile)).status)
+	for _, name := range []string{kept, "o-1"} {
+		got := b.get(list + "?id=" + name)
+		require.Equal(t, list+"/"+name, got.at)
+		require.Contains(t, got.body, "{\n  &#34;")
+	}
+	require.Contains(t, b.get(list+"/"+expired).body, "not kept any more")
+	require.Equal(t, http.StatusNotFound, b.get(list+"/msg_none").status)
+}
+
 func TestListIsSearchedAndPaged(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

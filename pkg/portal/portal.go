@@ -105,6 +105,8 @@ func (p *Portal) mux() http.Handler {
 	page("GET "+one+"/confirm/{action}", (*visit).confirm)
 	page("POST "+one+"/confirm/{action}", (*visit).act)
 
+	page("GET /app/{app}/event", (*visit).listEvents)
+	page("GET /app/{app}/event/{event}", (*visit).showEvent)
 	page("GET /app/{app}/event-type", (*visit).listEventTypes)
 	page("GET /app/{app}/event-type/{type}", (*visit).showEventType)
 	page("GET /app/{app}/audit", (*visit).listAudit)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postrider/postrider/pkg/access"
+	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/portal"
 )
 
@@ -24,7 +25,8 @@ func pagesOf(app, endpoint string) []string {
 		base + "/endpoint/" + endpoint + "/edit", base + "/endpoint/" + endpoint + "/secret", base + "/endpoint/" + endpoint + "/test",
 		base + "/endpoint/" + endpoint + "/confirm/disable", base + "/endpoint/" + endpoint + "/confirm/delete",
 		base + "/event-type", base + "/event-type/order.created", base + "/event-type/order.created?endpoint=" + endpoint,
-		base + "/endpoint/example?filter_type=order.created",
+		base + "/endpoint/example?filter_type=order.created", base + "/event", base + "/event?window=day&type=order.created",
+		base + "/event/" + ident.Derive("test", "kept").Base62("msg_"), base + "/event/" + ident.Derive("test", "expired").Base62("msg_"),
 	}
 }
 

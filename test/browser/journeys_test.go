@@ -78,6 +78,9 @@ func TestSetUpAndVerify(t *testing.T) {
 	b.send(`{"from":"the portal"}`)
 	b.shoot("test-event")
 	got := r.next(t, "the portal")
+	require.Equal(t, got.header.Get("Webhook-Id"), b.text(`.note.good a`), "what the receiver sees")
+	b.leave(clicked(`.note.good a`))
+	require.Contains(t, b.text(`#payload-text`), `"from": "the portal"`)
 	require.Equal(t, 1, got.signed(t, secret))
 	require.Contains(t, string(got.body), `"type":"CONVERSATION_`)
 	// What the demo sends of that type comes as well, in its time.

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -74,6 +75,9 @@ func start(dir string) (stop func(), err error) {
 	}
 	log := filepath.Join(dir, "dev.log")
 	child := &node.Child{Command: []string{binary, "dev", "--data-dir", filepath.Join(dir, "data"), "--rate", "5"}, LogFile: log}
+	if err := apart(ctx, child); err != nil {
+		return nil, err
+	}
 	if err := child.Start(ctx); err != nil {
 		return nil, err
 	}
@@ -96,6 +100,26 @@ func start(dir string) (stop func(), err error) {
 		return nil, err
 	}
 	return stop, nil
+}
+
+// apart gives a dev process ports of its own: another test's may be about to take the usual ones.
+func apart(ctx context.Context, child *node.Child) error {
+	child.Env = append(os.Environ(), "POSTRIDER_CONFIG=")
+	for _, flag := range []string{"--kafka-port", "--redis-port", "--receiver-port"} {
+		port, err := rig.FreePort(ctx)
+		if err != nil {
+			return err
+		}
+		child.Command = append(child.Command, flag, strconv.Itoa(port))
+	}
+	for _, name := range []string{"POSTRIDER_API_LISTEN", "POSTRIDER_HTTP_LISTEN"} {
+		address, err := rig.FreeAddress(ctx)
+		if err != nil {
+			return err
+		}
+		child.Env = append(child.Env, name+"="+address)
+	}
+	return nil
 }
 
 // base is where the portal is, with a slash at the end.
