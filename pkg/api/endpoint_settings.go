@@ -34,6 +34,7 @@ type SettingsOut struct {
 	SensitiveHeaders []string          `json:"sensitiveHeaders" nullable:"false"`
 	Authorization    AuthorizationOut  `json:"authorization"`
 	Locked           bool              `json:"locked" doc:"Only an operator enables it again."`
+	DisabledReason   string            `json:"disabledReason,omitempty" doc:"Why Postrider disabled it: gone (it answered 410) or failing. Left out if a person did."`
 }
 
 // settingsNames are the names of fields in settings.
@@ -173,5 +174,6 @@ func (a *API) settingsOut(e *edit) SettingsOut {
 	return SettingsOut{
 		EndpointOut: endpointOut(e.sub), DeliveryPolicyOut: a.policyOut(e), Filter: e.sub.Filter, Headers: shownHeaders(e.sub),
 		SensitiveHeaders: sensitiveOf(e.sub), Authorization: authorizationOut(e), Locked: e.sub.Locked,
+		DisabledReason: e.sub.DisabledReason,
 	}
 }

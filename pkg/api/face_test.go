@@ -10,6 +10,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/access"
 	"github.com/postrider/postrider/pkg/catalogue"
+	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
@@ -194,4 +195,24 @@ func TestSettings(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, h.call(owner, http.MethodPut, orders+"/settings", other).status)
 	h.ok(http.StatusOK, http.MethodPut, orders+"/settings", other)
 	require.Regexp(t, `^[0-9a-f]{64}$`, h.ok(http.StatusOK, http.MethodGet, orders+"/secret", nil).json(t)["key"])
+}
+
+// Why Postrider disabled an endpoint is said until somebody enables it.
+func TestDisabledReason(t *testing.T) {
+	h := acme(t)
+	tenant, _ := h.store.Snapshot().ResolveTenant("acme")
+	old, _ := h.store.Snapshot().ResolveSubscription(tenant.ID, "orders")
+	sub := *old
+	sub.Disabled, sub.DisabledReason = true, "failing"
+	h.apply(registry.PutSubscription(&sub))
+	reason := func() any {
+		return h.ok(http.StatusOK, http.MethodGet, orders+"/settings", nil).json(t)["disabledReason"]
+	}
+	require.Equal(t, "failing", reason())
+	h.ok(http.StatusOK, http.MethodPatch, orders, `{"description":"still"}`)
+	require.Equal(t, "failing", reason())
+	h.ok(http.StatusOK, http.MethodPatch, orders, `{"disabled":false}`)
+	require.Nil(t, reason())
+	h.ok(http.StatusOK, http.MethodPatch, orders, `{"disabled":true}`)
+	require.Nil(t, reason(), "a person did")
 }

@@ -42,7 +42,7 @@ func (d disabler) Disable(ctx context.Context, id ident.ID, why pipeline.Disabli
 			return nil
 		}
 		s := *old
-		s.Disabled, s.Locked = true, why.Lock
+		s.Disabled, s.Locked, s.DisabledReason = true, why.Lock, why.Reason
 		_, err := d.store.Apply(ctx, audit.Actor{Kind: audit.ActorSystem, Name: "deliverer: " + why.Reason}, registry.PutSubscription(&s))
 		if _, changed := errors.AsType[*registry.ConflictError](err); !changed {
 			return err

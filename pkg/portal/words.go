@@ -82,6 +82,19 @@ func failureWords(p api.FailurePolicy) string {
 	return "However often attempts fail, it stays enabled."
 }
 
+// disabledWords says why an endpoint is disabled.
+func disabledWords(reason string) string {
+	switch reason {
+	case "":
+		return "Nothing is sent to this endpoint while it is disabled."
+	case "gone":
+		return "It was disabled because it answered 410 Gone. Enable it when it is there again."
+	case "failing":
+		return "It was disabled because it kept failing. Enable it when it is mended."
+	}
+	return "It was disabled automatically (" + reason + ")."
+}
+
 // span says a duration as people do: "1m30s" is 1 minute 30 seconds.
 func span(text string) string {
 	d, err := time.ParseDuration(text)

@@ -143,6 +143,9 @@ func (p *plan) putSubscription(c Change, old Object) error {
 		return &UIDError{Key: c.key, UID: s.UID, Holder: holder.ID}
 	}
 	s.Generation, s.Locked = p.generation(was, &s), s.Locked && s.Disabled
+	if !s.Disabled {
+		s.DisabledReason = ""
+	}
 	if was != nil {
 		s.Created, s.Updated = was.Created, was.Updated
 		if !c.resealed {

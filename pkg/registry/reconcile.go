@@ -160,6 +160,9 @@ func keepUnsaid(old, s *subscription.Subscription) {
 	s.Version, s.Generation = old.Version, old.Generation
 	s.Created, s.Updated = old.Created, old.Updated
 	s.Locked = old.Locked && s.Disabled
+	if s.Disabled {
+		s.DisabledReason = old.DisabledReason
+	}
 	s.Retired, s.OAuth, s.ClientIdentity, s.CA = old.Retired, old.OAuth, old.ClientIdentity, old.CA
 	if s.Transformation.Same(old.Transformation) {
 		s.Transformation = old.Transformation // with its time

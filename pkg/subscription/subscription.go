@@ -35,6 +35,8 @@ type Subscription struct {
 	Disabled bool   `json:"disabled,omitempty" yaml:"disabled"`
 	// Locked is set by failures under a policy that says so: only an operator enables it again.
 	Locked bool `json:"locked,omitempty" yaml:"-"`
+	// DisabledReason is why Postrider disabled it: an outcome's reason, gone or failing. Empty if a person did.
+	DisabledReason string `json:"disabledReason,omitempty" yaml:"-"`
 	// Generation rises whenever the subscription is enabled; a disabling of a lower generation has no effect.
 	Generation int64 `json:"generation" yaml:"-"`
 	// Profile names the profile; empty takes the tenant's.

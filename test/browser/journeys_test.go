@@ -13,6 +13,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
+
+	"github.com/postrider/postrider/test/internal/rig"
 )
 
 // signed counts the signatures of a request that the secret makes, as Standard Webhooks 1.0 has it.
@@ -175,6 +177,31 @@ func TestDisableEnableDelete(t *testing.T) {
 	b.press("Delete")
 	require.Contains(t, b.text(`main`), "The endpoint was deleted.")
 	require.NotContains(t, b.text(`main`), r.URL)
+}
+
+// An endpoint that says that it is gone is disabled. Its page says why, and enables it again.
+func TestDisabledByItselfAndEnabled(t *testing.T) {
+	t.Parallel()
+	r, b := newReceiver(t), newTab(t, 1100, 800)
+	r.answers.Store(http.StatusGone)
+	b.open()
+	b.add("gone", r.URL+"/in")
+	b.link("Overview")
+	one := path(b.address())
+	b.send(`{"is":"gone"}`)
+	r.next(t, "gone")
+	require.NoError(t, rig.Await(t.Context(), stepLimit, func() (bool, error) {
+		b.goTo(one)
+		return b.text(`.head .state`) == "Disabled", nil
+	}))
+	require.Contains(t, b.text(`main`), "It was disabled because it answered 410 Gone.")
+	b.shoot("disabled-by-itself")
+	r.answers.Store(http.StatusOK)
+	b.link("Enable")
+	b.press("Enable")
+	require.NotContains(t, b.text(`main`), "410")
+	b.send(`{"is":"back"}`)
+	r.next(t, "back")
 }
 
 // The whole of a set-up with nothing but a keyboard: Tab, Space, Enter and what is typed.

@@ -13,7 +13,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -132,6 +132,8 @@ func base() string {
 type receiver struct {
 	*httptest.Server
 	got chan received
+	// answers is the status of its answers.
+	answers atomic.Int64
 }
 
 // received is a request.
@@ -143,11 +145,10 @@ type received struct {
 func newReceiver(t *testing.T) *receiver {
 	t.Helper()
 	r := &receiver{got: make(chan received, 100)}
-	var once sync.Mutex
-	r.Server = httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, request *http.Request) {
+	r.answers.Store(http.StatusOK)
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		body, _ := io.ReadAll(request.Body)
-		once.Lock()
-		defer once.Unlock()
+		w.WriteHeader(int(r.answers.Load()))
 		select {
 		case r.got <- received{request.Header, body}:
 		default: // more than a test looks at
