@@ -134,7 +134,9 @@ type typePage struct {
 	Example       string
 	Endpoints     []choice
 	Endpoint      string
-	Preview       *previewOut
+	// Some says that there are more endpoints than were looked at.
+	Some    bool
+	Preview *previewOut
 }
 
 // showEventType shows an event type, and what an endpoint gets of it.
@@ -153,6 +155,7 @@ func (v *visit) showEventType() error {
 	if err := v.calls.get(query(v.appPath("endpoint"), "limit", "250"), &list); err != nil {
 		return err
 	}
+	out.Some = !list.Done
 	for _, e := range list.Data {
 		if match.Covers(e.EventTypes, name) {
 			out.Endpoints = append(out.Endpoints, choice{e.ID, cmp.Or(e.Description, e.URL), e.ID == out.Endpoint})

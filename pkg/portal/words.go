@@ -14,7 +14,7 @@ func retryWords(p api.RetryPolicy) string {
 	var b strings.Builder
 	switch p.Kind {
 	case "fixed":
-		fmt.Fprintf(&b, "A failed delivery is tried again every %s", span(p.Interval))
+		fmt.Fprintf(&b, "A failed delivery is tried again after %s each time", span(p.Interval))
 	case "list":
 		texts := make([]string, 0, len(p.List))
 		for _, d := range p.List {
