@@ -15,25 +15,29 @@ import (
 // TopicEnds returns the ends of every partition of a topic, the end being the committed one.
 func TopicEnds(ctx context.Context, conf Config, topic string) (map[int32]Ends, error) {
 	return withAdmin(ctx, conf, func(ctx context.Context, admin *kadm.Client) (map[int32]Ends, error) {
-		starts, err := admin.ListStartOffsets(ctx, topic)
-		if err == nil {
-			err = starts.Error()
-		}
-		if err != nil {
-			return nil, fmt.Errorf("listing start offsets of %s: %w", topic, err)
-		}
-		ends, err := admin.ListCommittedOffsets(ctx, topic)
-		if err == nil {
-			err = ends.Error()
-		}
-		if err != nil {
-			return nil, fmt.Errorf("listing end offsets of %s: %w", topic, err)
-		}
-		out := map[int32]Ends{}
-		starts.Each(func(o kadm.ListedOffset) { out[o.Partition] = Ends{Start: o.Offset} })
-		ends.Each(func(o kadm.ListedOffset) { out[o.Partition] = Ends{Start: out[o.Partition].Start, End: o.Offset} })
-		return out, nil
+		return topicEnds(ctx, admin, topic)
 	})
+}
+
+func topicEnds(ctx context.Context, admin *kadm.Client, topic string) (map[int32]Ends, error) {
+	starts, err := admin.ListStartOffsets(ctx, topic)
+	if err == nil {
+		err = starts.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing start offsets of %s: %w", topic, err)
+	}
+	ends, err := admin.ListCommittedOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing end offsets of %s: %w", topic, err)
+	}
+	out := map[int32]Ends{}
+	starts.Each(func(o kadm.ListedOffset) { out[o.Partition] = Ends{Start: o.Offset} })
+	ends.Each(func(o kadm.ListedOffset) { out[o.Partition] = Ends{Start: out[o.Partition].Start, End: o.Offset} })
+	return out, nil
 }
 
 // OffsetsAt returns for every partition of a topic the offset of the first record whose timestamp is not before at; the end

@@ -35,15 +35,9 @@ func OpenTail(conf Config, topic string) (*Tail, error) {
 }
 
 // Poll calls fn for each of the records that are next, those of a partition in order. It blocks until there are some or
-// ctx ends, and returns an error only then, or for what the brokers refuse.
+// ctx ends, and returns an error only then, or for what the brokers refuse. What came before the error was handed over.
 func (t *Tail) Poll(ctx context.Context, fn func(*Record)) error {
 	fetches := t.client.PollFetches(ctx)
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if err := readError(fetches); err != nil {
-		return fmt.Errorf("reading topic %s: %w", t.topic, err)
-	}
 	next := map[int32]int64{}
 	for it := fetches.RecordIter(); !it.Done(); {
 		r := it.Next()
@@ -52,41 +46,46 @@ func (t *Tail) Poll(ctx context.Context, fn func(*Record)) error {
 		}
 		next[r.Partition] = r.Offset + 1
 	}
+	t.move(next)
+	if err := readError(fetches); err != nil {
+		return fmt.Errorf("reading topic %s: %w", t.topic, err)
+	}
+	return ctx.Err()
+}
+
+func (t *Tail) move(next map[int32]int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	maps.Copy(t.next, next)
 	close(t.moved)
 	t.moved = make(chan struct{})
-	return nil
+}
+
+// Ends returns the ends of every partition at this moment, the end being the committed one.
+func (t *Tail) Ends(ctx context.Context) (map[int32]Ends, error) { return topicEnds(ctx, t.admin, t.topic) }
+
+// Left returns how many offsets below the ends Poll has not passed yet.
+func (t *Tail) Left(ends map[int32]Ends) (n int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for partition, e := range ends {
+		n += max(0, e.End-max(e.Start, t.next[partition]))
+	}
+	return n
 }
 
 // Sync blocks until Poll has handed over what the topic has at this moment. The last record of each partition must exist:
 // what compaction keeps of a log ends with it, unless that is a tombstone.
 func (t *Tail) Sync(ctx context.Context) error {
-	starts, err := t.admin.ListStartOffsets(ctx, t.topic)
-	if err == nil {
-		err = starts.Error()
-	}
+	ends, err := t.Ends(ctx)
 	if err != nil {
-		return fmt.Errorf("listing start offsets of %s: %w", t.topic, err)
-	}
-	ends, err := t.admin.ListCommittedOffsets(ctx, t.topic)
-	if err == nil {
-		err = ends.Error()
-	}
-	if err != nil {
-		return fmt.Errorf("listing end offsets of %s: %w", t.topic, err)
+		return err
 	}
 	for {
-		behind := false
 		t.mu.Lock()
 		moved := t.moved
-		ends.Each(func(end kadm.ListedOffset) {
-			start, _ := starts.Lookup(t.topic, end.Partition)
-			behind = behind || end.Offset > start.Offset && t.next[end.Partition] < end.Offset
-		})
 		t.mu.Unlock()
-		if !behind {
+		if t.Left(ends) == 0 {
 			return nil
 		}
 		select {
