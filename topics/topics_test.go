@@ -18,6 +18,7 @@ import (
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/topics"
 )
@@ -241,6 +242,30 @@ func TestDeadLetterSchema(t *testing.T) {
 	require.Error(t, check(t, schema, stray), "a delivery has its identity")
 	d.Reason = string(outcome.ReasonFailed)
 	require.Error(t, check(t, schema, object(d)), "a dead letter was not given up for this reason")
+	for name, c := range map[string]struct {
+		headers map[string]string
+		value   any
+		good    bool
+	}{
+		"a mark":             {map[string]string{"pr-mark": "redriven", "pr-mark-of": "deadletters/1/2", "pr-mark-by": "key:key_1", "pr-delivery": d.ID.Base62("dlv_"), "pr-tenant": tenant.UUID()}, nil, true},
+		"of another kind":    {map[string]string{"pr-mark": "lost", "pr-delivery": d.ID.Base62("dlv_")}, nil, false},
+		"of nothing":         {map[string]string{"pr-mark": "discarded"}, nil, false},
+		"with a value":       {map[string]string{"pr-mark": "delivered", "pr-delivery": d.ID.Base62("dlv_")}, 1, false},
+		"neither":            {map[string]string{"pr-delivery": d.ID.Base62("dlv_")}, nil, false},
+		"no mark, no letter": {map[string]string{}, 1, false},
+	} {
+		err := check(t, schema, map[string]any{"key": sub, "headers": c.headers, "value": c.value})
+		require.Equal(t, c.good, err == nil, "%s: %v", name, err)
+	}
+	var doc struct {
+		Properties struct {
+			Headers struct {
+				Properties map[string]struct{ Enum []string }
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal(text, &doc))
+	require.Equal(t, []string{string(letter.Redriven), string(letter.Discarded), string(letter.Delivered)}, doc.Properties.Headers.Properties["pr-mark"].Enum)
 }
 
 func TestSourceSchemasAgreeWithTheDecoder(t *testing.T) {

@@ -141,3 +141,12 @@ func headersOf(r *kafka.Record) iter.Seq2[string, []byte] {
 		}
 	}
 }
+
+func header(r *kafka.Record, name string) string {
+	for _, h := range r.Headers {
+		if h.Key == name {
+			return string(h.Value)
+		}
+	}
+	return ""
+}

@@ -165,6 +165,8 @@ func told(m history.Moment) string {
 		return words("waits until", m.Due.Local().Format("2006-01-02 15:04:05.000")+":", m.Reason+by)
 	case history.MomentBuried:
 		return words("dead letter:", m.Reason+by, m.Detail)
+	case history.MomentClosed:
+		return words("closed:", m.Reason, m.Detail)
 	case history.MomentOutcome:
 		if m.Result == "none" {
 			return words(m.Verdict+":", m.Reason+by, m.Detail)

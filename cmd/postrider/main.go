@@ -60,7 +60,7 @@ circuit breaker per endpoint, and with a record of every attempt. "postrider dev
 	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd(), newAPICmd(), newRecorderCmd(), newDevCmd())
 	add(groupManage, newTopicsCmd(), newACLsCmd(), newApplyCmd(), newGetCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(), newEndpointCmd(),
 		newEventTypeCmd(), newAuditCmd(), newViewsCmd())
-	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newRedriveCmd(), newResendCmd(), newRecoverCmd(),
+	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newDeadLettersCmd(), newRejectedCmd(), newResendCmd(), newRecoverCmd(),
 		newReplayCmd(), newTaskCmd(), newVerifyCmd(), newExplainCmd(), newReconcileCmd(), newListenCmd())
 	return root
 }

@@ -76,7 +76,7 @@ type sender struct {
 	decoder  *event.Decoder
 	conf     kafka.Config
 	client   *kgo.Client
-	progress *sendProgress
+	progress *progress
 	sent     int // handed to the client
 	start    time.Time
 	failed   atomic.Pointer[error] // the first record that Kafka did not take
@@ -112,7 +112,7 @@ func newSender(cmd *cobra.Command, cfg *config.Config, opts sendOptions) (*sende
 	}
 	return &sender{
 		opts: opts, source: source, decoder: decoder, conf: cfg.Kafka, client: client,
-		progress: newSendProgress(cmd.ErrOrStderr()), start: time.Now(),
+		progress: newProgress(cmd.ErrOrStderr(), "sending", "events", "sent"), start: time.Now(),
 	}, nil
 }
 
@@ -254,7 +254,7 @@ func (s *sender) send(ctx context.Context, r *kgo.Record) error {
 			s.failed.CompareAndSwap(nil, &err)
 			return
 		}
-		s.progress.add()
+		s.progress.add(1)
 	})
 	return ctx.Err()
 }
@@ -267,6 +267,6 @@ func (s *sender) finish(ctx context.Context, err error) error {
 	if failed := s.failed.Load(); failed != nil {
 		err = *failed // whatever line was read when it came to light
 	}
-	s.progress.end(s.opts.topic, time.Since(s.start))
+	s.progress.end(" to "+s.opts.topic, time.Since(s.start))
 	return err
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/audit"
 	"github.com/postrider/postrider/pkg/catalogue"
+	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -59,11 +60,17 @@ type Options struct {
 	// Resender sends events once more; Tasks does so in the background.
 	Resender Resender
 	Tasks    Tasks
+	// DeadLetters and Rejected are what waits for a person, History what was tried of a delivery.
+	DeadLetters *pipeline.DeadLetters
+	Rejected    *pipeline.RejectedRecords
+	History     History
 	// Prober tries whether endpoints can be reached; nil does not try.
-	Prober   Prober
-	Audit    AuditLog
-	Profiles profile.Set
-	Rules    subscription.Rules
+	Prober Prober
+	Audit  AuditLog
+	// AuditWriter keeps what is done to letters; the registry's own changes are written with them.
+	AuditWriter AuditWriter
+	Profiles    profile.Set
+	Rules       subscription.Rules
 	// SourceIPs are the addresses that deliveries come from, for receivers' firewalls.
 	SourceIPs []netip.Prefix
 	// PortalURL is where the portal is served, for the links of portal tokens.
@@ -122,6 +129,8 @@ func New(opts Options) *API {
 	a.eventTypes()
 	a.messages()
 	a.tasks()
+	a.deadLetters()
+	a.rejected()
 	a.flexEngage()
 	a.document(mux)
 	mux.HandleFunc("/", a.unknown)

@@ -83,7 +83,7 @@ func registerBody[P carrier, B, T any](a *API, r route, handler func(context.Con
 }
 
 // preset puts the schemas of the bodies into op, where huma leaves them as they are. body is nil for none.
-func (a *API) preset(op *huma.Operation, body, answered reflect.Type) {
+func (a *API) preset(op *huma.Operation, r route, body, answered reflect.Type) {
 	schemas := a.huma.OpenAPI().Components.Schemas
 	if body != nil {
 		op.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{
@@ -92,7 +92,11 @@ func (a *API) preset(op *huma.Operation, body, answered reflect.Type) {
 	}
 	var content map[string]*huma.MediaType
 	if answered != reflect.TypeFor[nothing]() {
-		content = map[string]*huma.MediaType{jsonType: {Schema: schemas.Schema(answered, true, op.OperationID+"Response")}}
+		media := jsonType
+		if r.lines {
+			media = linesType
+		}
+		content = map[string]*huma.MediaType{media: {Schema: schemas.Schema(answered, true, op.OperationID+"Response")}}
 	}
 	op.Responses = map[string]*huma.Response{
 		strconv.Itoa(op.DefaultStatus): {Description: http.StatusText(op.DefaultStatus), Content: content},

@@ -167,7 +167,7 @@ func (h *harness) documented(r *http.Request, w *httptest.ResponseRecorder) {
 			}
 		}
 		assert.Equal(h.t, route.versioned, w.Header().Get("ETag") != "", route.id)
-		assert.Equal(h.t, w.Body.Len() > 0, answered.Content[jsonType] != nil, route.id)
+		assert.Equal(h.t, w.Body.Len() > 0, len(answered.Content) > 0, route.id)
 	}
 }
 

@@ -36,6 +36,8 @@ type route struct {
 	maxBody int64
 	// versioned says that the answer has the version of an object, as an ETag.
 	versioned bool
+	// lines says that the answer is a line of JSON for each element; see [registerLines].
+	lines bool
 	// makesApp says that the operation makes the app of the path if there is none and its body says how.
 	makesApp bool
 }
@@ -110,7 +112,7 @@ func (a *API) declare(r route, body, answered reflect.Type) huma.Operation {
 	if !r.public {
 		op.Security = []map[string][]string{{"key": {}}}
 	}
-	a.preset(&op, body, answered)
+	a.preset(&op, r, body, answered)
 	a.routes = append(a.routes, r)
 	return op
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/postrider/postrider/pkg/api"
 	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/kafka"
@@ -20,8 +22,9 @@ import (
 //
 //	HTTP ──▶ api ──▶ registry.Store ──▶ registry, audit, operational   (one transaction)
 //	  │       ├──▶ Publisher ──▶ events, deliveries; Redis index
-//	  │       ├◀── audit log, events, Redis index
-//	  │       └──▶ tasks ──▶ deliveries                           (see AddTasks)
+//	  │       ├──▶ tasks ──▶ deliveries                           (see AddTasks)
+//	  │       ├──▶ Letters ──▶ deliveries, source topics; marks in deadletters and rejected; audit
+//	  │       └◀── audit log, events, Redis index, deadletters, rejected, outcomes
 //	  └──▶ portal ──▶ api
 //	operational ──▶ group "disabler" ──▶ registry.Store
 func (a *App) AddAPI(ctx context.Context) error {
@@ -37,6 +40,10 @@ func (a *App) AddAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	letters, err := a.Letters(ctx)
+	if err != nil {
+		return err
+	}
 	opts, err := a.apiOptions(store, publishing, egressTransport)
 	if err != nil {
 		return err
@@ -44,6 +51,8 @@ func (a *App) AddAPI(ctx context.Context) error {
 	if opts.Tasks, err = a.AddTasks(ctx); err != nil {
 		return err
 	}
+	opts.DeadLetters, opts.Rejected = letters.Dead, letters.Rejected
+	opts.History, opts.AuditWriter = letters.History, letters.Audit
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", a.conf.API.Listen)
 	if err != nil {
 		return fmt.Errorf("api.listen: %w", err)
@@ -55,10 +64,14 @@ func (a *App) AddAPI(ctx context.Context) error {
 	}
 	server := api.Server(handler)
 	a.roles = append(a.roles, &Role{Name: "api", run: func(ctx context.Context) error {
+		reading, stop := context.WithCancel(ctx)
+		var following errgroup.Group
+		following.Go(func() error { return letters.Run(reading) })
 		err := serve(ctx, server, listener)
+		stop()
 		flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout) // ctx has ended
 		defer done()
-		return errors.Join(err, publishing.Close(flush))
+		return errors.Join(err, following.Wait(), letters.Close(flush), publishing.Close(flush))
 	}})
 	return a.AddDisabler(ctx)
 }

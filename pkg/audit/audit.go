@@ -1,4 +1,4 @@
-// Package audit holds the record of a change to the registry: who, when, what, and how it was before and is after. No
+// Package audit holds the record of a change to the registry, or of what was done to letters: who, when, what, and how it was before and is after. No
 // record holds a secret.
 package audit
 
@@ -44,18 +44,21 @@ type Entry struct {
 	ID      string    `json:"id"`
 	At      time.Time `json:"at"`
 	Actor   Actor     `json:"actor"`
-	// Action is created, updated or deleted.
+	// Action is created, updated or deleted; redriven or discarded of dead letters, reingested of rejected records.
 	Action string `json:"action"`
-	// Kind is the kind of the object: tenant, subscription, event-type or key. Object is its id in the form of the HTTP API.
+	// Kind is the kind of the object: tenant, subscription, event-type or key, dead-letter or rejected. Object is its id in the
+	// form of the HTTP API; of several letters that of their tenant, or their kind.
 	Kind   string `json:"kind"`
 	Object string `json:"object"`
 	// Tenant is the tenant it belongs to; zero for what belongs to none.
 	Tenant ident.ID `json:"tenant,omitzero"`
-	// RegistryVersion is the version of the object that the change made, or of the registry that it was deleted from.
+	// RegistryVersion is the version of the object that the change made, or of the registry that it was deleted from; for what
+	// is not in the registry, that of the registry at the time.
 	RegistryVersion int64 `json:"registryVersion"`
 	// Changed are the fields that differ, sorted; of a secret one is only said that it changed.
 	Changed []string `json:"changed,omitempty"`
-	// Before and After are the object without secrets; one of them is absent if it was created or deleted.
+	// Before and After are the object without secrets; one of them is absent if it was created or deleted. For letters After
+	// has their count and the filter.
 	Before json.RawMessage `json:"before,omitempty"`
 	After  json.RawMessage `json:"after,omitempty"`
 }
@@ -65,6 +68,16 @@ const (
 	Created = "created"
 	Updated = "updated"
 	Deleted = "deleted"
+
+	Redriven   = "redriven"
+	Discarded  = "discarded"
+	Reingested = "reingested"
+)
+
+// Kinds of objects that are not in the registry.
+const (
+	KindDeadLetter = "dead-letter"
+	KindRejected   = "rejected"
 )
 
 // ErrIterator is wrapped by the refusal of an iterator that no listing of entries gave out.

@@ -13,6 +13,7 @@ import (
 	"github.com/postrider/postrider/pkg/filter"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/match"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/registry"
@@ -252,6 +253,7 @@ func (l *life) conclude() {
 func rank(k MomentKind) int {
 	return slices.Index([]MomentKind{
 		MomentReceived, MomentRejected, MomentMade, MomentRouted, MomentRedriven, MomentDue, MomentOutcome, MomentWaits, MomentBuried,
+		MomentClosed,
 	}, k)
 }
 
@@ -295,14 +297,19 @@ func (x *explainer) routed(rec *kafka.Record) error {
 }
 
 func (x *explainer) rejected(rec *kafka.Record) error {
-	place := header(rec, pipeline.HeaderRejectSource)
+	place := header(rec, letter.HeaderRejectSource)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, l := range x.lives {
-		if slices.ContainsFunc(l.Places, func(at delivery.Position) bool { return at.String() == place }) {
+		if !slices.ContainsFunc(l.Places, func(at delivery.Position) bool { return at.String() == place }) {
+			continue
+		}
+		if isMark(rec, letter.HeaderRejectReason) {
+			l.Moments = append(l.Moments, closed(rec))
+		} else {
 			l.Moments = append(l.Moments, Moment{
-				At: rec.Timestamp, Kind: MomentRejected, Place: position(rec), Reason: header(rec, pipeline.HeaderRejectReason),
-				Detail: header(rec, pipeline.HeaderRejectDetail),
+				At: rec.Timestamp, Kind: MomentRejected, Place: position(rec), Reason: header(rec, letter.HeaderRejectReason),
+				Detail: header(rec, letter.HeaderRejectDetail),
 			})
 		}
 	}

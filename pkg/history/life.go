@@ -67,6 +67,7 @@ const (
 	MomentOutcome  MomentKind = "outcome"     // an attempt was made, or something was decided without one
 	MomentBuried   MomentKind = "dead_letter" // it went to the dead letters
 	MomentRedriven MomentKind = "redriven"    // its dead letter was put back
+	MomentClosed   MomentKind = "closed"      // its dead letter, or its rejected record, waits for nobody any more
 )
 
 // Moment is something that happened to an event or to one of its deliveries.

@@ -9,6 +9,7 @@ import (
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/topics"
@@ -127,7 +128,7 @@ func (e *expected) ended(v outcome.Verdict, pass int) {
 
 func (r *reconciler) deadLetter(rec *kafka.Record) error {
 	id, err := ident.ParseBase62(delivery.IDPrefix, header(rec, delivery.HeaderDelivery))
-	if err != nil {
+	if err != nil || isMark(rec, delivery.HeaderReason) {
 		return nil // what carries no id was no delivery of Postrider's
 	}
 	r.mu.Lock()
@@ -137,7 +138,10 @@ func (r *reconciler) deadLetter(rec *kafka.Record) error {
 }
 
 func (r *reconciler) rejected(rec *kafka.Record) error {
-	place := header(rec, pipeline.HeaderRejectSource)
+	if isMark(rec, letter.HeaderRejectReason) {
+		return nil
+	}
+	place := header(rec, letter.HeaderRejectSource)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ledger.note(rejection(place), func(e *expected) { e.verdict = isDelivered })

@@ -8,6 +8,7 @@ import (
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/topics"
@@ -20,6 +21,12 @@ func (x *explainer) written(rec *kafka.Record) error {
 	defer x.mu.Unlock()
 	l := x.lives[message]
 	if l == nil {
+		return nil
+	}
+	if isMark(rec, delivery.HeaderReason) {
+		m := closed(rec)
+		m.Subscription = string(rec.Key)
+		l.Moments = append(l.Moments, m)
 		return nil
 	}
 	d, err := pipeline.DecodeDelivery(rec)
@@ -60,6 +67,19 @@ func (x *explainer) written(rec *kafka.Record) error {
 	}
 	l.Moments = append(l.Moments, m)
 	return nil
+}
+
+// isMark reports whether a record of the dead letters, or of what was rejected, is none but closes one. Those have a reason.
+func isMark(rec *kafka.Record, reason string) bool {
+	return header(rec, letter.HeaderMark) != "" && header(rec, reason) == ""
+}
+
+// closed is what a mark says.
+func closed(rec *kafka.Record) Moment {
+	return Moment{
+		At: rec.Timestamp, Kind: MomentClosed, Place: position(rec), Delivery: header(rec, delivery.HeaderDelivery), Reason: header(rec, letter.HeaderMark),
+		Detail: header(rec, letter.HeaderMarkBy),
+	}
 }
 
 // outcome notes what an attempt came to, or what was decided without one.

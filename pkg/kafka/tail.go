@@ -62,7 +62,9 @@ func (t *Tail) move(next map[int32]int64) {
 }
 
 // Ends returns the ends of every partition at this moment, the end being the committed one.
-func (t *Tail) Ends(ctx context.Context) (map[int32]Ends, error) { return topicEnds(ctx, t.admin, t.topic) }
+func (t *Tail) Ends(ctx context.Context) (map[int32]Ends, error) {
+	return topicEnds(ctx, t.admin, t.topic)
+}
 
 // Left returns how many offsets below the ends Poll has not passed yet.
 func (t *Tail) Left(ends map[int32]Ends) (n int64) {

@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/subscription"
 )
@@ -154,7 +155,7 @@ func TestUndecodableRecordIsBuriedAndCut(t *testing.T) {
 			require.Equal(t, "undecodable", got[delivery.HeaderReason])
 			require.Contains(t, got[delivery.HeaderDetail], "record key")
 			if size > maxCarriedValue {
-				require.Equal(t, fmt.Sprint(size), got[HeaderTruncated])
+				require.Equal(t, fmt.Sprint(size), got[letter.HeaderTruncated])
 			}
 		})
 	}

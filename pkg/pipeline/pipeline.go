@@ -19,13 +19,16 @@
 //	window.go          recent (delivery, trigger, pass), to drop what a crash repeated
 //	retry.go       retry tiers → deliveries when due
 //	timer.go           what happens when
-//	deadletter.go  deadletters → deliveries, by hand; deliveries sent again, by hand
 //	resend.go          an event → deliveries, once more, by hand
 //	task_log.go    tasks: the background tasks and how far they are
 //	task_run.go        who carries them out
 //	task_step.go       one task: found, written, counted, step by step
 //	task_outcomes.go   finds by outcomes → deliveries: recover, bulk replay
 //	task_missing.go    finds in source topics → deliveries: replay of what was never attempted
+//	letters.go     deadletters and rejected: which are open, and work on them in batches
+//	deadletter.go      deadletters → deliveries, or discarded, by hand
+//	reingest.go        rejected → source topics, by hand
+//	tried.go           what was tried of a delivery
 //	publish.go     events of the API → source topic
 //	publish_index.go   whether they were published before; found again at once
 //	sendto.go      an event of the API → deliveries, for one subscription alone

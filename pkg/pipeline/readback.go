@@ -124,7 +124,7 @@ func (r *EventReader) decode(e view.EventEntry, rec *kafka.Record) *StoredEvent 
 		Message: e.Message, Type: ev.Type, EventID: ev.ID, Source: ev.Source, Channels: ev.Channels, Tags: tagsOf(rec),
 		Time: e.Time, EventTime: ev.Time, ContentType: ev.ContentType, Payload: ev.Data, Position: e.Position,
 	}
-	if generatedID(rec) || ev.ID == e.Position.String() { // a mapping without an id takes the position
+	if generatedID(rec) || ev.ID == sourcePosition(rec).String() { // a mapping without an id takes the position
 		stored.EventID = ""
 	}
 	return stored

@@ -6,15 +6,8 @@ import (
 
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/topics"
-)
-
-// Header names that only rejected records have, beside the record's own headers.
-const (
-	HeaderRejectReason = "pr-reject-reason"
-	HeaderRejectField  = "pr-reject-field"
-	HeaderRejectDetail = "pr-reject-detail"
-	HeaderRejectSource = "pr-reject-source" // topic/partition/offset
 )
 
 // rejected makes the record for one that could not be read: the bytes as they came, and why.
@@ -30,10 +23,17 @@ func (r *Router) rejected(rec *kafka.Record, cause error) *kafka.Record {
 	if refusal, ok := errors.AsType[*event.Error](cause); ok {
 		reason, field, detail = string(refusal.Reason), refusal.Field, refusal.Detail
 	}
-	add(HeaderRejectReason, reason)
-	add(HeaderRejectField, field)
-	add(HeaderRejectDetail, detail)
-	add(HeaderRejectSource, at)
+	add(letter.HeaderRejectReason, reason)
+	add(letter.HeaderRejectField, field)
+	add(letter.HeaderRejectDetail, detail)
+	add(letter.HeaderRejectSource, at)
+	add(letter.HeaderRejectTime, strconv.FormatInt(rec.Timestamp.UnixMilli(), 10))
+	switch {
+	case len(rec.Key) > maxCarriedKey:
+		add(letter.HeaderHeadersCut, "key")
+	case rec.Key != nil: // byte for byte, so that it can go back
+		out.Headers = append(out.Headers, kafka.Header{Key: letter.HeaderRejectKey, Value: rec.Key})
+	}
 	return out
 }
 
@@ -44,16 +44,18 @@ func carried(topic string, key []byte, rec *kafka.Record) *kafka.Record {
 	out := &kafka.Record{Topic: topic, Key: key, Value: rec.Value}
 	if headerBytes(rec) <= maxCarriedHeaders {
 		out.Headers = append(out.Headers, rec.Headers...)
+	} else {
+		out.Headers = append(out.Headers, kafka.Header{Key: letter.HeaderHeadersCut, Value: []byte("headers")})
 	}
 	if len(rec.Value) > maxCarriedValue {
 		out.Value = rec.Value[:maxCarriedValue]
-		out.Headers = append(out.Headers, kafka.Header{Key: HeaderTruncated, Value: []byte(strconv.Itoa(len(rec.Value)))})
+		out.Headers = append(out.Headers, kafka.Header{Key: letter.HeaderTruncated, Value: []byte(strconv.Itoa(len(rec.Value)))})
 	}
 	return out
 }
 
-// Bounds of what a carried record takes from the original, in bytes. With a key of [maxCarriedKey] and what is added, four
-// texts of [maxDetail], it stays below the record limit of 1 MiB + 128 KiB.
+// Bounds of what a carried record takes from the original, in bytes. With a key of [maxCarriedKey], twice, and what is added,
+// five texts of [maxDetail], it stays below the record limit of 1 MiB + 128 KiB.
 const (
 	maxCarriedValue   = event.MaxBytes + 64<<10
 	maxCarriedHeaders = 32 << 10
@@ -67,6 +69,3 @@ func headerBytes(rec *kafka.Record) (size int) {
 	}
 	return size
 }
-
-// HeaderTruncated is the full length in bytes of the value of a rejected or undecodable record, if it had to be cut.
-const HeaderTruncated = "pr-reject-truncated"

@@ -14,6 +14,30 @@ import (
 	"github.com/postrider/postrider/topics"
 )
 
+// Sender sends deliveries again by hand.
+type Sender struct {
+	Topics Topics
+	Out    Producer
+}
+
+// Resend sends the delivery of a record once more, whatever became of it, and returns it. Every call has a trigger of
+// its own, so asking twice sends twice; the delivery id stays what it is. It waits until Kafka has the record.
+func (s Sender) Resend(ctx context.Context, r *kafka.Record) (*delivery.Delivery, error) {
+	old, err := decode(r)
+	if err != nil {
+		return nil, fmt.Errorf("reading delivery %s: %w", position(r), err)
+	}
+	d := again(old, delivery.Trigger{Kind: delivery.TriggerResend, ID: ident.New().UUID()})
+	return d, s.send(ctx, d)
+}
+
+func (s Sender) send(ctx context.Context, d *delivery.Delivery) error {
+	if err := produceSync(ctx, s.Out, encode(s.Topics.Name(topics.Deliveries), d)); err != nil {
+		return fmt.Errorf("writing delivery: %w", err)
+	}
+	return nil
+}
+
 // ErrExpired says that Kafka does not have the event any more.
 var ErrExpired = errors.New("the event is not in Kafka any more")
 

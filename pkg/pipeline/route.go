@@ -278,7 +278,7 @@ func readEvent(decoder *event.Decoder, rec *kafka.Record) (*event.Event, error) 
 		return nil, fmt.Errorf("no source reads topic %s", rec.Topic)
 	}
 	ev, err := decoder.Decode(event.Record{
-		Key: rec.Key, Value: rec.Value, Headers: headers(rec), Timestamp: rec.Timestamp, Position: position(rec),
+		Key: rec.Key, Value: rec.Value, Headers: headers(rec), Timestamp: rec.Timestamp, Position: sourcePosition(rec),
 	})
 	// An event without a time of its own has the record's, and a producer that writes microseconds for milliseconds is in
 	// the year 50000: a delivery with it could not be read again.

@@ -18,6 +18,7 @@ import (
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/offset"
 	"github.com/postrider/postrider/pkg/subscription"
 )
@@ -240,7 +241,7 @@ func TestRejectedRecords(t *testing.T) {
 	}{
 		{
 			"no CloudEvent", &kafka.Record{Value: []byte("\xff\x00"), Headers: []kafka.Header{{Key: "own", Value: []byte("1")}}},
-			map[string]string{HeaderRejectReason: "undecodable", HeaderRejectField: "", HeaderTruncated: ""},
+			map[string]string{letter.HeaderRejectReason: "undecodable", letter.HeaderRejectField: "", letter.HeaderTruncated: ""},
 			2, true,
 		},
 		{"no tenant", &kafka.Record{
@@ -251,23 +252,23 @@ func TestRejectedRecords(t *testing.T) {
 				{Key: "ce_type", Value: []byte("t")},
 				{Key: "own", Value: []byte("1")},
 			},
-		}, map[string]string{HeaderRejectReason: "no_tenant", HeaderRejectField: "tenant"}, 2, true},
-		{"too large", &kafka.Record{Value: big}, map[string]string{HeaderRejectReason: "too_large", HeaderTruncated: fmt.Sprint(len(big))}, maxCarriedValue, false},
+		}, map[string]string{letter.HeaderRejectReason: "no_tenant", letter.HeaderRejectField: "tenant"}, 2, true},
+		{"too large", &kafka.Record{Value: big}, map[string]string{letter.HeaderRejectReason: "too_large", letter.HeaderTruncated: fmt.Sprint(len(big))}, maxCarriedValue, false},
 		{
 			"large headers", &kafka.Record{Value: []byte("x"), Headers: []kafka.Header{{Key: "own", Value: make([]byte, maxCarriedHeaders)}}},
-			map[string]string{HeaderRejectReason: "undecodable"},
+			map[string]string{letter.HeaderRejectReason: "undecodable"},
 			1, false,
 		},
 		{
 			"many headers", &kafka.Record{Value: []byte("x"), Headers: make([]kafka.Header, maxCarriedHeaders)},
-			map[string]string{HeaderRejectReason: "undecodable"},
+			map[string]string{letter.HeaderRejectReason: "undecodable"},
 			1, false,
 		},
 		{"a timestamp in microseconds", func() *kafka.Record {
 			r := sourceEvent(1, "a")
 			r.Timestamp = time.UnixMilli(time.Now().UnixMicro())
 			return r
-		}(), map[string]string{HeaderRejectReason: "bad_time", HeaderRejectField: "timestamp"}, len(sourceEvent(1, "a").Value), false},
+		}(), map[string]string{letter.HeaderRejectReason: "bad_time", letter.HeaderRejectField: "timestamp"}, len(sourceEvent(1, "a").Value), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -285,7 +286,7 @@ func TestRejectedRecords(t *testing.T) {
 				for name, value := range c.want {
 					require.Equal(t, value, got[name], name)
 				}
-				require.Equal(t, "events/3/0", got[HeaderRejectSource])
+				require.Equal(t, "events/3/0", got[letter.HeaderRejectSource])
 				require.Equal(t, c.others, got["own"] == "1")
 				require.Less(t, size, 1<<20+128<<10, "it fits the record limit of the topic")
 				require.Len(t, s.b.acknowledged("deliveries"), 1, "the neighbour goes on")

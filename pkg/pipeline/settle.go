@@ -46,7 +46,11 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 		if !d.write(c.item, d.deadLetter(c, row)) {
 			return
 		}
-	case outcome.Delivered, outcome.Cancelled, outcome.Parked:
+	case outcome.Delivered:
+		if closesLetters(c.d) && !d.write(c.item, d.opts.Topics.deliveredMark(c.d)) {
+			return
+		}
+	case outcome.Cancelled, outcome.Parked:
 	}
 	if d.tellSuspension(c, h) && d.tellAttempt(c, row) {
 		d.record(c.item, row, c.failure)

@@ -246,9 +246,9 @@ func TestSenderByHand(t *testing.T) {
 		d.Channels = []string{"vip"}
 		d.Attempts, d.Pass, d.Parks, d.First, d.Due = 5, 7, 2, time.UnixMilli(1), time.UnixMilli(2)
 		dead := encode("deadletters", d)
-		a, err := by.Redrive(t.Context(), dead)
+		a, err := redriven(dead)
 		require.NoError(t, err)
-		again, err := by.Redrive(t.Context(), dead)
+		again, err := redriven(dead)
 		require.NoError(t, err)
 		require.Equal(t, a.Key(), again.Key())
 		require.Equal(t, d.Pass+1, a.Pass)
@@ -262,8 +262,8 @@ func TestSenderByHand(t *testing.T) {
 		require.Equal(t, d.ID, first.ID)
 		require.Zero(t, first.Attempts)
 		require.Equal(t, d.Channels, first.Channels)
-		require.Len(t, b.acknowledged("deliveries"), 4)
-		_, err = by.Redrive(t.Context(), encode("deadletters", &delivery.Delivery{}))
+		require.Len(t, b.acknowledged("deliveries"), 2)
+		_, err = redriven(encode("deadletters", &delivery.Delivery{}))
 		require.ErrorContains(t, err, "reading dead letter deadletters/0/0")
 	})
 }

@@ -93,5 +93,8 @@ func (d *Deliverer) notSent(c *candidate) {
 	row := &d.rowFor(c, verdict{Verdict: outcome.Delivered, reason: outcome.ReasonNotSent}, time.Now()).Outcome
 	d.remember(c.item)
 	d.sched.release(c.lane)
+	if closesLetters(c.d) && !d.write(c.item, d.opts.Topics.deliveredMark(c.d)) {
+		return
+	}
 	d.record(c.item, row, nil)
 }

@@ -40,6 +40,8 @@ type receiver struct {
 	tried    map[string]int
 	bad      []error
 	changed  chan struct{}
+	// refuse says that a try is answered with 500; nil refuses none.
+	refuse func() bool
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -56,6 +58,10 @@ func newReceiver(t *testing.T) *receiver {
 		}
 		key := req.URL.Path + " " + req.Header.Get("webhook-id")
 		r.tried[key]++
+		if r.refuse != nil && r.refuse() {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
 		if req.URL.Path == "/flaky" && r.tried[key] == 1 && len(r.tried)%3 == 0 {
 			w.WriteHeader(http.StatusInternalServerError)
 			return
@@ -124,7 +130,7 @@ func install(t *testing.T, conf kafka.Config, redis string, endpoints ...string)
 	require.NoError(t, err)
 	c.Redis.Addresses = []string{redis}
 	c.Egress.AllowHTTP, c.Egress.AnyPort = true, true
-	c.Egress.AllowNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	c.Egress.AllowNetworks = loopback()
 	require.NoError(t, c.Validate())
 	require.NoError(t, kafka.EnsureTopics(t.Context(), c.Kafka, kafka.PlanOptions{Partitions: 4}))
 	subscribe(t, &c, endpoints)
@@ -142,6 +148,8 @@ func install(t *testing.T, conf kafka.Config, redis string, endpoints ...string)
 	t.Cleanup(stop)
 	return &installed{conf: c, client: client, metrics: metrics, stop: stop}
 }
+
+func loopback() []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }
 
 // subscribe writes a tenant with one subscription per endpoint.
 func subscribe(t *testing.T, c *config.Config, endpoints []string) {

@@ -17,7 +17,9 @@ import (
 
 	"github.com/postrider/postrider/configs"
 	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/registry"
@@ -246,13 +248,24 @@ func TestByHandEachArrivesAsOftenAsAsked(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, out.Close(t.Context())) }()
 		by := pipeline.Sender{Topics: pipeline.Topics{Prefix: w.Conf.Kafka.Prefix}, Out: out}
-		dead := w.Last(topics.DeadLetters)
-		first, err := by.Redrive(t.Context(), dead)
+		letters := w.Letters()
+		p, err := letters.Dead.Redrive(t.Context(), pipeline.LetterWork{}, letter.DeadFilter{})
 		require.NoError(t, err)
+		require.Equal(t, 1, p.Done)
 		time.Sleep(10 * time.Second)
 		require.Len(t, e.times(s.URL), 3)
-		_, err = by.Redrive(t.Context(), dead)
+		redriven := w.Last(topics.Deliveries)
+		first, err := delivery.Decode(redriven.Key, redriven.Value, func(yield func(string, []byte) bool) {
+			for _, h := range redriven.Headers {
+				if !yield(h.Key, h.Value) {
+					return
+				}
+			}
+		})
 		require.NoError(t, err)
+		// Whoever was killed before the mark was written does it again.
+		again := &kgo.Record{Topic: redriven.Topic, Key: redriven.Key, Value: redriven.Value, Headers: redriven.Headers}
+		require.NoError(t, w.Client.ProduceSync(t.Context(), again).FirstErr())
 		time.Sleep(10 * time.Second)
 		require.Len(t, e.times(s.URL), 3, "a dead letter that is redriven twice is delivered once")
 

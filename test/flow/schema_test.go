@@ -13,6 +13,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/subscription"
 	"github.com/postrider/postrider/test/internal/world"
@@ -121,9 +122,9 @@ func TestRejectedAndRouted(t *testing.T) {
 		w.Read(topics.Rejected, func(r *kgo.Record) {
 			for _, h := range r.Headers {
 				switch h.Key {
-				case pipeline.HeaderRejectReason:
+				case letter.HeaderRejectReason:
 					reasons[string(h.Value)] = r.Value
-				case pipeline.HeaderRejectSource:
+				case letter.HeaderRejectSource:
 					require.Equal(t, string(r.Key), string(h.Value))
 				}
 			}

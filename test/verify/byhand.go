@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -31,24 +32,34 @@ func byHand(ctx context.Context, in *installation) error {
 		}
 		return answer{}
 	})
-	if _, err := in.StartReady(ctx, "router", "deliver", "retry"); err != nil {
+	if _, err := in.StartReady(ctx, "router", "deliver", "retry", "recorder"); err != nil {
 		return err
 	}
+	api, err := in.startAPI(ctx)
+	if err != nil {
+		return err
+	}
+	token, err := in.key(ctx)
+	if err != nil {
+		return err
+	}
+	access := []string{"--api", strings.TrimSuffix(api.base, "/api/v1"), "--token", token}
 	if err := in.produce(ctx, 1, all); err != nil {
 		return err
 	}
 	if err := in.expect(ctx, p, "requests until it is dead", tries); err != nil {
 		return err
 	}
-	delivery, err := in.deadLetter(ctx)
+	delivery, err := in.deadLetter(ctx, access)
 	if err != nil {
 		return err
 	}
-	resend, err := in.resending(ctx, all[0].UID, p)
+	message, err := in.indexed(ctx, api, token, all[0].UID)
 	if err != nil {
 		return err
 	}
-	redrive := []string{"redrive", "--delivery", delivery}
+	redrive := append([]string{"deadletters", "redrive", delivery}, access...)
+	resend := append([]string{"resend", all[0].UID, message, p.Subscription}, access...)
 	steps := []struct {
 		what    string
 		command []string
@@ -85,33 +96,20 @@ func byHand(ctx context.Context, in *installation) error {
 	return nil
 }
 
-// resending starts what resending needs, waits until the event is found, and returns the command.
-func (in *installation) resending(ctx context.Context, app string, p history.Pair) ([]string, error) {
-	if _, err := in.StartReady(ctx, "recorder"); err != nil {
-		return nil, err
-	}
-	api, err := in.startAPI(ctx)
-	if err != nil {
-		return nil, err
-	}
-	token, err := in.key(ctx)
-	if err != nil {
-		return nil, err
-	}
+// indexed waits until the one event is found by the API, and returns its message id.
+func (in *installation) indexed(ctx context.Context, api *apiProcess, token, app string) (string, error) {
 	if err := in.harvest(ctx); err != nil {
-		return nil, err
+		return "", err
 	}
 	message := in.history.Deliveries[0].Message
-	err = rig.Await(ctx, time.Minute, func() (bool, error) {
+	err := rig.Await(ctx, time.Minute, func() (bool, error) {
 		got, err := api.call(ctx, token, http.MethodGet, "/app/"+app+"/msg/"+message, nil, "")
 		return err == nil && got.status == http.StatusOK, err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("waiting until %s is found: %w", message, err)
+		return "", fmt.Errorf("waiting until %s is found: %w", message, err)
 	}
-	return []string{
-		"resend", app, message, p.Subscription, "--api", strings.TrimSuffix(api.base, "/api/v1"), "--token", token,
-	}, nil
+	return message, nil
 }
 
 // quiet is how long nothing more must arrive before a number counts.
@@ -130,12 +128,21 @@ func (in *installation) expect(ctx context.Context, p history.Pair, what string,
 }
 
 // deadLetter waits for the one dead letter there is and returns its delivery.
-func (in *installation) deadLetter(ctx context.Context) (string, error) {
+func (in *installation) deadLetter(ctx context.Context, access []string) (string, error) {
 	var found string
 	err := rig.Await(ctx, 20*time.Second, func() (bool, error) {
-		out, err := in.Run(ctx, "redrive", "--all", "--dry-run")
-		found, _, _ = strings.Cut(out, " ")
-		return strings.HasPrefix(found, "dlv_"), err
+		out, err := in.Run(ctx, append([]string{"deadletters", "list", "-o", "json"}, access...)...)
+		if err != nil {
+			return false, err
+		}
+		var letters []struct{ ID string }
+		if err := json.Unmarshal([]byte(out), &letters); err != nil {
+			return false, fmt.Errorf("reading dead letters: %w", err)
+		}
+		if len(letters) > 0 {
+			found = letters[0].ID
+		}
+		return found != "", nil
 	})
 	if err != nil {
 		return "", fmt.Errorf("waiting for the dead letter: %w", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,7 +36,9 @@ func (in *installation) harvest(ctx context.Context) error {
 	}
 	for topic, list := range map[string]*[]history.Record{"deliveries": &h.Deliveries, "deadletters": &h.DeadLetters} {
 		err := in.Read(ctx, topic, func(r *kgo.Record) error {
-			*list = append(*list, record(r))
+			if !isMark(r) {
+				*list = append(*list, record(r))
+			}
 			return nil
 		})
 		if err != nil {
@@ -43,6 +46,11 @@ func (in *installation) harvest(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// isMark reports whether a record of deadletters is no letter, but what closes one.
+func isMark(r *kgo.Record) bool {
+	return slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == "pr-mark" })
 }
 
 // stopWithin is how long after the acknowledgement of a change a disabled subscription may still be called.

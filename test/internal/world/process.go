@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -68,4 +70,33 @@ func (p *Process) Stop() error {
 	p.ended = true
 	p.cancel()
 	return <-p.done
+}
+
+// Letters follows dead letters and rejected records as an API does, and returns when they are read.
+func (w *World) Letters() *app.Letters {
+	w.T.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	conf := w.Conf
+	a, err := app.New(ctx, &conf, app.Options{})
+	require.NoError(w.T, err)
+	letters, err := a.Letters(ctx)
+	require.NoError(w.T, err)
+	var running sync.WaitGroup
+	running.Go(func() { _ = a.Run(ctx) }) // the registry's view
+	running.Go(func() { _ = letters.Run(ctx) })
+	w.end = append(w.end, func() {
+		require.NoError(w.T, letters.Close(context.Background()))
+		cancel()
+		running.Wait()
+	})
+	for range 100 {
+		_, err := letters.Dead.Open()
+		_, err2 := letters.Rejected.Open()
+		if err == nil && err2 == nil {
+			return letters
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	w.T.Fatal("the letters are not read after ten seconds")
+	return nil
 }
