@@ -95,7 +95,8 @@ func (w *World) Letters() *app.Letters {
 		if err == nil && err2 == nil {
 			return letters
 		}
-		time.Sleep(100 * time.Millisecond)
+		rest := time.NewTimer(100 * time.Millisecond)
+		<-rest.C
 	}
 	w.T.Fatal("the letters are not read after ten seconds")
 	return nil
