@@ -14,6 +14,9 @@ type Cursor place
 // CursorOf is the place of a letter.
 func CursorOf[L Letter](l L) Cursor { return Cursor(placeOf(l.head())) }
 
+// CursorAt is the place of the letter of an id that was written at a time, Unix milliseconds.
+func CursorAt(at int64, id ident.ID) Cursor { return Cursor{at, id} }
+
 // ID is that of the letter.
 func (c Cursor) ID() ident.ID { return c.id }
 

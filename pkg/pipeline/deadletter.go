@@ -10,6 +10,7 @@ import (
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -88,19 +89,27 @@ func (d *DeadLetters) redrivable(batch []*letter.Dead, p *LetterProgress) []*let
 	snap := d.opts.Registry.Snapshot()
 	out := batch[:0]
 	for _, l := range batch {
-		sub, ok := snap.Subscription(l.Subscription)
-		switch {
-		case l.Undecodable():
-			p.skip(SkipUndecodable)
-		case !ok:
-			p.skip(SkipEndpointDeleted)
-		case sub.Disabled:
-			p.skip(SkipEndpointDisabled)
-		default:
+		if why := d.skips(snap, l); why != "" {
+			p.skip(why)
+		} else {
 			out = append(out, l)
 		}
 	}
 	return out
+}
+
+// skips says why a letter is not redriven; empty if it is.
+func (*DeadLetters) skips(snap *registry.Snapshot, l *letter.Dead) Skip {
+	sub, ok := snap.Subscription(l.Subscription)
+	switch {
+	case l.Undecodable():
+		return SkipUndecodable
+	case !ok:
+		return SkipEndpointDeleted
+	case sub.Disabled:
+		return SkipEndpointDisabled
+	}
+	return ""
 }
 
 // redrive writes the deliveries of letters, waits until Kafka has them, and returns the letters of which there was one.

@@ -24,6 +24,7 @@
 //	task_run.go        who carries them out
 //	task_step.go       one task: found, written, counted, step by step
 //	task_outcomes.go   finds by outcomes → deliveries: recover, bulk replay
+//	task_letters.go    finds dead letters → deliveries and marks: redrive, discard
 //	task_missing.go    finds in source topics → deliveries: replay of what was never attempted
 //	letters.go     deadletters and rejected: which are open, and work on them in batches
 //	deadletter.go      deadletters → deliveries, or discarded, by hand

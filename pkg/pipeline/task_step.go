@@ -32,6 +32,13 @@ type TaskWork interface {
 	After(cursor json.RawMessage, item TaskItem) (json.RawMessage, error)
 }
 
+// TaskCloser is a [TaskWork] that does something more with an item when its delivery cannot be lost any more. A kill in between
+// is no end of it: the next owner calls it, too, for what it finds written.
+type TaskCloser interface {
+	// Close is told the items that were done, before they are counted.
+	Close(ctx context.Context, t *task.Task, items []TaskItem) error
+}
+
 // TaskPart is a part of what a task is about.
 type TaskPart struct {
 	Items []TaskItem
@@ -45,15 +52,15 @@ type TaskItem struct {
 	Delivery ident.ID
 	// Record is where its data is, Event where the event was read, if these are not the same.
 	Record, Event kafka.Place
-	// Offset is where it was found.
+	// Offset is where it was found: an offset, or what else the cursors of its kind count in.
 	Offset int64
 }
 
 // TaskDelivery is an item with its data. Without a delivery it is not sent: because it is not among what the task is
-// about when looked at closely (Skip), or because Kafka has its data no more.
+// about when looked at closely (Skip), because there is nothing to send (Done), or because Kafka has its data no more.
 type TaskDelivery struct {
-	Delivery *delivery.Delivery
-	Skip     bool
+	Delivery   *delivery.Delivery
+	Skip, Done bool
 }
 
 // Bounds of the work on a task.
@@ -224,6 +231,9 @@ func (x *execution) step(ctx, watched context.Context, items []TaskItem) (int, e
 	if err := x.send(ctx, made); err != nil {
 		return 0, fmt.Errorf("writing deliveries: %w", err)
 	}
+	if err := x.close(ctx, items, made); err != nil {
+		return 0, err
+	}
 	if x.t.Cursor, err = x.work.After(x.t.Cursor, items[len(made)-1]); err != nil {
 		return 0, err
 	}
@@ -243,6 +253,8 @@ func (x *execution) send(ctx context.Context, made []TaskDelivery) error {
 		case m.Skip:
 		case x.t.DryRun:
 			p.Counted++
+		case m.Done:
+			p.Done++
 		case m.Delivery == nil:
 			p.Failed++
 		case x.written[m.Delivery.Key()]:
@@ -261,6 +273,21 @@ func (x *execution) send(ctx context.Context, made []TaskDelivery) error {
 	}
 	x.opts.Metrics.taskDeliveries.WithLabelValues(string(x.t.Kind)).Add(float64(len(records)))
 	return nil
+}
+
+// close tells the work what was done.
+func (x *execution) close(ctx context.Context, items []TaskItem, made []TaskDelivery) error {
+	closer, ok := x.work.(TaskCloser)
+	if !ok || x.t.DryRun {
+		return nil
+	}
+	var done []TaskItem
+	for i, m := range made {
+		if m.Done || m.Delivery != nil {
+			done = append(done, items[i])
+		}
+	}
+	return closer.Close(ctx, x.t, done)
 }
 
 func (x *execution) produce(ctx context.Context, d *delivery.Delivery, acks *acks) *kafka.Record {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -138,9 +139,14 @@ type taskMember struct {
 // join starts a process that owns the tasks. Its records go to out.
 func (w *tasksWorld) join(out Producer) *taskMember {
 	w.t.Helper()
-	m := &taskMember{log: NewTaskLog(Topics{}, 1, &tail{w: w}, out, nil)}
 	work := &OutcomeWork{Rows: NewKafkaRows(Topics{}, w), Records: w, most: 400}
-	m.runner = NewTaskRunner(TaskRunnerOptions{}, w.reg, m.log, map[task.Kind]TaskWork{task.Recover: work, task.BulkReplay: work}, w, out)
+	return w.joinFor(out, map[task.Kind]TaskWork{task.Recover: work, task.BulkReplay: work})
+}
+
+func (w *tasksWorld) joinFor(out Producer, works map[task.Kind]TaskWork) *taskMember {
+	w.t.Helper()
+	m := &taskMember{log: NewTaskLog(Topics{}, 1, &tail{w: w}, out, nil)}
+	m.runner = NewTaskRunner(TaskRunnerOptions{}, w.reg, m.log, works, w, out)
 	ctx, cancel := context.WithCancel(context.Background())
 	m.p, m.cut = kafka.NewPartition(ctx, "tasks", 0, offset.NewTracker(0, offset.Set{})), cancel
 	m.ended.Go(func() { m.log.Run(ctx) })
@@ -194,20 +200,19 @@ func (w *tasksWorld) again(t *task.Task) (keys map[delivery.Key]int, records int
 	return keys, records
 }
 
-// dying is the producer of a process that dies when it has written so many deliveries.
+// dying is the producer of a process that dies when it has written so many deliveries, or records of another topic.
 type dying struct {
 	*tasksWorld
+	of   string // deliveries if empty
 	left int
 	dead chan struct{}
 }
 
 func (d *dying) Produce(ctx context.Context, r *kafka.Record, promise func(*kafka.Record, error)) {
-	if r.Topic == "deliveries" && d.left > 0 {
-		d.left--
-		d.broker.Produce(ctx, r, promise)
-		return
-	}
-	if r.Topic == "tasks" && d.left > 0 {
+	if d.left > 0 {
+		if r.Topic == cmp.Or(d.of, "deliveries") {
+			d.left--
+		}
 		d.broker.Produce(ctx, r, promise)
 		return
 	}

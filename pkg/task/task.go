@@ -12,6 +12,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/audit"
 	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/outcome"
 )
 
@@ -21,7 +22,7 @@ const Version = 1
 // IDPrefix begins the written form of a task's id, as in the Svix API.
 const IDPrefix = "qtask_"
 
-// Kind says what a task does. The names are those of the Svix API.
+// Kind says what a task does. The names are those of the Svix API, where it has them.
 type Kind string
 
 // Kinds.
@@ -32,10 +33,18 @@ const (
 	ReplayMissing Kind = "endpoint.replay"
 	// BulkReplay sends again the deliveries of a subscription that a filter lets through, whatever became of them.
 	BulkReplay Kind = "endpoint.bulk-replay"
+	// RedriveLetters puts open dead letters back into delivery, DiscardLetters gives them up. The Svix API has no such tasks.
+	RedriveLetters Kind = "dead-letter.redrive"
+	DiscardLetters Kind = "dead-letter.discard"
 )
 
 // Kinds lists every Kind.
-func Kinds() []Kind { return []Kind{Recover, ReplayMissing, BulkReplay} }
+func Kinds() []Kind {
+	return []Kind{Recover, ReplayMissing, BulkReplay, RedriveLetters, DiscardLetters}
+}
+
+// OfLetters reports whether such a task is about dead letters: [Task.Letters] says which.
+func (k Kind) OfLetters() bool { return k == RedriveLetters || k == DiscardLetters }
 
 // Status is where a task is.
 type Status string
@@ -59,11 +68,14 @@ func Statuses() []Status { return []Status{Running, Finished, Failed, Cancelled}
 type Task struct {
 	Version int      `json:"version"`
 	ID      ident.ID `json:"id"`
-	Tenant  ident.ID `json:"tenant"`
-	Kind    Kind     `json:"kind"`
+	// Tenant is whose it is; zero for a task of an operator about all.
+	Tenant ident.ID `json:"tenant"`
+	Kind   Kind     `json:"kind"`
 	// Subscription is the one that it is about; zero if it is about no single one.
 	Subscription ident.ID `json:"subscription,omitzero"`
 	Filter       Filter   `json:"filter"`
+	// Letters says which dead letters it is about; nil for other kinds.
+	Letters *letter.DeadFilter `json:"letters,omitempty"`
 	// PerSecond is how many deliveries it writes a second at most.
 	PerSecond int `json:"per_second"`
 	// DryRun counts what it would do, and does nothing.
@@ -151,6 +163,16 @@ func (t *Task) Clone() *Task {
 // Validate says what is wrong with a task that is to be started; the text begins with the field.
 func (t *Task) Validate(now time.Time) error {
 	f := t.Filter
+	switch {
+	case t.PerSecond < 1 || t.PerSecond > MaxPerSecond:
+		return fmt.Errorf("perSecond: %d: want 1 to %d", t.PerSecond, MaxPerSecond)
+	case t.Kind.OfLetters() && t.Letters == nil:
+		return fmt.Errorf("letters: missing: want which dead letters %s is about", t.Kind)
+	case t.Kind.OfLetters():
+		return nil
+	case t.Letters != nil:
+		return fmt.Errorf("letters: want none for %s", t.Kind)
+	}
 	if t.Kind != BulkReplay && len(f.Verdicts) > 0 {
 		return fmt.Errorf("verdicts: want none but for %s", BulkReplay)
 	}
@@ -166,8 +188,6 @@ func (t *Task) Validate(now time.Time) error {
 		return fmt.Errorf("since: want a time that is past")
 	case !f.Until.IsZero() && !f.Until.After(f.Since):
 		return fmt.Errorf("until: want a time after since")
-	case t.PerSecond < 1 || t.PerSecond > MaxPerSecond:
-		return fmt.Errorf("perSecond: %d: want 1 to %d", t.PerSecond, MaxPerSecond)
 	case f.StatusClass%100 != 0 || f.StatusClass < 0 || f.StatusClass > 500:
 		return fmt.Errorf("statusCodeClass: %d: want 100, 200, 300, 400 or 500", f.StatusClass)
 	}

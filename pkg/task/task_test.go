@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/task"
 )
@@ -19,6 +20,8 @@ func TestValidate(t *testing.T) {
 		return &task.Task{Kind: task.BulkReplay, PerSecond: 1, Filter: task.Filter{Since: noon.Add(-time.Hour)}}
 	}
 	require.NoError(t, valid().Validate(noon))
+	letters := &task.Task{Kind: task.DiscardLetters, PerSecond: 1, Letters: &letter.DeadFilter{}}
+	require.NoError(t, letters.Validate(noon), "all of them, whenever they died")
 	for says, change := range map[string]func(*task.Task){
 		`task: "x": want one of`:           func(t *task.Task) { t.Kind = "x" },
 		"since: missing":                   func(t *task.Task) { t.Filter.Since = time.Time{} },
@@ -29,6 +32,8 @@ func TestValidate(t *testing.T) {
 		"statusCodeClass: 404: want 100":   func(t *task.Task) { t.Filter.StatusClass = 404 },
 		`verdicts: "retry": want any of`:   func(t *task.Task) { t.Filter.Verdicts = []outcome.Verdict{outcome.Retry} },
 		`reasons: "x": want reasons`:       func(t *task.Task) { t.Filter.Reasons = []outcome.Reason{"x"} },
+		"letters: missing: want which":     func(t *task.Task) { t.Kind = task.RedriveLetters },
+		"letters: want none for endpoint.": func(t *task.Task) { t.Letters = &letter.DeadFilter{} },
 		"verdicts: want none but for":      func(t *task.Task) { t.Kind, t.Filter.Verdicts = task.Recover, task.FinalVerdicts() },
 		"reasons: want none for endpoint.": func(t *task.Task) { t.Kind, t.Filter.StatusClass = task.ReplayMissing, 500 },
 	} {
