@@ -123,6 +123,22 @@ func (m *manager) act(path string, body fields, verb letterVerb, flags actFlags,
 	return m.actBatches(post, &sum, verb, flags.rate, total)
 }
 
+// actInBackground has the API deal with letters in a background task, and watches that.
+func (m *manager) actInBackground(path string, body fields, flags actFlags) error {
+	if flags.all {
+		body["all"] = true
+	}
+	if flags.rate != 0 {
+		body["perSecond"] = int(flags.rate)
+	}
+	body["background"], body["dryRun"] = true, flags.dryRun
+	var started struct{ Task shownTask }
+	if _, err := m.call(client.Call{Method: http.MethodPost, Path: path, Body: body}, &started); err != nil {
+		return err
+	}
+	return m.watch(started.Task.ID)
+}
+
 // actBatches makes the requests of an action until nothing is left.
 func (m *manager) actBatches(post func(fields) error, sum *shownDone, verb letterVerb, rate float64, total int) error {
 	*sum = shownDone{}
@@ -181,6 +197,7 @@ func (m *manager) export(path string, query url.Values, things string) error {
 func newDeadLettersActCmd(f *apiFlags, app *string, verb letterVerb) *cobra.Command {
 	var in deadLetterFlags
 	var flags actFlags
+	var background bool
 	cmd := &cobra.Command{
 		Use: verb.name + " [DELIVERY…]", Short: verb.short, Long: verb.long + apiHelp,
 		Example: strings.ReplaceAll(`  postrider deadletters VERB dlv_0001X…
@@ -194,10 +211,15 @@ func newDeadLettersActCmd(f *apiFlags, app *string, verb letterVerb) *cobra.Comm
 			if body["before"] == nil {
 				body["before"] = time.Now().UTC().Format(time.RFC3339Nano)
 			}
-			return m.act(deadLettersAt(*app, verb.name), body, verb, flags, true)
+			path := deadLettersAt(*app, verb.name)
+			if background {
+				return m.actInBackground(path, body, flags)
+			}
+			return m.act(path, body, verb, flags, true)
 		}),
 	}
 	in.add(cmd)
 	flags.add(cmd)
+	cmd.Flags().BoolVar(&background, "background", false, `as a background task of the API, which goes on when the command ends: see "postrider task"`)
 	return cmd
 }

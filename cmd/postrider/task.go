@@ -56,7 +56,8 @@ const taskRunning = "running"
 
 func newTaskCmd() *cobra.Command {
 	f := &apiFlags{}
-	return group("task", "Look at background tasks, and end them", `Look at background tasks, and end them. What starts them is "postrider recover" and "postrider replay".`, f,
+	return group("task", "Look at background tasks, and end them", `Look at background tasks, and end them. What starts them is "postrider recover", "postrider replay" and
+"postrider deadletters redrive --background".`, f,
 		newTaskListCmd(f), newTaskShowCmd(f), newTaskWatchCmd(f), newTaskCancelCmd(f))
 }
 
@@ -66,7 +67,7 @@ func newTaskListCmd(f *apiFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List background tasks, newest first", Args: cobra.NoArgs,
 		RunE: f.managing(func(m *manager, _ []string) error {
-			query := url.Values{"order": {"descending"}}
+			query := url.Values{"order": {"descending"}, "all": {"true"}}
 			if status != "" {
 				query.Set("status", status)
 			}
@@ -158,12 +159,20 @@ func (m *manager) watch(id string) error {
 	}
 }
 
+// done is what a task does, once it is done.
+func (t *shownTask) done() string {
+	if t.Task == "dead-letter.discard" {
+		return "discarded"
+	}
+	return "sent again"
+}
+
 // summary says how a task ended.
 func (t *shownTask) summary() string {
 	if t.DryRun && t.Status == "finished" {
-		return fmt.Sprintf("%d would be sent", t.Counted)
+		return fmt.Sprintf("%d would be %s", t.Counted, strings.TrimSuffix(t.done(), " again"))
 	}
-	parts := []string{fmt.Sprintf("%s: %d of %s sent again", t.Status, t.Done, t.counted())}
+	parts := []string{fmt.Sprintf("%s: %d of %s %s", t.Status, t.Done, t.counted(), t.done())}
 	if t.Failed > 0 {
 		parts = append(parts, fmt.Sprintf("%d are not in Kafka any more", t.Failed))
 	}

@@ -36,7 +36,7 @@ func (p *taskProgress) show(t *shownTask) {
 		_ = p.bar.Set(min(t.Done+t.Failed, t.Counted)) // a bar that cannot be drawn is no reason to stop
 	case p.bar == nil && time.Since(p.told) >= plainEvery:
 		p.told = time.Now()
-		_, _ = fmt.Fprintf(p.out, "%d of %s sent again\n", t.Done, t.counted()) // as above
+		_, _ = fmt.Fprintf(p.out, "%d of %s %s\n", t.Done, t.counted(), t.done()) // as above
 	}
 }
 

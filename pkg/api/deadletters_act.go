@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/pkg/task"
 )
 
 // AuditWriter keeps who did what to things that are not in the registry.
@@ -36,7 +38,7 @@ type LetterActIn struct {
 	Before   *time.Time `json:"before,omitempty" nullable:"true"`
 	After    *time.Time `json:"after,omitempty" nullable:"true"`
 	DryRun   bool       `json:"dryRun,omitempty" doc:"Change nothing and count."`
-	Limit    int        `json:"limit,omitempty" minimum:"1" maximum:"1000" doc:"Deal with at most so many, the oldest, and say where to go on. Without it the request is refused if there are more than 1000."`
+	Limit    int        `json:"limit,omitempty" minimum:"1" maximum:"1000" doc:"Deal with at most so many, the oldest, and say where to go on."`
 	Iterator *string    `json:"iterator,omitempty" nullable:"true" maxLength:"100" doc:"Go on where an earlier answer ended."`
 }
 
@@ -49,6 +51,8 @@ type DeadLetterActIn struct {
 	Reasons    []string `json:"reasons,omitempty" maxItems:"50"`
 	Results    []string `json:"results,omitempty" maxItems:"50"`
 	Statuses   []int    `json:"statuses,omitempty" maxItems:"100"`
+	Background bool     `json:"background,omitempty" doc:"Do it in the background, whatever their number; of more than 1000 without a limit it is done so anyway."`
+	PerSecond  int      `json:"perSecond,omitempty" minimum:"1" maximum:"10000" doc:"How many a second are dealt with in the background at most; 500 if left out."`
 }
 
 // LettersDoneOut says what was done.
@@ -58,6 +62,7 @@ type LettersDoneOut struct {
 	DryRun   bool           `json:"dryRun"`
 	Iterator *string        `json:"iterator" nullable:"true" doc:"Where to go on."`
 	Done     bool           `json:"done" doc:"Whether nothing is left."`
+	Task     *TaskOut       `json:"task,omitempty" doc:"The background task that deals with them, if it is done in the background. The answer is 202 then, and counts nothing."`
 }
 
 // LettersBody acts on letters of all tenants.
@@ -65,7 +70,7 @@ type LettersBody struct{ JSONBody }
 
 func (a *API) deadLetterActions(app, all string) {
 	redrive := route{
-		method: http.MethodPost, path: app + "/redrive", id: "postrider.app-dead-letter.redrive", tag: tagDeadLetter, needs: access.ManageEndpoints,
+		method: http.MethodPost, path: app + "/redrive", id: "postrider.app-dead-letter.redrive", tag: tagDeadLetter, needs: access.SendAgain,
 		summary: "Deliver an application's dead letters after all",
 		doc: "Puts them back into delivery, oldest first: the delivery id stays what it is and the retry policy starts anew. Doing it " +
 			"twice sends once. Those of endpoints that are disabled or deleted are skipped, since they would be cancelled.",
@@ -93,17 +98,19 @@ func (a *API) deadLetterActions(app, all string) {
 }
 
 func (a *API) redriveLetters(ctx context.Context, in *DeadLetterActIn) (*answer[LettersDoneOut], error) {
-	return a.actOnDeadLetters(ctx, in, audit.Redriven, a.opts.DeadLetters.Redrive)
+	return a.actOnDeadLetters(ctx, in, audit.Redriven, task.RedriveLetters, a.opts.DeadLetters.Redrive)
 }
 
 func (a *API) discardLetters(ctx context.Context, in *DeadLetterActIn) (*answer[LettersDoneOut], error) {
-	return a.actOnDeadLetters(ctx, in, audit.Discarded, a.opts.DeadLetters.Discard)
+	return a.actOnDeadLetters(ctx, in, audit.Discarded, task.DiscardLetters, a.opts.DeadLetters.Discard)
 }
 
 // deadLetterAction is [pipeline.DeadLetters.Redrive] or Discard.
 type deadLetterAction = func(context.Context, pipeline.LetterWork, letter.DeadFilter) (pipeline.LetterProgress, error)
 
-func (a *API) actOnDeadLetters(ctx context.Context, in *DeadLetterActIn, action string, do deadLetterAction) (*answer[LettersDoneOut], error) {
+func (a *API) actOnDeadLetters(
+	ctx context.Context, in *DeadLetterActIn, action string, kind task.Kind, do deadLetterAction,
+) (*answer[LettersDoneOut], error) {
 	names := deadLetterNames{
 		where: "body", ids: in.IDs, endpoints: in.Endpoints, types: in.EventTypes, reasons: in.Reasons, results: in.Results,
 		statuses: in.Statuses, before: value(in.Before), after: value(in.After),
@@ -126,7 +133,35 @@ func (a *API) actOnDeadLetters(ctx context.Context, in *DeadLetterActIn, action 
 			return do(ctx, w, filter)
 		},
 	}
+	if in.Background || in.Limit == 0 && !in.DryRun && work.count(pipeline.LetterWork{Tenant: called(ctx).tenantID()}) > maxLetters {
+		return a.actInBackground(ctx, in, kind, work)
+	}
 	return a.act(ctx, work)
+}
+
+// actInBackground starts a task about dead letters, and writes down that it was.
+func (a *API) actInBackground(ctx context.Context, in *DeadLetterActIn, kind task.Kind, act letterAct) (*answer[LettersDoneOut], error) {
+	if in.Limit != 0 || value(in.Iterator) != "" {
+		return nil, invalid("background", "want neither limit nor iterator: all of them are dealt with")
+	}
+	c := called(ctx)
+	filter := act.filter.(letter.DeadFilter)
+	t, err := a.startValid(ctx, &task.Task{
+		Kind: kind, Tenant: c.tenantID(), Letters: &filter, PerSecond: cmp.Or(in.PerSecond, task.DefaultPerSecond), DryRun: in.DryRun,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := LettersDoneOut{Skipped: map[string]int{}, DryRun: in.DryRun, Task: new(taskOut(t))}
+	if !in.DryRun {
+		act.task = out.Task.ID
+		n := act.count(pipeline.LetterWork{Tenant: t.Tenant})
+		p := pipeline.LetterProgress{Tenants: map[ident.ID]int{t.Tenant: n}}
+		if err := a.opts.AuditWriter.Write(context.WithoutCancel(ctx), act.entries(c, p, a.opts.Now())...); err != nil {
+			return nil, a.lettersAway(ctx, act.action, err)
+		}
+	}
+	return &answer[LettersDoneOut]{Status: http.StatusAccepted, Body: out}, nil
 }
 
 // letterAct is one action on letters.
@@ -136,8 +171,10 @@ type letterAct struct {
 	kind, action string
 	filter       any
 	one          []string
-	count        func(pipeline.LetterWork) int
-	do           func(context.Context, pipeline.LetterWork) (pipeline.LetterProgress, error)
+	// task is the background task that does it, if one does.
+	task  string
+	count func(pipeline.LetterWork) int
+	do    func(context.Context, pipeline.LetterWork) (pipeline.LetterProgress, error)
 }
 
 // act does it, and writes down what was done, also if not all could be.
@@ -148,7 +185,7 @@ func (a *API) act(ctx context.Context, act letterAct) (*answer[LettersDoneOut], 
 	if w.After, err = letter.ParseCursor(value(act.in.Iterator)); err != nil {
 		return nil, invalid("iterator", "want the iterator of an earlier answer")
 	}
-	if n := act.count(w); w.Most == 0 && n > maxLetters && (!w.DryRun || act.kind == audit.KindRejected) {
+	if n := act.count(w); act.kind == audit.KindRejected && w.Most == 0 && n > maxLetters {
 		return nil, refuse(http.StatusBadRequest, "too_many", "%d match: one request deals with at most %d: narrow them down, or set limit and go on with iterator", n, maxLetters)
 	}
 	bounded, cancel := context.WithTimeout(ctx, actTimeout)
@@ -184,9 +221,10 @@ func countLetters[L letter.Letter](open *letter.Open[L], w pipeline.LetterWork, 
 func (act letterAct) entries(c *call, p pipeline.LetterProgress, now time.Time) (out []audit.Entry) {
 	for tenant, n := range p.Tenants {
 		after, _ := json.Marshal(struct { // all of it encodes
-			Count  int `json:"count"`
-			Filter any `json:"filter"`
-		}{n, act.filter})
+			Count  int    `json:"count"`
+			Filter any    `json:"filter"`
+			Task   string `json:"task,omitempty"`
+		}{n, act.filter, act.task})
 		object := act.kind
 		if len(act.one) == 1 {
 			object = act.one[0]

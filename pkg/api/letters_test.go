@@ -27,6 +27,7 @@ import (
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/pkg/task"
 )
 
 // letterBroker is Kafka for letters: topics of one partition in memory.
@@ -171,11 +172,11 @@ type letterScene struct {
 	follow           func()
 }
 
-func newLetterScene(t *testing.T) *letterScene {
+func newLetterScene(t *testing.T, change ...func(*Options)) *letterScene {
 	t.Helper()
 	s := &letterScene{b: &letterBroker{topics: map[string][]*kafka.Record{}}}
 	set, follow := withLetters(t, s.b)
-	s.harness, s.follow = newHarness(t, set), follow
+	s.harness, s.follow = newHarness(t, append(change, set)...), follow
 	s.acme, s.globex = s.tenant("acme"), s.tenant("globex")
 	endpoint := func(tenant *subscription.Tenant, uid string, change ...func(*subscription.Subscription)) *subscription.Subscription {
 		sub := &subscription.Subscription{ID: ident.New(), UID: uid, Tenant: tenant.ID, URL: "https://example.com", Generation: 1}
@@ -342,19 +343,51 @@ func TestActOnDeadLetters(t *testing.T) {
 	}, told)
 }
 
-// More than one request deals with are refused, with how to go on, before any of them is touched.
-func TestTooManyDeadLetters(t *testing.T) {
+// What is more than one request deals with is done in the background, in a task that says which; so is whatever is asked for so.
+func TestManyDeadLettersAreATask(t *testing.T) {
 	t.Parallel()
-	s := newLetterScene(t)
+	f := &fakeTasks{}
+	s := newLetterScene(t, withTasks(f))
 	s.b.bury(s.crm, maxLetters, "502")
 	s.follow()
-	got := s.call(s.operator, "POST", "/app/acme/dead-letter/redrive", `{"all":true}`)
-	require.Equal(t, http.StatusBadRequest, got.status)
-	require.Contains(t, got.body, "1009 match: one request deals with at most 1000")
+	for _, c := range []struct {
+		path, body string
+		want       task.Task
+		count      int
+	}{
+		{"/app/acme/dead-letter/redrive", `{"all":true}`, task.Task{
+			Kind: task.RedriveLetters, Tenant: s.acme.ID, PerSecond: task.DefaultPerSecond, Letters: &letter.DeadFilter{},
+		}, 1009},
+		{"/dead-letter/discard", `{"statuses":[502],"perSecond":7,"background":true}`, task.Task{
+			Kind: task.DiscardLetters, PerSecond: 7, Letters: &letter.DeadFilter{Statuses: []int{502}},
+		}, maxLetters},
+	} {
+		told := len(s.b.audit)
+		got := s.call(s.operator, "POST", c.path, c.body)
+		require.Equal(t, http.StatusAccepted, got.status, got.body)
+		started := f.tasks[len(f.tasks)-1]
+		require.Contains(t, got.body, started.ID.Base62(task.IDPrefix))
+		require.Equal(t, c.want, task.Task{
+			Kind: started.Kind, Tenant: started.Tenant, PerSecond: started.PerSecond, Letters: started.Letters,
+		})
+		entries := s.b.audit
+		require.Len(t, entries, told+1)
+		require.Contains(t, string(entries[told].After), fmt.Sprintf(`{"count":%d,`, c.count))
+		require.Contains(t, string(entries[told].After), started.ID.Base62(task.IDPrefix))
+	}
 	require.Empty(t, s.b.records("deliveries"))
+	listed := func(query string) int {
+		return len(s.call(s.operator, "GET", "/background-task"+query, nil).json(t)["data"].([]any))
+	}
+	require.Zero(t, listed(""), "clients of the Svix API know no such tasks")
+	require.Equal(t, 2, listed("?all=true"))
+	require.Equal(t, 1, listed("?task=dead-letter.discard"))
+	got := s.call(s.operator, "POST", "/app/acme/dead-letter/redrive", `{"all":true,"background":true,"limit":5}`)
+	require.Equal(t, http.StatusUnprocessableEntity, got.status, got.body)
 	require.Contains(t, s.call(s.operator, "POST", "/app/acme/dead-letter/redrive", `{"all":true,"dryRun":true}`).body, `"count":1009`)
 	require.Contains(t, s.call(s.operator, "POST", "/app/acme/dead-letter/redrive", `{"all":true,"limit":1000}`).body, `"count":1000`)
 	require.Contains(t, s.call(s.operator, "POST", "/app/acme/dead-letter/redrive", `{"all":true}`).body, `"count":9`)
+	require.Len(t, f.tasks, 2)
 }
 
 // An export is a line a letter, over a real connection; one that cannot go on breaks.

@@ -37,7 +37,7 @@ const tagTask = "Background Task"
 type TaskOut struct {
 	ID        string    `json:"id" example:"qtask_1srOrx2ZWZBpBUvZwXKQmoEYga2"`
 	Status    string    `json:"status" enum:"running,finished,failed" doc:"A cancelled task is failed here; its progress says more."`
-	Task      task.Kind `json:"task" enum:"endpoint.replay,endpoint.recover,endpoint.bulk-replay"`
+	Task      task.Kind `json:"task" enum:"endpoint.replay,endpoint.recover,endpoint.bulk-replay,dead-letter.redrive,dead-letter.discard"`
 	UpdatedAt time.Time `json:"updatedAt"`
 }
 
@@ -49,7 +49,7 @@ type BackgroundTaskOut struct {
 
 // TaskData is what a background task is about and how far it is.
 type TaskData struct {
-	AppID      string  `json:"appId"`
+	AppID      string  `json:"appId" doc:"Empty for a task about all applications."`
 	EndpointID *string `json:"endpointId,omitempty"`
 	DryRun     bool    `json:"dryRun" doc:"It counts, and sends nothing."`
 	PerSecond  int     `json:"perSecond" doc:"How many deliveries it writes a second at most."`
@@ -65,7 +65,7 @@ type TaskData struct {
 type TaskProgressOut struct {
 	ID        string     `json:"id" example:"qtask_1srOrx2ZWZBpBUvZwXKQmoEYga2"`
 	Status    string     `json:"status" enum:"running,finished,failed,cancelled"`
-	Task      task.Kind  `json:"task" enum:"endpoint.replay,endpoint.recover,endpoint.bulk-replay"`
+	Task      task.Kind  `json:"task" enum:"endpoint.replay,endpoint.recover,endpoint.bulk-replay,dead-letter.redrive,dead-letter.discard"`
 	Since     *time.Time `json:"since,omitempty"`
 	Until     *time.Time `json:"until,omitempty"`
 	CreatedAt time.Time  `json:"createdAt"`
@@ -82,7 +82,8 @@ type TaskPath struct {
 type TaskList struct {
 	ListInput
 	Status string `query:"status" enum:"running,finished,failed" doc:"Only tasks of this status."`
-	Task   string `query:"task" enum:"endpoint.replay,endpoint.recover,message.broadcast,sdk.generate,event-type.aggregate,application.stats,application.purge_content,endpoint.bulk-replay" doc:"Only tasks of this kind; those that Postrider does not have are in no list."`
+	Task   string `query:"task" enum:"endpoint.replay,endpoint.recover,message.broadcast,sdk.generate,event-type.aggregate,application.stats,application.purge_content,endpoint.bulk-replay,dead-letter.redrive,dead-letter.discard" doc:"Only tasks of this kind; those that Postrider does not have are in no list."`
+	All    bool   `query:"all" doc:"Also tasks about dead letters, of which clients of the Svix API do not know."`
 }
 
 func (a *API) tasks() {
@@ -122,7 +123,7 @@ func (a *API) listTasks(ctx context.Context, in *TaskList) (*answer[List[Backgro
 		return slices.Values(found), nil
 	}
 	keep := func(t *task.Task) bool {
-		return (in.Status == "" || plainStatus(t) == in.Status) && (in.Task == "" || string(t.Kind) == in.Task)
+		return (in.Status == "" || plainStatus(t) == in.Status) && (in.Task == "" && (in.All || !t.Kind.OfLetters()) || string(t.Kind) == in.Task)
 	}
 	name := func(t *task.Task) string { return t.ID.Base62(task.IDPrefix) }
 	return answerList(paginate(in.PageInput, in.descending(), from, keep, name, backgroundTaskOut))
@@ -208,8 +209,11 @@ func backgroundTaskOut(t *task.Task) BackgroundTaskOut {
 
 func taskData(t *task.Task) TaskData {
 	out := TaskData{
-		AppID: t.Tenant.Base62(subscription.TenantPrefix), DryRun: t.DryRun, PerSecond: t.PerSecond, Counted: t.Progress.Counted,
+		DryRun: t.DryRun, PerSecond: t.PerSecond, Counted: t.Progress.Counted,
 		Done: t.Progress.Done, Failed: t.Progress.Failed, Resumed: t.Progress.Resumed, Error: optional(t.Error),
+	}
+	if !t.Tenant.IsZero() {
+		out.AppID = t.Tenant.Base62(subscription.TenantPrefix)
 	}
 	if !t.Subscription.IsZero() {
 		out.EndpointID = optional(t.Subscription.Base62(subscription.SubscriptionPrefix))
@@ -248,11 +252,16 @@ func (a *API) startTask(ctx context.Context, endpoint string, t *task.Task) (*ta
 	if t.PerSecond == 0 {
 		t.PerSecond = task.DefaultPerSecond
 	}
+	return a.startValid(ctx, t)
+}
+
+// startValid starts a task, if nothing is wrong with it.
+func (a *API) startValid(ctx context.Context, t *task.Task) (*task.Task, error) {
 	if err := t.Validate(a.opts.Now()); err != nil {
 		field, detail, _ := strings.Cut(err.Error(), ": ")
 		return nil, invalid(field, "%s", detail)
 	}
-	t, err = a.opts.Tasks.Start(ctx, t, c.actor)
+	t, err := a.opts.Tasks.Start(ctx, t, called(ctx).actor)
 	switch {
 	case errors.Is(err, pipeline.ErrTooManyTasks):
 		return nil, refuse(http.StatusConflict, "too_many_tasks", "%s", err.Error())

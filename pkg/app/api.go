@@ -48,7 +48,7 @@ func (a *App) AddAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if opts.Tasks, err = a.AddTasks(ctx); err != nil {
+	if opts.Tasks, err = a.AddTasks(ctx, letters); err != nil {
 		return err
 	}
 	opts.DeadLetters, opts.Rejected = letters.Dead, letters.Rejected

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +26,8 @@ type Letters struct {
 	Audit    AuditWriter
 	out      *kafka.Producer
 	fetcher  *kafka.Fetcher
+	// users are the roles beside the API that need them to their end.
+	users sync.WaitGroup
 }
 
 // Letters opens them:
@@ -73,8 +76,18 @@ func (l *Letters) Run(ctx context.Context) error {
 	return following.Wait()
 }
 
-// Close waits until what is being written is acknowledged or ctx ends, and closes the connections.
+// Close waits until nobody uses them and what is being written is acknowledged, or ctx ends, and closes the connections. A task
+// that ends its step would fail without them.
 func (l *Letters) Close(ctx context.Context) error {
+	left := make(chan struct{})
+	go func() {
+		l.users.Wait()
+		close(left)
+	}()
+	select {
+	case <-left:
+	case <-ctx.Done():
+	}
 	l.fetcher.Close()
 	return l.out.Close(ctx)
 }

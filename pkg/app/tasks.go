@@ -11,12 +11,13 @@ import (
 
 const tasksRole = "tasks"
 
-// AddTasks adds what carries out background tasks, and returns their log. The processes of an installation share the tasks:
+// AddTasks adds what carries out background tasks, and returns their log. Without letters it leaves those about letters to others.
+// The processes of an installation share the tasks:
 //
 //	tasks ──▶ group "tasks": who carries out which ──▶ outcomes, source topics: what it is about
 //	  ▲                    ├◀── deliveries, source topics: its data
-//	  └─── progress ───────┴──▶ deliveries
-func (a *App) AddTasks(ctx context.Context) (*pipeline.TaskLog, error) {
+//	  └─── progress ───────┴──▶ deliveries; marks of letters
+func (a *App) AddTasks(ctx context.Context, letters *Letters) (*pipeline.TaskLog, error) {
 	view, err := a.View(ctx)
 	if err != nil {
 		return nil, err
@@ -45,7 +46,7 @@ func (a *App) AddTasks(ctx context.Context) (*pipeline.TaskLog, error) {
 	log := pipeline.NewTaskLog(a.topics, partitions, tail, out, a.opts.Log)
 	reader := kafka.NewReader(a.conf.Kafka)
 	runner := pipeline.NewTaskRunner(pipeline.TaskRunnerOptions{Topics: a.topics, Log: a.opts.Log, Metrics: a.metrics},
-		view, log, a.taskWorks(sources, view, reader, fetcher), reader, out)
+		view, log, a.taskWorks(sources, view, reader, fetcher, letters), reader, out)
 	group, err := kafka.NewGroup(a.conf.Kafka.For(tasksRole, a.opts.Metrics), a.groupOptions(tasksRole, name), runner)
 	if err != nil {
 		return nil, err
@@ -53,6 +54,9 @@ func (a *App) AddTasks(ctx context.Context) (*pipeline.TaskLog, error) {
 	following, stop := context.WithCancel(context.WithoutCancel(ctx)) // the group needs the log until it has left
 	followed := make(chan struct{})
 	_, failed := failures()
+	if letters != nil {
+		letters.users.Add(1)
+	}
 	a.role(tasksRole, group, out, failed, func() {
 		go func() {
 			defer close(followed)
@@ -63,15 +67,20 @@ func (a *App) AddTasks(ctx context.Context) (*pipeline.TaskLog, error) {
 		<-followed
 		tail.Close()
 		fetcher.Close()
+		if letters != nil {
+			letters.users.Done()
+		}
 	})
 	return log, nil
 }
 
 // taskWorks are the kinds of tasks.
-func (a *App) taskWorks(s *sources, reg pipeline.Registry, reader *kafka.Reader, fetcher *kafka.Fetcher) map[task.Kind]pipeline.TaskWork {
+func (a *App) taskWorks(
+	s *sources, reg pipeline.Registry, reader *kafka.Reader, fetcher *kafka.Fetcher, letters *Letters,
+) map[task.Kind]pipeline.TaskWork {
 	rows := pipeline.NewKafkaRows(a.topics, reader)
 	outcomes := &pipeline.OutcomeWork{Decoder: s.decoder, Rows: rows, Records: fetcher}
-	return map[task.Kind]pipeline.TaskWork{
+	works := map[task.Kind]pipeline.TaskWork{
 		task.Recover:    outcomes,
 		task.BulkReplay: outcomes,
 		task.ReplayMissing: &pipeline.MissingWork{
@@ -79,4 +88,9 @@ func (a *App) taskWorks(s *sources, reg pipeline.Registry, reader *kafka.Reader,
 			Router: a.conf.Kafka.Prefix + routerRole, Deliverer: a.conf.Kafka.Prefix + delivererRole,
 		},
 	}
+	if letters != nil {
+		dead := pipeline.LetterTasks{Letters: letters.Dead}
+		works[task.RedriveLetters], works[task.DiscardLetters] = dead, dead
+	}
+	return works
 }

@@ -125,7 +125,7 @@ func carryOut(t *testing.T, c config.Config) (*pipeline.TaskLog, func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	a, err := app.New(ctx, &c, app.Options{})
 	require.NoError(t, err)
-	log, err := a.AddTasks(ctx)
+	log, err := a.AddTasks(ctx, nil)
 	require.NoError(t, err)
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()

@@ -55,7 +55,7 @@ func add(ctx context.Context, a *app.App, role string) error {
 	case "disabler":
 		return a.AddDisabler(ctx)
 	case "tasks":
-		_, err := a.AddTasks(ctx)
+		_, err := a.AddTasks(ctx, nil)
 		return err
 	default:
 		return fmt.Errorf("role %q: want router, deliverer, retrier, disabler or tasks", role)
