@@ -51,6 +51,10 @@ type Options struct {
 	Publisher   Publisher
 	Events      EventIndex
 	EventReader EventReader
+	// Attempts finds attempts, Outcomes reads what came of them, and EndpointViews say how endpoints did.
+	Attempts      AttemptIndex
+	Outcomes      OutcomeReader
+	EndpointViews EndpointViews
 	// ValidatePayloads checks published events against the schemas of their event types.
 	ValidatePayloads bool
 	// Idempotency keeps the answers to requests with an idempotency key; without it such keys are not looked at.
@@ -128,6 +132,7 @@ func New(opts Options) *API {
 	a.sourceIPs()
 	a.eventTypes()
 	a.messages()
+	a.attempts()
 	a.tasks()
 	a.deadLetters()
 	a.rejected()

@@ -1,7 +1,7 @@
 // Package api is the management API: tenants (apps), subscriptions (endpoints), event types, events (messages), keys and
 // portal tokens, over HTTP. Paths, JSON names, identifiers, iterators, status codes and error bodies are those of the Svix
 // server API, so that its clients work unchanged; Postrider's own settings are sub-resources and never added to those bodies.
-// Beside it stands the one call that flexEngage's guide shows, POST /v1/{brandId}/webhooks.
+// Beside it stand the two calls that flexEngage's guide has, POST /v1/{brandId}/webhooks and GET …/webhooks/{id}/events.
 //
 // # A request
 //
@@ -15,6 +15,15 @@
 // What the registry keeps has an ETag, its version. If-Match makes a write conditional: 412 if somebody else changed it
 // meanwhile. Without it, PATCH is applied to the newest version and PUT replaces it. ?wait=applied lets a write wait until
 // every live router and deliverer has it; the header postrider-applied says whether that was reached.
+//
+// # Attempts
+//
+// Lists of attempts and of an endpoint's events find rows in the views ([AttemptIndex]) and read them in Kafka
+// ([OutcomeReader]); statuses, health and numbers are the views' own ([EndpointViews]). What only a row tells (channel, tag, whether it
+// is the first of its event) narrows some rows at a time, so a page may be short and not the last one. The header
+// postrider-views says how far the views are and how many rows are left out because Kafka has them no more: the bodies of the
+// Svix API have no room for it. Without Redis or Kafka the answer is 503. Every row is compared with the tenant and the
+// endpoint of the path before it is shown: what stands in the place of a row of a topic that was made anew is not.
 //
 // # Transformations
 //

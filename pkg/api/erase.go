@@ -24,9 +24,9 @@ type answer[T any] struct {
 	// Status is that of the route if 0.
 	Status int
 	// ETag is the version of the object, Applied how far a change has come, Idempotency whether it was looked for earlier
-	// requests. Empty ones are left out.
-	ETag, Applied, Idempotency string
-	Body                       T
+	// requests, Views how far the views are that were looked at. Empty ones are left out.
+	ETag, Applied, Idempotency, Views string
+	Body                              T
 }
 
 // parts are what an answer consists of, without its type. A nil one, beside an error, has none.
@@ -34,7 +34,7 @@ func (o *answer[T]) parts() (head erased, body any) {
 	if o == nil {
 		return head, nil
 	}
-	return erased{Status: o.Status, ETag: o.ETag, Applied: o.Applied, Idempotency: o.Idempotency}, o.Body
+	return erased{Status: o.Status, ETag: o.ETag, Applied: o.Applied, Idempotency: o.Idempotency, Views: o.Views}, o.Body
 }
 
 // nothing is the body of an answer without one.
@@ -47,6 +47,7 @@ type erased struct {
 	ETag        string `header:"ETag" doc:"The version, for If-Match."`
 	Applied     string `header:"Postrider-Applied" enum:"all,waiting,none,unknown" doc:"With wait=applied: whether all live routers and deliverers have the change, not all of them yet, there are none, or nobody knows."`
 	Idempotency string `header:"Postrider-Idempotency" enum:"unchecked" doc:"Redis is away: whether the request was made before is not known."`
+	Views       string `header:"Postrider-Views" example:"behind; records=1200; to=2026-03-04T05:06:07.890Z" doc:"How far the views in Redis are: complete; behind, with how many attempts are not in them yet and a time up to which all are; incomplete, since Redis has lost its data and they were not rebuilt; or unknown. expired=3 says that three attempts are left out because Kafka does not have them any more."`
 	Body        []byte
 }
 

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -10,8 +9,8 @@ import (
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
-// What flexEngage's guide says of its API is one call, with its body and one refusal. It is another face of the creation of
-// an endpoint: what it makes is an endpoint as every other one. What is [chosen] beyond the guide stands in
+// What flexEngage's guide says of its API is one call, with its body and one refusal, and that there is another, for the events
+// of a webhook. The first is another face of the creation of an endpoint: what it makes is an endpoint as every other one. What is [chosen] beyond the guide stands in
 // configs/profiles/README.md.
 
 // flexEngageProfile is the profile of what is created so.
@@ -52,6 +51,11 @@ func (a *API) flexEngage() {
 			"such as getting the signing secret that was made. An address that is not https is refused with 422, also where the " +
 			"installation allows http.",
 	}, a.createWebhook)
+	events := viewed("/{brandId}/webhooks/{id}/events", "postrider.flexengage.list-events", "flexEngage", "List all events of a webhook",
+		"Every event of a time window, each once, whatever became of it, also those of while the webhook was disabled. The oldest first; "+
+			"they are there for 7 days.")
+	events.base = "/v1"
+	register(a, events, a.listWebhookEvents)
 }
 
 func (a *API) createWebhook(ctx context.Context, in *BrandCreateBody, body *WebhookIn) (*answer[WebhookOut], error) {
@@ -76,7 +80,7 @@ func (a *API) createWebhook(ctx context.Context, in *BrandCreateBody, body *Webh
 func webhookOut(e *edit) WebhookOut {
 	s := e.sub
 	return WebhookOut{
-		ID: s.ID.UUID(), BrandID: cmp.Or(e.tenant.UID, e.tenant.ID.UUID()), Endpoint: s.URL, Events: s.EventTypes, Enabled: !s.Disabled,
+		ID: s.ID.UUID(), BrandID: brandOf(e.tenant), Endpoint: s.URL, Events: s.EventTypes, Enabled: !s.Disabled,
 		Created: s.Created,
 	}
 }

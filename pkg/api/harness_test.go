@@ -161,12 +161,13 @@ func (h *harness) documented(r *http.Request, w *httptest.ResponseRecorder) {
 			continue
 		}
 		answered := operation(h.api.huma.OpenAPI(), route).Responses[strconv.Itoa(route.success())]
-		for _, name := range []string{"ETag", "Postrider-Applied", checkHeader} {
+		for _, name := range []string{"ETag", "Postrider-Applied", checkHeader, viewsHeader} {
 			if w.Header().Get(name) != "" {
 				assert.Contains(h.t, answered.Headers, name, route.id)
 			}
 		}
 		assert.Equal(h.t, route.versioned, w.Header().Get("ETag") != "", route.id)
+		assert.Equal(h.t, route.views, w.Header().Get(viewsHeader) != "", route.id)
 		assert.Equal(h.t, w.Body.Len() > 0, len(answered.Content) > 0, route.id)
 	}
 }

@@ -116,15 +116,22 @@ func (in *MessageList) query(tenant ident.ID) (view.EventQuery, error) {
 		}
 	}
 	q.OldestFirst = backwards
-	for _, list := range in.EventTypes {
+	var err error
+	q.Types, err = eventTypeNames(in.EventTypes)
+	return q, err
+}
+
+// eventTypeNames reads names of event types, each by itself or separated by commas.
+func eventTypeNames(lists []string) (names []string, err error) {
+	for _, list := range lists {
 		for name := range strings.SplitSeq(list, ",") {
 			if len(name) > 256 || !isWord(name[:min(len(name), maxWord)], "-_.") {
-				return q, &ValidationError{Detail: []Problem{problem("query", "event_types", "want names of event types")}}
+				return nil, &ValidationError{Detail: []Problem{problem("query", "event_types", "want names of event types")}}
 			}
-			q.Types = append(q.Types, name)
+			names = append(names, name)
 		}
 	}
-	return q, nil
+	return names, nil
 }
 
 func (a *API) getMessage(ctx context.Context, in *MessagePath) (*answer[MessageOut], error) {
@@ -183,8 +190,8 @@ func (a *API) read(ctx context.Context, entries []view.EventEntry, content bool)
 
 // away answers for Redis or Kafka, which did not, and tells the log.
 func (a *API) away(ctx context.Context, doing string, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if cause := ctx.Err(); cause != nil && !errors.Is(cause, context.DeadlineExceeded) { // that is a limit of our own
+		return cause
 	}
 	a.opts.Log.WarnContext(ctx, "events are unavailable", "doing", doing, "request", requestID(ctx), "error", err)
 	return &comeAgain{&Error{http.StatusServiceUnavailable, "unavailable", "events cannot be looked up at this moment: try again"}}

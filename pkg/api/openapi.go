@@ -133,7 +133,7 @@ func describeResponses(op *huma.Operation) {
 func completeAnswer(op *huma.Operation, r route) {
 	answered := op.Responses[strconv.Itoa(r.success())]
 	waits := slices.ContainsFunc(op.Parameters, func(p *huma.Param) bool { return p.Name == "wait" })
-	kept := map[string]bool{"ETag": r.versioned, "Postrider-Applied": waits, checkHeader: takesKey(r)}
+	kept := map[string]bool{"ETag": r.versioned, "Postrider-Applied": waits, checkHeader: takesKey(r), viewsHeader: r.views}
 	maps.DeleteFunc(answered.Headers, func(name string, _ *huma.Header) bool { return !kept[name] })
 	if r.success() == http.StatusNoContent {
 		answered.Content = nil

@@ -67,3 +67,14 @@ func optional[T comparable](v T) *T {
 	}
 	return &v
 }
+
+// orNull is an object that is always there, or null: nullable says that of all types but objects.
+type orNull[T any] struct{ value *T }
+
+// MarshalJSON implements [json.Marshaler].
+func (o orNull[T]) MarshalJSON() ([]byte, error) { return json.Marshal(o.value) }
+
+// Schema implements [huma.SchemaProvider].
+func (orNull[T]) Schema(r huma.Registry) *huma.Schema {
+	return &huma.Schema{AnyOf: []*huma.Schema{r.Schema(reflect.TypeFor[T](), true, ""), {Type: "null"}}}
+}

@@ -24,7 +24,7 @@ import (
 //	  │       ├──▶ Publisher ──▶ events, deliveries; Redis index
 //	  │       ├──▶ tasks ──▶ deliveries                           (see AddTasks)
 //	  │       ├──▶ Letters ──▶ deliveries, source topics; marks in deadletters and rejected; audit
-//	  │       └◀── audit log, events, Redis index, deadletters, rejected, outcomes
+//	  │       └◀── audit log, events, outcomes, deadletters, rejected, Redis: index and views
 //	  └──▶ portal ──▶ api
 //	operational ──▶ group "disabler" ──▶ registry.Store
 func (a *App) AddAPI(ctx context.Context) error {
@@ -96,6 +96,7 @@ func (a *App) apiOptions(store *registry.Store, p *Publishing, transport *egress
 	return api.Options{
 		Store: store, Presence: appliedWaiter{a.opts.Views}, Cipher: keyset, Profiles: profiles, Rules: rules,
 		Publisher: p.Publisher, Events: a.opts.Views, EventReader: p.Reader, Idempotency: a.opts.Views,
+		Attempts: a.opts.Views, Outcomes: p.Outcomes, EndpointViews: a.opts.Views,
 		Sender: p.Publisher, Resender: p.Resender, Prober: transport,
 		ValidatePayloads: c.ValidatePayloads,
 		Audit: &auditLog{

@@ -8,11 +8,12 @@ import (
 	"github.com/postrider/postrider/pkg/pipeline"
 )
 
-// Publishing is what the API needs to publish events and to read them again. Close it when no request is left.
+// Publishing is what the API needs to publish events, and to read them and what became of them again. Close it when no request is left.
 type Publishing struct {
 	Publisher *pipeline.Publisher
 	Reader    *pipeline.EventReader
 	Resender  *pipeline.Resender
+	Outcomes  *pipeline.OutcomeReader
 	out       *kafka.Producer
 	fetcher   *kafka.Fetcher
 }
@@ -22,6 +23,7 @@ type Publishing struct {
 //	Publisher ──▶ Redis: is the id free? ──▶ events, or deliveries of one subscription ──▶ Redis: found at once
 //	Reader    ◀── source topics and deliveries, at the positions that the index has
 //	Resender  ◀── the same ──▶ deliveries
+//	Outcomes  ◀── outcomes, at the positions that the views have
 //
 // It needs [Options].Views.
 func (a *App) Publishing() (*Publishing, error) {
@@ -46,6 +48,7 @@ func (a *App) Publishing() (*Publishing, error) {
 		return nil, err
 	}
 	p.Reader = pipeline.NewEventReader(pipeline.EventReaderOptions{Topics: a.topics, Decoder: sources.decoder}, p.fetcher)
+	p.Outcomes = pipeline.NewOutcomeReader(a.topics, p.fetcher, p.fetcher, a.opts.Views)
 	p.Resender = &pipeline.Resender{
 		Sender: pipeline.Sender{Topics: a.topics, Out: p.out}, Decoder: sources.decoder, Records: p.fetcher,
 	}
