@@ -19,7 +19,7 @@ import (
 func TestPermissionsOfTheCaller(t *testing.T) {
 	h := acme(t)
 	for token, want := range map[string]string{
-		h.portalToken("acme", access.ViewBase): `{"permissions":["view-tenant","view-catalogue"]}`,
+		h.portalToken("acme", access.ViewBase): `{"permissions":["view-tenant","view-tasks","view-catalogue"]}`,
 		h.reader:                               `{"permissions":["view-tenant","view-catalogue","view-all"]}`,
 	} {
 		require.JSONEq(t, want, h.call(token, http.MethodGet, "/auth/permissions", nil).body)
