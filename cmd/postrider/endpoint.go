@@ -48,7 +48,7 @@ func newEndpointCmd() *cobra.Command {
 URLs are without what may be secret in them; see -o json.`, f,
 		newEndpointListCmd(f), newEndpointGetCmd(f), newEndpointCreateCmd(f), newEndpointUpdateCmd(f), newEndpointDeleteCmd(f),
 		newEndpointSecretCmd(f), newEndpointRotateCmd(f), newEndpointSwitchCmd(f, "enable", false), newEndpointSwitchCmd(f, "disable", true),
-		newEndpointValidateCmd(f), newEndpointExampleCmd(f))
+		newEndpointValidateCmd(f), newEndpointExampleCmd(f), newEndpointStatusCmd(f), newEndpointAttemptsCmd(f), newEndpointHealthCmd(f))
 }
 
 func newEndpointListCmd(f *apiFlags) *cobra.Command {

@@ -117,6 +117,9 @@ func (m *manager) call(call client.Call, out any) (*client.Answer, error) {
 	if applied := answer.Header.Get("Postrider-Applied"); m.wait && applied != "" && applied != "all" {
 		fmt.Fprintf(m.err, "the change is made; who has it: %s\n", applied)
 	}
+	if views := answer.Header.Get("Postrider-Views"); views != "" && views != "complete" {
+		fmt.Fprintf(m.err, "how far the views are of which this is made: %s\n", views)
+	}
 	if out == nil || len(answer.Body) == 0 {
 		return answer, nil
 	}

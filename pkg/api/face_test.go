@@ -20,7 +20,7 @@ func TestPermissionsOfTheCaller(t *testing.T) {
 	h := acme(t)
 	for token, want := range map[string]string{
 		h.portalToken("acme", access.ViewBase): `{"permissions":["view-tenant","view-tasks","view-catalogue"]}`,
-		h.reader:                               `{"permissions":["view-tenant","view-catalogue","view-all"]}`,
+		h.reader:                               `{"permissions":["view-tenant","view-tasks","view-catalogue","view-all"]}`,
 	} {
 		require.JSONEq(t, want, h.call(token, http.MethodGet, "/auth/permissions", nil).body)
 	}
