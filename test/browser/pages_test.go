@@ -112,7 +112,7 @@ func TestPicturesOfTheREADME(t *testing.T) {
 	)
 	pictures["portal-test.png"] = b.shoot("readme-test")
 	for name, png := range pictures {
-		file := filepath.Join("..", "..", "docs", name)
+		file := filepath.Join("screenshots", name)
 		if *update {
 			require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
 			require.NoError(t, os.WriteFile(file, png, 0o644))
