@@ -43,10 +43,11 @@ test: ## All tests but those of verify, with a real Kafka and Redis
 	go test -race -vet=off -timeout $(TIMEOUT) ./test/conformance ./test/flow $$(go list ./... | grep -v -x -F $(BROKERS:%=-e $(MODULE)/%))
 	$(MAKE) test-kit test-brokers
 
-# Modules of their own: what they need is for nothing else.
+# Modules of their own: what they need is for nothing else. What they test is outside of them, where the go command does not see
+# that it has changed.
 test-kit: ## Only the tests of the Helm chart and of the image
-	go test -C test/chart -vet=off -timeout $(TIMEOUT) ./...
-	go test -C deploy/image -vet=off -timeout $(TIMEOUT) ./...
+	go test -C test/chart -vet=off -count=1 -timeout $(TIMEOUT) ./...
+	go test -C deploy/image -vet=off -count=1 -timeout $(TIMEOUT) ./...
 
 test-brokers: ## Only the tests that need a real Kafka or Redis
 	$(BROKER_TESTS) -skip '$(OUTAGES)' $(BROKERS:%=./%)

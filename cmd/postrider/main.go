@@ -58,10 +58,10 @@ circuit breaker per endpoint, and with a record of every attempt. "postrider dev
 		}
 	}
 	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd(), newAPICmd(), newRecorderCmd(), newDevCmd())
-	add(groupManage, newTopicsCmd(), newACLsCmd(), newApplyCmd(), newGetCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(), newEndpointCmd(),
-		newEventTypeCmd(), newAuditCmd(), newViewsCmd())
-	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newDeadLettersCmd(), newRejectedCmd(), newResendCmd(), newRecoverCmd(),
-		newReplayCmd(), newTaskCmd(), newVerifyCmd(), newExplainCmd(), newReconcileCmd(), newListenCmd())
+	add(groupManage, newDoctorCmd(), newTopicsCmd(), newACLsCmd(), newApplyCmd(), newGetCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(),
+		newEndpointCmd(), newEventTypeCmd(), newAuditCmd(), newViewsCmd())
+	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newDeadLettersCmd(), newRejectedCmd(),
+		newResendCmd(), newRecoverCmd(), newReplayCmd(), newTaskCmd(), newVerifyCmd(), newExplainCmd(), newReconcileCmd(), newListenCmd())
 	return root
 }
 

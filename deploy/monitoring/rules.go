@@ -1,8 +1,10 @@
 package monitoring
 
+import "slices"
+
 // Alerts returns all alerts, the worst first.
 func Alerts() []Alert {
-	return append(append(flowAlerts(), stateAlerts()...), endpointAlerts()...)
+	return slices.Concat(flowAlerts(), stateAlerts(), apiAlerts(), endpointAlerts())
 }
 
 // flowAlerts are about deliveries that do not get on.
@@ -136,6 +138,12 @@ func stateAlerts() []Alert {
 			See:     "`postrider_group_oldest_unfinished_seconds`, and whether the brokers' `offset.metadata.max.bytes` is below 4096.",
 			Do:      "set it to 4096. Otherwise report it: partitions are held before this happens.",
 		},
+	}
+}
+
+// apiAlerts are about the API, and who writes to the registry.
+func apiAlerts() []Alert {
+	return []Alert{
 		{
 			Name: "PostriderWritersFight", Severity: Warning,
 			Expr:    `sum(increase(postrider_registry_fencings_total[15m])) > 20`,
