@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,10 +30,10 @@ func gather(t *testing.T, from prometheus.Gatherer) map[string][]float64 {
 func TestLagAndAge(t *testing.T) {
 	inGroupWorld(t, func(t *testing.T, w *groupWorld) {
 		figures := prometheus.NewRegistry()
-		var part *kafka.Partition
+		var part atomic.Pointer[kafka.Partition]
 		g, err := kafka.NewGroup(w.conf, kafka.GroupOptions{
 			Name: "g", Topics: []string{work}, Metrics: kafka.NewMetrics(figures),
-		}, handler{records: func(p *kafka.Partition, _ []*kafka.Record) { part = p }})
+		}, handler{records: func(p *kafka.Partition, _ []*kafka.Record) { part.Store(p) }})
 		require.NoError(t, err)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
@@ -52,18 +53,18 @@ func TestLagAndAge(t *testing.T) {
 			time.Sleep(20 * time.Second)
 		}
 		shows(3, 60)
-		part.Finish(1)
+		part.Load().Finish(1)
 		shows(3, 60) // what is done above it does not make the oldest younger
-		part.Finish(0)
+		part.Load().Finish(0)
 		shows(1, 20)
-		part.Hold(kafka.HoldBytes)
+		part.Load().Hold(kafka.HoldBytes)
 		time.Sleep(10 * time.Second)
 		w.send(2) // not read, and counted
 		shows(3, 30)
-		part.Release(kafka.HoldBytes)
+		part.Load().Release(kafka.HoldBytes)
 		time.Sleep(10 * time.Second)
 		for offset := range int64(5) {
-			part.Finish(offset)
+			part.Load().Finish(offset)
 		}
 		shows(0, 0)
 
