@@ -102,7 +102,8 @@ func TestTopicsComeFirst(t *testing.T) {
 	// What it needs is there before it, although nothing of the release is.
 	account := of[*corev1.ServiceAccount](objects)[job.Spec.Template.Spec.ServiceAccountName]
 	config := of[*corev1.ConfigMap](objects)[job.Spec.Template.Spec.Volumes[0].ConfigMap.Name]
-	for _, hook := range []map[string]string{account.Annotations, config.Annotations} {
+	network := of[*networkingv1.NetworkPolicy](objects)["acme-postrider-topics"]
+	for _, hook := range []map[string]string{account.Annotations, config.Annotations, network.Annotations} {
 		assert.Equal(t, "pre-install,pre-upgrade", hook["helm.sh/hook"])
 		assert.Less(t, quantity(t, hook["helm.sh/hook-weight"]), quantity(t, job.Annotations["helm.sh/hook-weight"]))
 	}
