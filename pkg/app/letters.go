@@ -35,7 +35,7 @@ type Letters struct {
 //	deadletters ──▶ fold of the open ones ──▶ Redrive ──▶ deliveries, and a mark in deadletters
 //	                                      └─▶ Discard ──▶ a mark in deadletters
 //	rejected    ──▶ fold of the open ones ──▶ Reingest ──▶ source topics, and a mark in rejected
-//	outcomes    ──▶ History
+//	outcomes    ──▶ History, by the index in Redis if that has them
 func (a *App) Letters(ctx context.Context) (*Letters, error) {
 	view, err := a.View(ctx)
 	if err != nil {
@@ -63,7 +63,10 @@ func (a *App) Letters(ctx context.Context) (*Letters, error) {
 	l.Rejected = pipeline.NewRejectedRecords(pipeline.RejectedRecordsOptions{
 		Topics: a.topics, Tail: tail(rejected), From: l.fetcher, Out: l.out, Decoder: sources.decoder, Log: a.opts.Log,
 	})
-	l.History = History{pipeline.Histories{Topics: a.topics, From: kafka.NewReader(a.conf.Kafka)}}
+	l.History = History{pipeline.Histories{Topics: a.topics, From: kafka.NewReader(a.conf.Kafka), Records: l.fetcher}}
+	if a.opts.Views != nil {
+		l.History.from.Index = a.opts.Views
+	}
 	l.Audit = AuditWriter{topic: a.topics.Name(topics.Audit), out: l.out}
 	return l, nil
 }

@@ -3,9 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -375,39 +373,4 @@ func TestReingest(t *testing.T) {
 		require.NotEmpty(t, read[0].Detail)
 		require.Equal(t, `[`, string(read[0].Record.Value))
 	})
-}
-
-// outcomeLog has its rows at one a second.
-type outcomeLog struct{ *broker }
-
-func (l outcomeLog) Since(_ context.Context, topic string, at time.Time) (map[int32]kafka.Ends, error) {
-	all := l.acknowledged(topic)
-	start := slices.IndexFunc(all, func(r *kafka.Record) bool { return !r.Timestamp.Before(at) })
-	if start < 0 {
-		start = len(all)
-	}
-	return map[int32]kafka.Ends{0: {Start: int64(start), End: int64(len(all))}}, nil
-}
-
-// The history of a delivery are its rows within the time, each once, and nobody else's.
-func TestHistory(t *testing.T) {
-	b, one := newBroker(t), subscriptionNamed("one")
-	mine, start := deliveryOf(one, 1), time.Unix(1_750_000_000, 0)
-	for i := range 100 {
-		row := &outcome.Outcome{Delivery: mine.ID.Base62(delivery.IDPrefix), Trigger: delivery.TriggerEvent, Attempt: i / 2}
-		if i%4 > 1 {
-			row.Detail, row.Delivery = row.Delivery, deliveryOf(one, 2).ID.Base62(delivery.IDPrefix)
-		}
-		b.add("outcomes", "", row)
-		b.acknowledged("outcomes")[i].Timestamp = start.Add(time.Duration(i) * time.Second)
-	}
-	h := Histories{From: outcomeLog{b}}
-	rows, complete, err := h.Of(t.Context(), mine, start.Add(20*time.Second), start.Add(30*time.Second))
-	require.NoError(t, err)
-	require.True(t, complete)
-	var got []string
-	for _, r := range rows {
-		got = append(got, fmt.Sprint(r.Attempt))
-	}
-	require.Equal(t, "8 10 12 14 16", strings.Join(got, " "))
 }
