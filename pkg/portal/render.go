@@ -141,7 +141,7 @@ func (p *Portal) serveAsset(w http.ResponseWriter, r *http.Request) {
 func (p *Portal) parse() pages {
 	functions := template.FuncMap{
 		"retryWords": retryWords, "failureWords": failureWords, "seconds": seconds, "instant": instant, "pretty": prettyJSON,
-		"typesWords": typesWords, "label": label, "disabledWords": disabledWords, "lines": func(s []string) string { return strings.Join(s, "\n") },
+		"typesWords": typesWords, "label": label, "disabledWords": disabledWords,
 	}
 	layout := template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html"))
 	entries, err := fs.ReadDir(pageFiles, "pages")
