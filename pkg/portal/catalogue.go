@@ -27,7 +27,7 @@ const (
 
 // eventTypes reads the event types that the tenant may subscribe to. An operator sees all of them; of these, those that are
 // activated for the tenant are its.
-func (v *visit) eventTypes(content bool) ([]api.EventTypeOut, error) {
+func (v *visit) eventTypes() ([]api.EventTypeOut, error) {
 	var activated api.AppEventTypes
 	if err := v.calls.get(v.appPath("event-types"), &activated); err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func (v *visit) eventTypes(content bool) ([]api.EventTypeOut, error) {
 	var out []api.EventTypeOut
 	for iterator := ""; len(out) < maxTypes; {
 		var list api.List[api.EventTypeOut]
-		err := v.calls.get(query("/event-type", "limit", strconv.Itoa(typesPage), "iterator", iterator, "with_content", strconv.FormatBool(content)), &list)
+		err := v.calls.get(query("/event-type", "limit", strconv.Itoa(typesPage), "iterator", iterator), &list)
 		if err != nil {
 			return nil, err
 		}
@@ -110,7 +110,7 @@ type cataloguePage struct {
 
 // listEventTypes shows the catalogue.
 func (v *visit) listEventTypes() error {
-	types, err := v.eventTypes(false)
+	types, err := v.eventTypes()
 	if err != nil {
 		return err
 	}

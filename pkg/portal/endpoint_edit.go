@@ -76,7 +76,7 @@ func (v *visit) showRefused(f *endpointForm, err error) error {
 
 // showForm shows the form with what there is to choose from.
 func (v *visit) showForm(status int, f *endpointForm) error {
-	types, err := v.eventTypes(false)
+	types, err := v.eventTypes()
 	if err != nil {
 		return err
 	}

@@ -102,6 +102,9 @@ func (p *Portal) mux() http.Handler {
 	page("GET "+one+"/test", (*visit).showTest)
 	page("POST "+one+"/test", (*visit).sendTest)
 	page("POST "+one+"/test/preview", (*visit).previewTest)
+	page("GET "+one+"/transformation", (*visit).showTransformation)
+	page("POST "+one+"/transformation", (*visit).saveTransformation)
+	page("POST "+one+"/transformation/try", (*visit).tryTransformation)
 	page("GET "+one+"/confirm/{action}", (*visit).confirm)
 	page("POST "+one+"/confirm/{action}", (*visit).act)
 

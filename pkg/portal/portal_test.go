@@ -23,7 +23,7 @@ func pagesOf(app, endpoint string) []string {
 	return []string{
 		base + "/endpoint", base + "/endpoint?search=x", base + "/endpoint/new", base + "/endpoint/" + endpoint,
 		base + "/endpoint/" + endpoint + "/edit", base + "/endpoint/" + endpoint + "/secret", base + "/endpoint/" + endpoint + "/test",
-		base + "/endpoint/" + endpoint + "/confirm/disable", base + "/endpoint/" + endpoint + "/confirm/delete",
+		base + "/endpoint/" + endpoint + "/transformation", base + "/endpoint/" + endpoint + "/confirm/disable", base + "/endpoint/" + endpoint + "/confirm/delete",
 		base + "/event-type", base + "/event-type/order.created", base + "/event-type/order.created?endpoint=" + endpoint,
 		base + "/endpoint/example?filter_type=order.created", base + "/event", base + "/event?window=day&type=order.created",
 		base + "/event/" + ident.Derive("test", "kept").Base62("msg_"), base + "/event/" + ident.Derive("test", "expired").Base62("msg_"),
@@ -197,13 +197,14 @@ func TestReader(t *testing.T) {
 	list := "/portal/app/" + app + "/endpoint"
 	require.NotContains(t, b.get(list).body, "Add endpoint")
 	one := b.get(list + "/" + id).body
-	for _, offered := range []string{"/confirm/", "/edit", "/secret", "/test"} {
+	for _, offered := range []string{"/confirm/", "/edit", "/secret", "/test", "/transformation"} {
 		require.NotContains(t, one, offered)
 	}
 	require.Equal(t, http.StatusForbidden, b.get(list+"/"+id+"/secret").status)
 	for path, form := range map[string]url.Values{
 		"/new": {"url": {"https://b.example"}, "which": {"all"}}, "/" + id + "/confirm/delete": {}, "/" + id + "/secret/rotate": {"grace": {"0"}},
 		"/" + id + "/test": {"type": {"order.created"}, "payload": {"{}"}}, "/" + id + "/secret/reveal": {},
+		"/" + id + "/transformation": {"code": {".payload = {}"}}, "/" + id + "/transformation/try": {"code": {"."}, "filter_payload": {"{}"}, "filter_type": {"order.created"}},
 	} {
 		require.Equal(t, http.StatusForbidden, b.submit(list, list+path, form).status, path)
 	}

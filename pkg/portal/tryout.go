@@ -29,7 +29,7 @@ func (v *visit) showTest() error {
 }
 
 func (v *visit) test(status int, e endpointPage, out tryoutPage) error {
-	types, err := v.eventTypes(false)
+	types, err := v.eventTypes()
 	if err != nil {
 		return err
 	}
