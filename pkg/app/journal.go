@@ -181,6 +181,9 @@ func hideURL(raw string) string {
 	return u.Scheme + "://" + text + u.Host + u.EscapedPath() + query
 }
 
+// disabling are the fields that change when a subscription is disabled or enabled, which has events of its own.
+var disabling = []string{"disabled", "disabledReason", "locked", "generation"} //nolint:gochecknoglobals // a constant
+
 // events adds the operational events of a changed subscription.
 func (j *journal) events(d registry.Applied, changed []string) error {
 	before, after := d.Before.Subscription, d.After.Subscription
@@ -190,7 +193,7 @@ func (j *journal) events(d registry.Applied, changed []string) error {
 	case after == nil:
 		return j.event(operational.EndpointDeleted, before, d.Version)
 	}
-	if slices.ContainsFunc(changed, func(name string) bool { return name != "disabled" && name != "locked" && name != "generation" }) {
+	if slices.ContainsFunc(changed, func(name string) bool { return !slices.Contains(disabling, name) }) {
 		if err := j.event(operational.EndpointUpdated, after, d.Version); err != nil {
 			return err
 		}
