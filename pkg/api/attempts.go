@@ -89,7 +89,7 @@ func (a *API) expunging() {
 		r := route{
 			method: http.MethodDelete, path: path, id: id, tag: tagMessage, needs: access.ManageTenant,
 			summary: "Delete a payload or a response: refused", status: http.StatusNoContent,
-			doc: "Always answers 501: what is in Kafka stays there until its topic's retention is over. To keep no responses, redact " +
+			doc: "Always answers 409: what is in Kafka stays there until its topic's retention is over. To keep no responses, redact " +
 				"them, for an endpoint or for the installation.",
 		}
 		if strings.Contains(path, "{attempt_id}") {
@@ -101,8 +101,9 @@ func (a *API) expunging() {
 	}
 }
 
+// notExpunged is a refusal for good, so it is none of 500 and above: clients repeat those.
 func notExpunged() error {
-	return refuse(http.StatusNotImplemented, "not_supported",
+	return refuse(http.StatusConflict, "not_supported",
 		"single payloads and responses cannot be deleted: they are in Kafka until the retention of its topics is over")
 }
 

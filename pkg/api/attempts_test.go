@@ -370,7 +370,7 @@ func TestNothingIsExpunged(t *testing.T) {
 	p.tenant("acme")
 	for _, path := range []string{"/app/acme/msg/e-1/content", "/app/acme/msg/e-1/attempt/atmpt_000000000000000000000000000/content"} {
 		got := p.call(p.operator, http.MethodDelete, path, nil)
-		assert.Equal(t, http.StatusNotImplemented, got.status, got.body)
+		assert.Equal(t, http.StatusConflict, got.status, got.body)
 		assert.Equal(t, "not_supported", got.json(t)["code"])
 	}
 }

@@ -75,7 +75,7 @@ func flow(t *testing.T, s *system, c client, program string, env ...string) {
 	steps, bad := check(t, &out)
 	require.NoError(t, errors.Join(err, ctx.Err()), "after %v:\n%s", steps, &problems)
 	require.Empty(t, bad, "verified by the client")
-	require.Len(t, steps, 8, "steps")
+	require.Len(t, steps, 9, "steps")
 }
 
 // check verifies every request that a program reports once more and returns the steps that it went, and what its own

@@ -205,6 +205,46 @@ async function again() {
   await refused(422, client.endpoint.recover(uid, "contacts", { since: new Date(Date.now() + 3_600_000) }), "since");
 }
 
+// attempted waits until an endpoint's attempts can be found: the views are a moment behind.
+function attempted(endpoint, count) {
+  return until(async () => {
+    const found = await all((options) => client.messageAttempt.listByEndpoint(uid, endpoint, { ...options, withMsg: true, withContent: true }));
+    return found.length >= count && found;
+  });
+}
+
+async function attempts() {
+  const found = await attempted("contacts", 3); // contact.created, contact.updated and the example
+  assert.deepEqual(found.map((a) => [a.statusText, a.status, a.responseStatusCode]), Array(3).fill(["success", 0, 204]));
+  assert(found.every((a) => a.timestamp instanceof Date && /^atmpt_[A-Za-z0-9]{27}$/.test(a.id) && a.endpointId.startsWith("ep_")));
+  const updated = found.find((a) => a.msg.eventType === type("contact.updated"));
+  assert.deepEqual([updated.msg.eventId, updated.msg.payload, updated.msg.tags], ["e-1", { id: "42", name: "Zoë" }, ["blue"]]);
+  const ids = async (options) => (await client.messageAttempt.listByEndpoint(uid, "contacts", options)).data.map((a) => a.id);
+  assert.deepEqual(await ids({ status: 2 }), []);
+  assert.deepEqual(await ids({ statusCodeClass: 500 }), []);
+  assert.deepEqual(await ids({ tag: "blue", status: 0, statusCodeClass: 200 }), [updated.id]);
+  assert.deepEqual(await ids({ eventTypes: [type("contact.updated")] }), [updated.id]);
+  assert.deepEqual(await ids({ before: new Date(updated.timestamp.getTime() - 60_000) }), []);
+
+  const first = await client.messageAttempt.listByEndpoint(uid, "contacts", { limit: 2 });
+  const second = await client.messageAttempt.listByEndpoint(uid, "contacts", { limit: 2, iterator: first.iterator });
+  const back = await client.messageAttempt.listByEndpoint(uid, "contacts", { limit: 2, iterator: second.prevIterator });
+  assert.deepEqual(back.data.map((a) => a.id), first.data.map((a) => a.id));
+
+  const byMessage = await client.messageAttempt.listByMsg(uid, "e-1");
+  assert.deepEqual(byMessage.data.map((a) => a.id), [updated.id]);
+  const one = await client.messageAttempt.get(uid, updated.msgId, updated.id);
+  assert.deepEqual([one.id, one.msgId, one.url], [updated.id, updated.msgId, `${receiver.url}/contacts`]);
+  const messages = await all((options) => client.messageAttempt.listAttemptedMessages(uid, "contacts", options));
+  assert.deepEqual(messages.map((m) => [m.id, m.statusText]), found.map((a) => [a.msgId, "success"]));
+  const destinations = await client.messageAttempt.listAttemptedDestinations(uid, "e-1");
+  assert.deepEqual(destinations.data.map((e) => [e.uid, e.statusText]), [["contacts", "success"]]);
+  const stats = await client.endpoint.getStats(uid, "contacts");
+  assert.deepEqual([stats.success, stats.fail, stats.pending, stats.sending], [3, 0, 0, 0]);
+  await refused(404, client.messageAttempt.get(uid, "e-1", `atmpt_${"0".repeat(27)}`));
+  await refused(409, client.messageAttempt.expungeContent(uid, "e-1", updated.id));
+}
+
 async function rotation() {
   const [before] = receiver.secrets.get("contacts");
   await client.endpoint.rotateSecret(uid, "contacts", {});
@@ -253,7 +293,7 @@ async function changes() {
 }
 
 await receiver.listen();
-for (const step of [applications, eventTypes, endpoints, messages, again, rotation, portal, changes]) {
+for (const step of [applications, eventTypes, endpoints, messages, attempts, again, rotation, portal, changes]) {
   await step();
   report({ kind: "step", name: step.name });
 }

@@ -11,6 +11,7 @@ from svix.api.application import ApplicationListOptions
 from svix.api.endpoint import EndpointListOptions
 from svix.api.event_type import EventTypeDeleteOptions, EventTypeListOptions
 from svix.api.message import MessageCreateOptions, MessageGetOptions, MessageListOptions
+from svix.api.message_attempt import MessageAttemptListByEndpointOptions
 from svix.exceptions import HttpError, HTTPValidationError
 from svix.models import (
     AppPortalAccessIn,
@@ -235,6 +236,39 @@ def again():
     assert finished("endpoint.replay", client.endpoint.replay_missing(UID, "contacts", ReplayIn(since=since))) == 0
 
 
+def attempted(endpoint, count):
+    """Returns an endpoint's attempts once they can be found: the views are a moment behind."""
+    page = lambda n, at: client.message_attempt.list_by_endpoint(
+        UID, endpoint, MessageAttemptListByEndpointOptions(limit=n, iterator=at, with_msg=True, with_content=True)
+    )
+    return until(lambda: [found for found in [everything(page)] if len(found) >= count])[0]
+
+
+def attempts():
+    found = attempted("contacts", 3)  # contact.created, contact.updated and the example
+    assert [(int(a.status), a.response_status_code) for a in found] == [(0, 204)] * 3, found
+    [updated] = [a for a in found if a.msg.event_type == kind("contact.updated")]
+    assert (updated.msg.event_id, updated.msg.payload, updated.msg.tags) == ("e-1", {"id": "42", "name": "Zoë"}, ["blue"]), updated
+
+    def listed(**options):
+        page = client.message_attempt.list_by_endpoint(UID, "contacts", MessageAttemptListByEndpointOptions(**options))
+        return [a.id for a in page.data]
+
+    assert listed(status=2) == listed(status_code_class=500) == []
+    assert listed(tag="blue", status=0, status_code_class=200) == [updated.id]
+    assert listed(event_types=[kind("contact.updated")]) == [updated.id]
+    assert listed(after=updated.timestamp + timedelta(minutes=5)) == []
+    assert [a.id for a in client.message_attempt.list_by_msg(UID, "e-1").data] == [updated.id]
+    assert client.message_attempt.get(UID, updated.msg_id, updated.id).url.endswith("/contacts")
+    sent = client.message_attempt.list_attempted_messages(UID, "contacts").data
+    assert [m.id for m in sent] == [a.msg_id for a in found], sent
+    assert [e.uid for e in client.message_attempt.list_attempted_destinations(UID, "e-1").data] == ["contacts"]
+    stats = client.endpoint.get_stats(UID, "contacts")
+    assert (stats.success, stats.fail) == (3, 0), stats
+    refused(404, lambda: client.message_attempt.get(UID, "e-1", "atmpt_" + "0" * 27))
+    refused(409, lambda: client.message_attempt.expunge_content(UID, "e-1", updated.id))
+
+
 def rotation():
     before = receiver.secrets["contacts"][0]
     rotated = client.endpoint.rotate_secret(UID, "contacts", EndpointSecretRotateIn())
@@ -279,7 +313,7 @@ def changes():
     refused(404, lambda: client.application.get(UID))
 
 
-for step in (applications, event_types, endpoints, messages, again, rotation, portal, changes):
+for step in (applications, event_types, endpoints, messages, attempts, again, rotation, portal, changes):
     step()
     report(kind="step", name=step.__name__)
 receiver.close()
