@@ -1,7 +1,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -70,27 +72,17 @@ func (a *API) rowsOfDeliveries(ctx context.Context, tenant ident.ID, rows []foun
 	if err != nil {
 		return nil, err
 	}
-	at := make([]delivery.Position, 0, len(places))
-	for p := range places {
-		at = append(at, p)
-	}
-	read, err := a.readOutcomes(ctx, tenant, at)
-	if err != nil {
-		return nil, err
-	}
-	return byDelivery(read, rows[0].row.Subscription), nil
-}
-
-func byDelivery(read []pipeline.ReadOutcome, sub ident.ID) map[string][]foundRow {
 	out := map[string][]foundRow{}
-	for _, r := range read {
+	sub := rows[0].row.Subscription
+	sorted := slices.SortedFunc(maps.Keys(places), func(a, b delivery.Position) int { return cmp.Compare(a.Offset, b.Offset) })
+	err = a.readOutcomes(ctx, tenant, sorted, func(_ int, r pipeline.ReadOutcome) {
 		if r.Outcome != nil && r.Outcome.Subscription == sub {
 			row := foundRow{row: r.Outcome}
 			row.at.Position = r.Position
 			out[r.Outcome.Delivery] = append(out[r.Outcome.Delivery], row)
 		}
-	}
-	return out
+	})
+	return out, err
 }
 
 // lastOf is the row that was written last, r if the others are not known.

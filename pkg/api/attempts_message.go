@@ -11,6 +11,7 @@ import (
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/outcome"
+	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/subscription"
 	"github.com/postrider/postrider/pkg/view"
 )
@@ -51,25 +52,19 @@ func (a *API) messageRows(ctx context.Context, name string) (rows []foundRow, ex
 func (a *API) readMessageRows(
 	ctx context.Context, tenant, message ident.ID, at []delivery.Position,
 ) (rows []foundRow, expired int, err error) {
-	read, err := a.readOutcomes(ctx, tenant, at)
-	if err != nil {
-		return nil, 0, err
-	}
 	name := message.Base62(messagePrefix)
-	for _, r := range read {
-		o := r.Outcome
-		if o == nil {
+	err = a.readOutcomes(ctx, tenant, at, func(_ int, r pipeline.ReadOutcome) {
+		switch o := r.Outcome; {
+		case o == nil:
 			expired++
-			continue
-		}
-		if o.Message == name {
+		case o.Message == name:
 			rows = append(rows, foundRow{view.Attempt{
 				Position: r.Position, Time: o.At.Truncate(time.Millisecond), Status: o.Status, Result: o.Result, Verdict: o.Verdict,
 				Reason: o.Reason,
 			}, o})
 		}
-	}
-	return rows, expired, nil
+	})
+	return rows, expired, err
 }
 
 func newestFirst(a, b foundRow) int { return compareIDs(b.at.ID(), a.at.ID()) }

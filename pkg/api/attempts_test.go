@@ -14,6 +14,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/access"
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -246,6 +247,24 @@ func TestAttemptedMessages(t *testing.T) {
 		assert.Len(t, p.walk(path, "id", limit), 6)
 	}
 	assert.Empty(t, members(t, p.get(path+"?with_content=false"), "payload")[0])
+}
+
+// An event that went to many endpoints is found at each of them, although their rows stand together.
+func TestMessageOfManyEndpoints(t *testing.T) {
+	t.Parallel()
+	p := newPast(t)
+	p.tenant("acme")
+	s := p.endpoint("acme", "crm")
+	now := time.Now().Add(-time.Hour)
+	e := p.published("acme", "a.b", "e-1")
+	p.tried(s, e, now, answered(503, ""))
+	for range 600 {
+		p.tried(&subscription.Subscription{ID: ident.New()}, e, now, answered(200, ""))
+	}
+	p.tried(s, e, now.Add(time.Minute), again(2, 1), answered(200, ""))
+	assert.Equal(t, []any{"success"}, members(t, p.get("/app/acme/endpoint/crm/msg"), "statusText"))
+	assert.Len(t, p.walk("/app/acme/attempt/msg/e-1", "id", 250), 602)
+	assert.Equal(t, []any{"success"}, members(t, p.get("/app/acme/msg/e-1/endpoint"), "statusText"))
 }
 
 // What a test event came to is there as of every other: status, code and message.

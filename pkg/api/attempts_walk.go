@@ -120,34 +120,35 @@ func (a *API) readRows(ctx context.Context, tenant, sub ident.ID, listed []view.
 	for i := range listed {
 		at[i] = listed[i].Position
 	}
-	read, err := a.readOutcomes(ctx, tenant, at)
-	if err != nil {
-		return nil, 0, err
-	}
-	for i, r := range read {
+	err = a.readOutcomes(ctx, tenant, at, func(i int, r pipeline.ReadOutcome) {
 		o := r.Outcome
 		if o == nil || o.Subscription != sub || o.At.UnixMilli() != listed[i].Time.UnixMilli() {
 			expired++
-			continue
+			return
 		}
 		rows = append(rows, foundRow{listed[i], o})
-	}
-	return rows, expired, nil
+	})
+	return rows, expired, err
 }
 
-// readOutcomes reads rows, some at a time: the reader gets to all of these.
-func (a *API) readOutcomes(ctx context.Context, tenant ident.ID, at []delivery.Position) (out []pipeline.ReadOutcome, err error) {
+// readOutcomes reads rows, some at a time, and calls each for them, in their order: the reader gets to all of these. Positions
+// that are sorted are read the fastest.
+func (a *API) readOutcomes(ctx context.Context, tenant ident.ID, at []delivery.Position, each func(int, pipeline.ReadOutcome)) error {
+	done := 0
 	for some := range slices.Chunk(at, maxLook) {
 		read, err := a.opts.Outcomes.Read(ctx, tenant, some)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if slices.ContainsFunc(read, func(r pipeline.ReadOutcome) bool { return r.State == pipeline.ReadLeft }) {
-			return nil, errors.New("the reader did not get to all of the rows that it was asked for")
+		for _, r := range read {
+			if r.State == pipeline.ReadLeft {
+				return errors.New("the reader did not get to all of the rows that it was asked for")
+			}
+			each(done, r)
+			done++
 		}
-		out = append(out, read...)
 	}
-	return out, nil
+	return nil
 }
 
 // rowList is the answer of a page. Its iterators have the prefix.
