@@ -34,6 +34,9 @@ type past struct {
 	ends    map[string]int64
 	away    error // of Kafka
 	fetched int
+	// fetcher and produce are of a broker; without one all is in memory.
+	fetcher *kafka.Fetcher
+	produce func(*kafka.Record)
 }
 
 const historyPartition = 5 // of everything
@@ -72,11 +75,17 @@ func (p *past) write(r *kafka.Record) delivery.Position {
 	p.ends[r.Topic]++
 	at := kafka.Place{Topic: r.Topic, Partition: r.Partition, Offset: r.Offset}
 	p.records[at] = r
+	if p.produce != nil {
+		p.produce(r)
+	}
 	return delivery.Position(at)
 }
 
 // Fetch implements [pipeline.RecordFetcher].
-func (p *past) Fetch(_ context.Context, places []kafka.Place, _ int) (map[kafka.Place]*kafka.Record, []kafka.Place, error) {
+func (p *past) Fetch(ctx context.Context, places []kafka.Place, maxBytes int) (map[kafka.Place]*kafka.Record, []kafka.Place, error) {
+	if p.fetcher != nil {
+		return p.fetcher.Fetch(ctx, places, maxBytes)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	found := map[kafka.Place]*kafka.Record{}
@@ -90,7 +99,10 @@ func (p *past) Fetch(_ context.Context, places []kafka.Place, _ int) (map[kafka.
 }
 
 // Ends implements [pipeline.LogEnds].
-func (p *past) Ends(_ context.Context, topic string) (map[int32]kafka.Ends, error) {
+func (p *past) Ends(ctx context.Context, topic string) (map[int32]kafka.Ends, error) {
+	if p.fetcher != nil {
+		return p.fetcher.Ends(ctx, topic)
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return map[int32]kafka.Ends{historyPartition: {Start: 0, End: p.ends[topic]}}, p.away
