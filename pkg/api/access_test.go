@@ -153,6 +153,7 @@ var mayUse = map[string]string{
 	"v1.message-attempt.list-attempted-destinations": viewers,
 	"v1.message-attempt.get":                         viewers,
 	"v1.message-attempt.get-headers":                 viewers,
+	"postrider.message-attempt.detail":               viewers,
 	"v1.message-attempt.expunge-content":             admins,
 	"v1.message.expunge-content":                     admins,
 	"v1.endpoint.get-stats":                          viewers,

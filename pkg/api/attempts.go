@@ -75,6 +75,7 @@ func (a *API) attempts() {
 	register(a, viewed(one+"/headers", "v1.message-attempt.get-headers", tagAttempt, "Get the headers of an attempt's response",
 		"Of the request's none are kept, since some are secret. The values of the response's that are likely to be a secret are not "+
 			"kept either: their names are in sensitive."), a.getAttemptHeaders)
+	a.attemptDetails()
 	a.expunging()
 	a.endpointStatuses()
 	a.endpointEvents()

@@ -153,7 +153,7 @@ func TestAttemptsOfAMessage(t *testing.T) {
 	gone := p.endpoint("acme", "gone")
 	now := time.Now().Add(-2 * time.Hour)
 	e, unrelated := p.published("acme", "order.paid", "e-1", `"channels":["eu"]`), p.published("acme", "order.paid", "e-2")
-	a := p.tried(crm, e, now, answered(503, "busy"))
+	a := p.tried(crm, e, now, answered(503, "busy"), func(o *outcome.Outcome) { o.DNSMS, o.ConnectMS, o.FirstByteMS = 1.5, 2.5, 9 })
 	b := p.tried(erp, e, now.Add(time.Minute), answered(200, "fine"))
 	c := p.tried(crm, e, now.Add(2*time.Minute), again(2, 1), failed(outcome.ResultRefused, "connection refused"))
 	p.tried(gone, e, now.Add(3*time.Minute), answered(200, "gone"))
@@ -191,6 +191,14 @@ func TestAttemptsOfAMessage(t *testing.T) {
 		"sentHeaders": map[string]any{}, "sensitive": []any{"set-cookie"},
 		"responseHeaders": []any{[]any{"content-type", "text/plain"}, []any{"set-cookie", outcome.RedactedValue}},
 	}, headers)
+	detail := p.get("/app/acme/msg/e-1/attempt/" + attemptID(a).Base62(attemptPrefix) + "/detail").json(t)
+	for name, want := range map[string]any{
+		"endpointId": endpointID(crm), "eventType": "order.paid", "reason": "failed", "verdict": "retry", "result": "server_error", "statusCode": 503.0,
+		"response": "busy", "nextAttempt": a.Due.UTC().Format(time.RFC3339Nano), "attempt": 1.0,
+		"timings": map[string]any{"queueMs": 0.0, "dnsMs": 1.5, "connectMs": 2.5, "tlsMs": 0.0, "firstByteMs": 9.0, "durationMs": 12.4},
+	} {
+		assert.Equal(t, want, detail[name], name)
+	}
 	none := p.get("/app/acme/msg/e-1/attempt/" + attemptID(c).Base62(attemptPrefix) + "/headers").json(t)
 	assert.Equal(t, map[string]any{"sentHeaders": map[string]any{}, "sensitive": []any{}, "responseHeaders": nil}, none)
 
@@ -297,7 +305,7 @@ func TestNothingOfAnotherTenantIsShown(t *testing.T) {
 	id, attempt := secret.Message.Base62(messagePrefix), attemptID(row).Base62(attemptPrefix)
 	for _, path := range []string{
 		"/app/evil/attempt/msg/" + id, "/app/evil/attempt/msg/e-1", "/app/evil/msg/" + id + "/attempt/" + attempt,
-		"/app/evil/msg/" + id + "/attempt/" + attempt + "/headers", "/app/evil/msg/" + id + "/endpoint",
+		"/app/evil/msg/" + id + "/attempt/" + attempt + "/headers", "/app/evil/msg/" + id + "/attempt/" + attempt + "/detail", "/app/evil/msg/" + id + "/endpoint",
 		"/app/evil/attempt/endpoint/" + endpointID(theirs), "/app/evil/attempt/endpoint/crm", "/app/evil/endpoint/" + theirs.ID.UUID() + "/msg",
 		"/app/evil/endpoint/crm/status", "/app/evil/endpoint/crm/last-attempts", "/app/evil/endpoint/crm/health", "/app/evil/endpoint/crm/stats",
 		"/app/evil/endpoint/" + theirs.ID.UUID() + "/events", "/app/acme/attempt/endpoint/crm", "/app/acme/endpoint/crm/events",
