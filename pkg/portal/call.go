@@ -16,6 +16,8 @@ type caller struct {
 	api   http.Handler
 	from  *http.Request
 	token string
+	// views is what the API said last of views that are not complete.
+	views *string
 }
 
 // Refusal is what the API answered in place of what was asked for.
@@ -87,6 +89,9 @@ func (c caller) do(method, path string, body, out any, headers ...string) (etag 
 	c.api.ServeHTTP(answer, r)
 	if answer.status >= http.StatusMultipleChoices {
 		return "", refusal(answer)
+	}
+	if state := answer.header.Get(viewsHeader); viewsWords(state) != "" {
+		*c.views = state
 	}
 	if out != nil {
 		if err := json.Unmarshal(answer.body.Bytes(), out); err != nil {

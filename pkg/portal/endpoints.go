@@ -102,10 +102,13 @@ func (v *visit) endpointPath(segments ...string) string {
 	return v.appPath(append([]string{"endpoint", v.r.PathValue("endpoint")}, segments...)...)
 }
 
-// showEndpoint shows all settings of an endpoint.
+// showEndpoint shows how an endpoint does, and all its settings.
 func (v *visit) showEndpoint() error {
 	e, err := v.endpoint()
 	if err != nil {
+		return err
+	}
+	if e.More, err = v.watch(); err != nil {
 		return err
 	}
 	v.show(http.StatusOK, "endpoint", &page{Title: e.DisplayName(), Data: e, Done: v.r.URL.Query().Get("done")})

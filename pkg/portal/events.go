@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -63,6 +64,9 @@ type eventPage struct {
 	api.MessageOut
 	Raw     string
 	Expired bool
+	// Attempts are the latest at all endpoints; Away says that they cannot be told.
+	Attempts []attemptRow
+	Away     bool
 }
 
 // showEvent shows an event with its payload.
@@ -72,7 +76,16 @@ func (v *visit) showEvent() error {
 		return err
 	}
 	out.Raw = string(out.Payload)
-	out.Expired = out.Raw == `{"expired":true}`
+	out.Expired = out.Raw == expiredPayload
+	var list api.List[api.MessageAttemptOut]
+	away, err := v.look(query(v.appPath("attempt", "msg", out.ID), "with_content", "false", "expanded_statuses", "true"), &list)
+	if refused, ok := errors.AsType[*Refusal](err); err != nil && (!ok || refused.Status != http.StatusConflict) { // of too many to be listed
+		return err
+	}
+	out.Away = away || err != nil
+	for _, a := range list.Data {
+		out.Attempts = append(out.Attempts, attemptRow{MessageAttemptOut: a})
+	}
 	v.show(http.StatusOK, "event", &page{Title: out.EventType, Data: out})
 	return nil
 }

@@ -44,6 +44,7 @@ type site struct {
 	store    *registry.Store
 	sent     *sender
 	operator string
+	past     *past
 	log      *lockedLog
 }
 
@@ -143,19 +144,21 @@ func newSite(t testing.TB, change ...func(*portal.Options)) *site {
 	t.Helper()
 	keys, err := seal.Generate()
 	require.NoError(t, err)
-	s := &site{t: t, store: memory.Store(t, keys), sent: &sender{}, log: &lockedLog{}}
+	s := &site{t: t, store: memory.Store(t, keys), sent: &sender{}, past: &past{}, log: &lockedLog{}}
 	profiles, err := profile.Load(configs.Profiles)
 	require.NoError(t, err)
 	log := slog.New(slog.NewTextHandler(s.log, nil))
 	mux := http.NewServeMux()
 	s.server = httptest.NewServer(mux)
 	t.Cleanup(s.server.Close)
-	handler := api.New(api.Options{
+	options := api.Options{
 		Store: s.store, Presence: presence{}, Cipher: keys, Profiles: profiles, Sender: s.sent, Events: index{}, EventReader: index{}, PortalURL: s.server.URL + "/portal",
 		Audit: changes{audit.Entry{At: time.Unix(1_790_000_000, 0), Actor: audit.Actor{Kind: "key", Name: hostile}, Action: "updated", Kind: "subscription", Object: "ep_1"}},
 		Rules: rules(profiles), SourceIPs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		Log: log, Metrics: prometheus.NewRegistry(),
-	}).Handler()
+	}
+	s.past.options(&options)
+	handler := api.New(options).Handler()
 	opts := portal.Options{API: handler, Cipher: keys, URL: s.server.URL + "/portal", Log: log}
 	for _, c := range change {
 		c(&opts)

@@ -105,6 +105,7 @@ func (p *Portal) mux() http.Handler {
 	page("GET "+one+"/transformation", (*visit).showTransformation)
 	page("POST "+one+"/transformation", (*visit).saveTransformation)
 	page("POST "+one+"/transformation/try", (*visit).tryTransformation)
+	watchingPages("/app/{app}", page)
 	page("GET "+one+"/confirm/{action}", (*visit).confirm)
 	page("POST "+one+"/confirm/{action}", (*visit).act)
 

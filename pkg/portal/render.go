@@ -86,6 +86,14 @@ func (p *page) With(data any) *page {
 // DoneText says what has just been done.
 func (p *page) DoneText() string { return doneTexts[p.Done] }
 
+// ViewsText says what a page may lack, because the views of attempts are not complete.
+func (p *page) ViewsText() string {
+	if p.visit == nil {
+		return ""
+	}
+	return viewsWords(*p.visit.calls.views)
+}
+
 // doneTexts are what a page says after a change; an address carries the word and never the text.
 //
 //nolint:gochecknoglobals // a table
@@ -93,6 +101,7 @@ var doneTexts = map[string]string{
 	"created": "The endpoint was created.", "saved": "The changes are saved.", "deleted": "The endpoint was deleted.",
 	"enabled": "The endpoint is enabled.", "disabled": "The endpoint is disabled.", "locked": "The endpoint is disabled and locked.",
 	"unlocked": "The endpoint is unlocked. It is still disabled.", "rotated": "The secret was rotated.",
+	"resent": "The event is on its way once more. The new attempt is in this list in a moment: load it again.",
 }
 
 // asset is a file that the pages use. Its name has a hash, so that a browser may keep it.
@@ -141,9 +150,10 @@ func (p *Portal) serveAsset(w http.ResponseWriter, r *http.Request) {
 func (p *Portal) parse() pages {
 	functions := template.FuncMap{
 		"retryWords": retryWords, "failureWords": failureWords, "seconds": seconds, "instant": instant, "pretty": prettyJSON,
-		"typesWords": typesWords, "label": label, "disabledWords": disabledWords,
+		"typesWords": typesWords, "label": label, "disabledWords": disabledWords, "away": func() string { return awayWords },
+		"millis": millis, "several": several[int64], "lines": func(s []string) string { return strings.Join(s, "\n") },
 	}
-	layout := template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html"))
+	layout := template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/watching.html"))
 	entries, err := fs.ReadDir(pageFiles, "pages")
 	if err != nil {
 		panic(err)

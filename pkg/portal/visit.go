@@ -31,7 +31,7 @@ func (p *Portal) visited(show func(*visit) error) http.HandlerFunc {
 			p.askToSignIn(w, r, http.StatusUnauthorized, "")
 			return
 		}
-		v := &visit{p: p, w: w, r: r, session: s, calls: caller{p.opts.API, r, s.Token}}
+		v := &visit{p: p, w: w, r: r, session: s, calls: caller{p.opts.API, r, s.Token, new(string)}}
 		err := v.prepare()
 		if err == nil {
 			err = show(v)
