@@ -7,4 +7,10 @@ func watchingPages(app string, page func(pattern string, show func(*visit) error
 	page("GET "+one+"/last", (*visit).showLast)
 	page("GET "+app+"/event/{event}/attempt/{attempt}", (*visit).showAttempt)
 	page("POST "+app+"/event/{event}/resend", (*visit).resend)
+	page("GET "+one+"/again", (*visit).showAgain)
+	page("POST "+one+"/again", (*visit).startAgain)
+	page("GET "+app+"/task", (*visit).listTasks)
+	page("GET "+app+"/task/{task}", (*visit).showTask)
+	page("GET "+app+"/task/{task}/progress", (*visit).showProgress)
+	page("POST "+app+"/task/{task}/cancel", (*visit).cancelTask)
 }
