@@ -45,6 +45,7 @@ type site struct {
 	sent     *sender
 	operator string
 	past     *past
+	letters  *letters
 	log      *lockedLog
 }
 
@@ -144,7 +145,7 @@ func newSite(t testing.TB, change ...func(*portal.Options)) *site {
 	t.Helper()
 	keys, err := seal.Generate()
 	require.NoError(t, err)
-	s := &site{t: t, store: memory.Store(t, keys), sent: &sender{}, past: &past{}, log: &lockedLog{}}
+	s := &site{t: t, store: memory.Store(t, keys), sent: &sender{}, past: &past{}, letters: &letters{}, log: &lockedLog{}}
 	profiles, err := profile.Load(configs.Profiles)
 	require.NoError(t, err)
 	log := slog.New(slog.NewTextHandler(s.log, nil))
@@ -158,6 +159,7 @@ func newSite(t testing.TB, change ...func(*portal.Options)) *site {
 		Log: log, Metrics: prometheus.NewRegistry(),
 	}
 	s.past.options(&options)
+	s.letters.options(&options)
 	handler := api.New(options).Handler()
 	opts := portal.Options{API: handler, Cipher: keys, URL: s.server.URL + "/portal", Log: log}
 	for _, c := range change {

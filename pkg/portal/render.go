@@ -151,7 +151,8 @@ func (p *Portal) parse() pages {
 	functions := template.FuncMap{
 		"retryWords": retryWords, "failureWords": failureWords, "seconds": seconds, "instant": instant, "pretty": prettyJSON,
 		"typesWords": typesWords, "label": label, "disabledWords": disabledWords, "away": func() string { return awayWords },
-		"millis": millis, "several": several[int64], "lines": func(s []string) string { return strings.Join(s, "\n") },
+		"millis": millis, "several": several[int64], "skipped": skippedWords,
+		"lines": func(s []string) string { return strings.Join(s, "\n") },
 	}
 	layout := template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/watching.html"))
 	entries, err := fs.ReadDir(pageFiles, "pages")
