@@ -55,8 +55,8 @@ func TestRecoverAfterAnOutage(t *testing.T) {
 	require.Equal(t, "exact", form.Get("window"))
 	got = b.post(one+"/again", form)
 	require.Equal(t, http.StatusOK, got.status, got.body)
-	real := s.past.started()
-	require.Equal(t, []any{task.Recover, false, count.Filter.EventTypes, count.Filter.Since.Truncate(time.Minute)}, []any{real.Kind, real.DryRun, real.Filter.EventTypes, real.Filter.Since})
+	sent := s.past.started()
+	require.Equal(t, []any{task.Recover, false, count.Filter.EventTypes, count.Filter.Since.Truncate(time.Minute)}, []any{sent.Kind, sent.DryRun, sent.Filter.EventTypes, sent.Filter.Since})
 
 	s.past.progress(func(t *task.Task) {
 		t.Progress = task.Progress{Counted: 12, Complete: true, Done: 5, Failed: 1}

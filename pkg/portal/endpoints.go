@@ -9,11 +9,20 @@ import (
 
 // endpointsPage is what the list of endpoints shows.
 type endpointsPage struct {
-	Rows            []api.SettingsOut
+	Rows            []endpointRow
 	Search, State   string
 	Next, Prev      string // addresses of the neighbouring pages; empty if there is none
 	States          []choice
 	Narrowed, Empty bool
+	// Away says that what became of deliveries cannot be told.
+	Away bool
+}
+
+// endpointRow is an endpoint in the list.
+type endpointRow struct {
+	api.SettingsOut
+	// Health is that of the last 24 hours; nil if it cannot be told.
+	Health *healthChart
 }
 
 // choice is an option of a list to choose from.
@@ -51,7 +60,17 @@ func (v *visit) listEndpoints() error {
 		if err := v.calls.get(v.appPath("endpoint", e.ID, "settings"), &s); err != nil {
 			continue // deleted since
 		}
-		data.Rows = append(data.Rows, s)
+		row := endpointRow{SettingsOut: s}
+		if !data.Away {
+			var chart healthChart
+			if chart, data.Away, err = v.health(e.ID, "day"); err != nil {
+				continue // likewise
+			}
+			if !data.Away {
+				row.Health = &chart
+			}
+		}
+		data.Rows = append(data.Rows, row)
 	}
 	here := func(iterator *string) string {
 		return v.p.base + query(v.appPath("endpoint"), "iterator", *iterator, "search", data.Search, "state", data.State)

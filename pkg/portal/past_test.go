@@ -38,8 +38,8 @@ func (p *past) options(o *api.Options) {
 	o.Attempts, o.EndpointViews, o.Outcomes, o.Tasks, o.Resender = p, p, p, p, p
 }
 
-// tried adds an attempt of the event that is kept, and returns its row.
-func (p *past) tried(tenant, sub ident.ID, at time.Time, change ...func(*outcome.Outcome)) *outcome.Outcome {
+// tried adds an attempt of the event that is kept.
+func (p *past) tried(tenant, sub ident.ID, at time.Time, change ...func(*outcome.Outcome)) {
 	message := ident.Derive("test", "kept")
 	id := delivery.ID(message, sub)
 	o := &outcome.Outcome{
@@ -54,7 +54,6 @@ func (p *past) tried(tenant, sub ident.ID, at time.Time, change ...func(*outcome
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.rows = append(p.rows, o)
-	return o
 }
 
 // refused makes a row one of a request that the endpoint could not deal with.

@@ -65,6 +65,7 @@ func TestOverview(t *testing.T) {
 	event := s.owner().get(strings.Split(one, "/endpoint/")[0] + "/event/" + ident.Derive("test", "kept").Base62("msg_"))
 	require.Len(t, attemptsOn(event.body), 4, "an event leads to what was tried of it")
 	require.Regexp(t, `<code>order.created</code></a> <span><span class="state bad">Failed, no response</span> <small><time datetime=`, page)
+	require.Contains(t, s.owner().get(one[:strings.LastIndex(one, "/")]).body, "33.3 % of 3 attempts in 24 hours")
 	require.Contains(t, s.owner().get(one+"?window=hour").body, "1 attempt, of which 1 failed; at most 1 a minute")
 	require.Contains(t, s.owner().get(one+"?window=nonsense").body, "an hour", "the day is the usual window")
 }

@@ -111,7 +111,7 @@ func (o *office) call(method, path, body string) string {
 		require.NoError(o.t, err)
 		r.Header.Set("Authorization", "Bearer "+o.token)
 		r.Header.Set("Content-Type", "application/json")
-		answer, err := http.DefaultClient.Do(r)
+		answer, err := (&http.Client{}).Do(r)
 		require.NoError(o.t, err)
 		raw, err := io.ReadAll(answer.Body)
 		require.NoError(o.t, errors.Join(err, answer.Body.Close()))

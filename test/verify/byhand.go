@@ -50,16 +50,39 @@ func byHand(ctx context.Context, in *installation) error {
 	if err := in.expect(ctx, p, "requests until it is dead", tries); err != nil {
 		return err
 	}
+	if err := in.askAgain(ctx, api, p, all[0].UID, token, access); err != nil {
+		return err
+	}
+	if err := in.settled(ctx, 10*time.Second); err != nil {
+		return err
+	}
+	in.history.Redrives[p], in.history.Resends[p] = 1, 2
+	if err := in.harvest(ctx); err != nil {
+		return err
+	}
+	parked := 0
+	for _, o := range in.history.Outcomes {
+		if o.Verdict == "parked" {
+			parked++
+		}
+	}
+	in.want(parked > 0, "parked meanwhile", "once or more", "%d", parked)
+	in.judge(history.Rules{})
+	return nil
+}
+
+// askAgain redrives the dead letter and resends the event, each twice, and waits for what has to come of it.
+func (in *installation) askAgain(ctx context.Context, api *apiProcess, p history.Pair, app, token string, access []string) error {
 	delivery, err := in.deadLetter(ctx, access)
 	if err != nil {
 		return err
 	}
-	message, err := in.indexed(ctx, api, token, all[0].UID)
+	message, err := in.indexed(ctx, api, token, app)
 	if err != nil {
 		return err
 	}
 	redrive := append([]string{"deadletters", "redrive", delivery}, access...)
-	resend := append([]string{"resend", all[0].UID, message, p.Subscription}, access...)
+	resend := append([]string{"resend", app, message, p.Subscription}, access...)
 	steps := []struct {
 		what    string
 		command []string
@@ -78,21 +101,6 @@ func byHand(ctx context.Context, in *installation) error {
 			return err
 		}
 	}
-	if err := in.settled(ctx, 10*time.Second); err != nil {
-		return err
-	}
-	in.history.Redrives[p], in.history.Resends[p] = 1, 2
-	if err := in.harvest(ctx); err != nil {
-		return err
-	}
-	parked := 0
-	for _, o := range in.history.Outcomes {
-		if o.Verdict == "parked" {
-			parked++
-		}
-	}
-	in.want(parked > 0, "parked meanwhile", "once or more", "%d", parked)
-	in.judge(history.Rules{})
 	return nil
 }
 
