@@ -90,7 +90,7 @@ func (c caller) do(method, path string, body, out any, headers ...string) (etag 
 	if answer.status >= http.StatusMultipleChoices {
 		return "", refusal(answer)
 	}
-	if state := answer.header.Get(viewsHeader); viewsWords(state) != "" {
+	if state := answer.header.Get(viewsHeader); state != "" && state != "complete" {
 		*c.views = state
 	}
 	if out != nil {

@@ -91,7 +91,7 @@ func (p *page) ViewsText() string {
 	if p.visit == nil {
 		return ""
 	}
-	return viewsWords(*p.visit.calls.views)
+	return viewsWords(*p.visit.calls.views, p.portal.opts.Now())
 }
 
 // doneTexts are what a page says after a change; an address carries the word and never the text.
