@@ -58,6 +58,9 @@ func (v *visit) again(status int, e endpointPage, typed url.Values, wrong []stri
 // minuteForm is how a browser writes a time of the form: without a zone. The form says that it is UTC.
 const minuteForm = "2006-01-02T15:04"
 
+// minuteOf is the minute of a time, as the form has it.
+func minuteOf(at time.Time) string { return at.UTC().Format(minuteForm) }
+
 // againBody is the task that the form asks for, and what is wrong with the form.
 func (v *visit) againBody(typed url.Values) (body map[string]any, wrong []string) {
 	kind := whats[typed.Get("what")]
@@ -117,7 +120,7 @@ func (v *visit) startAgain() error {
 	}
 	at := v.appPath("task", out.ID)
 	if out.DryRun && out.Since != nil { // the same window when it is done in earnest
-		keep := []string{"window", "exact", "from", out.Since.UTC().Format(minuteForm)}
+		keep := []string{"window", "exact", "from", minuteOf(*out.Since)}
 		for _, name := range againFields {
 			if !slices.Contains(keep, name) {
 				keep = append(keep, name, strings.TrimSpace(typed.Get(name)))

@@ -16,6 +16,9 @@ type attemptsPage struct {
 	Type, Channel              string
 	Next, Prev                 string
 	Narrowed, Continues, Away  bool
+	// Live has the list load itself again and again; Here is the query of what it is narrowed to.
+	Live bool
+	Here string
 }
 
 // attemptRow is an attempt in a list.
@@ -73,7 +76,12 @@ func (v *visit) listAttempts() error {
 	}
 	out.Narrowed = status+class+window+out.Type+out.Channel != ""
 	out.Continues = len(list.Data) == 0 && out.Next != ""
+	out.Live = q.Get("live") != "" && q.Get("iterator") == ""
+	out.Here = query("", append(narrowing, "type", out.Type, "class", class, "window", window)...)
 	e.More = out
+	if v.fragment() {
+		return v.piece("attempt-rows", "Attempts", e)
+	}
 	v.show(http.StatusOK, "attempts", &page{Title: "Attempts", Data: e, Done: q.Get("done")})
 	return nil
 }

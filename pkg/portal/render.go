@@ -153,6 +153,7 @@ func (p *Portal) parse() pages {
 		"typesWords": typesWords, "label": label, "disabledWords": disabledWords, "away": func() string { return awayWords },
 		"millis": millis, "several": several[int64], "skipped": skippedWords,
 		"lines": func(s []string) string { return strings.Join(s, "\n") },
+		"minute": minuteOf,
 	}
 	layout := template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/watching.html"))
 	entries, err := fs.ReadDir(pageFiles, "pages")

@@ -36,7 +36,7 @@ func troubled(t *testing.T) (s *site, app, id, one string) {
 func watchingPages(b *browser, app, endpoint string) []string {
 	one := "/portal/app/" + app + "/endpoint/" + endpoint
 	pages := []string{
-		one + "?window=hour", one + "?window=week", one + "/attempt", one + "/attempt?status=2&class=500&window=day&type=order.created&channel=x",
+		one + "/attempt?live=1", one + "/again", one + "?window=hour", one + "?window=week", one + "/attempt", one + "/attempt?status=2&class=500&window=day&type=order.created&channel=x",
 		one + "/last", one + "/last?type=order.created",
 	}
 	return append(pages, attemptsOn(b.get(one+"/attempt").body)...)
@@ -82,6 +82,11 @@ func TestSeeAFailureAndRepairIt(t *testing.T) {
 	} {
 		require.Len(t, attemptsOn(b.get(one+"/attempt?"+query).body), want, query)
 	}
+	live := b.get(one + "/attempt?status=2&live=1").body
+	require.Contains(t, live, `/attempt?status=2&amp;live=1" hx-trigger="every 2s"`)
+	rows := b.do(http.MethodGet, one+"/attempt?status=2&live=1", nil, "HX-Request", "true").body
+	require.NotContains(t, rows, "<html", "a piece of the page")
+	require.Len(t, attemptsOn(rows), 2)
 	paths := attemptsOn(list)
 	timeout := b.get(paths[0]).body
 	for _, want := range []string{"The endpoint did not answer in time.", "all tries are used up", "Answer at once", "There was none."} {
@@ -94,6 +99,9 @@ func TestSeeAFailureAndRepairIt(t *testing.T) {
 	} {
 		require.Contains(t, failed, want)
 	}
+	since := regexp.MustCompile(`href="([^"]+/again\?[^"]+)"`).FindStringSubmatch(failed)
+	require.NotNil(t, since)
+	require.Contains(t, b.get(strings.ReplaceAll(since[1], "&amp;", "&")).body, `type="datetime-local" value="20`)
 	got := b.submit(paths[1], strings.Split(paths[1], "/attempt/")[0]+"/resend", url.Values{"endpoint": {id}})
 	require.Equal(t, one+"/attempt", got.at)
 	require.Contains(t, got.body, "on its way once more")
@@ -126,6 +134,9 @@ func TestViewsBehindAndAway(t *testing.T) {
 		if strings.Contains(path, "atmpt_") {
 			require.Equal(t, http.StatusServiceUnavailable, got.status, path)
 			continue
+		}
+		if strings.HasSuffix(path, "/again") {
+			continue // it needs no views
 		}
 		require.Equal(t, http.StatusOK, got.status, path)
 		require.Contains(t, got.body, "Deliveries go on as usual", path)

@@ -54,6 +54,8 @@ func everyPage(t *testing.T, b *tab, each func(name string)) {
 	each("event")
 	b.await(crm+"/attempt", `document.querySelector("main table a") !== null`)
 	each("attempts")
+	b.link("Follow live")
+	each("attempts-live")
 	b.leave(clicked(`main table a`))
 	each("attempt")
 	visit("last-50", crm+"/last")

@@ -3,6 +3,7 @@ package browser
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -91,4 +92,24 @@ func TestRecoverAfterAnOutage(t *testing.T) {
 	b.do(until(`document.querySelector("#progress .state.good") !== null`))
 	require.Equal(t, id, r.next(t, "in the outage").header.Get("Webhook-Id"))
 	b.shoot("recovered")
+}
+
+// What was sent before there was an endpoint is replayed to it.
+func TestReplayToANewEndpoint(t *testing.T) {
+	t.Parallel()
+	r, b := newReceiver(t), newTab(t, 1100, 800)
+	b.open()
+	crm := evaluated[string](b, `[...document.querySelectorAll(".card h2 a")].find((a) => a.textContent.includes("CRM")).getAttribute("href")`)
+	b.await(crm+"/attempt?type=CONVERSATION_CREATED", `document.querySelector("main table a") !== null`)
+	earlier := strings.Split(evaluated[string](b, `document.querySelector("main table a").getAttribute("href")`), "/")[5]
+	b.add("new", r.URL+"/in")
+	b.link("Overview")
+	b.link("Send again")
+	b.do(clicked(`input[name="what"][value="missing"]`))
+	b.press("Send again")
+	b.do(until(`document.querySelector("#progress .state.good") !== null`))
+	b.shoot("replayed")
+	require.NoError(t, rig.Await(t.Context(), stepLimit, func() (bool, error) {
+		return r.next(t, `"type":"CONVERSATION_CREATED"`).header.Get("Webhook-Id") == earlier, nil
+	}))
 }
