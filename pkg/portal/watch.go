@@ -77,6 +77,8 @@ type healthChart struct {
 	// Width and Height are of the drawing, in its units; Text says it without, and Step what a bar is of.
 	Width, Height int
 	Text, Step    string
+	// Window is of what the chart is.
+	Window time.Duration
 }
 
 // healthBar is one bar. Good and Bad are heights and GoodY and BadY where they begin.
@@ -94,7 +96,7 @@ const (
 
 // chartOf makes the chart of the steps up to now.
 func chartOf(h *api.HealthOut, now time.Time, window, step time.Duration) healthChart {
-	out := healthChart{Total: h.Total, Height: chartHeight, Step: "an hour"}
+	out := healthChart{Total: h.Total, Height: chartHeight, Step: "an hour", Window: window}
 	if step == time.Minute {
 		out.Step = "a minute"
 	}
@@ -137,6 +139,17 @@ func units1(n float64) string { return strconv.FormatFloat(n, 'f', 1, 64) }
 
 // Rate is the share of attempts that succeeded.
 func (c healthChart) Rate() string { return rateWords(c.Total.SuccessRate) }
+
+// PerMinute is how many attempts were made a minute, on the average of the window.
+func (c healthChart) PerMinute() string {
+	switch n := float64(c.Total.Attempts) / c.Window.Minutes(); {
+	case n >= 10:
+		return strconv.FormatFloat(n, 'f', 0, 64)
+	case n >= 0.01 || n == 0:
+		return strings.TrimSuffix(strconv.FormatFloat(n, 'f', 2, 64), ".00")
+	}
+	return "below 0.01"
+}
 
 // Class is the colour of the rate.
 func (c healthChart) Class() string {

@@ -58,7 +58,7 @@ func TestOverview(t *testing.T) {
 	s, _, _, one := troubled(t)
 	page := s.owner().get(one).body
 	for _, want := range []string{
-		"33.3 %", "3 attempts, of which 2 failed", "Failed, no response", "contact.updated", "Never sent", "half took at most", `class="bad"`,
+		"33.3 %", "3 attempts, of which 2 failed", "Failed, no response", "contact.updated", "Never sent", "half took at most", "<strong>below 0.01</strong> <span>a minute", `class="bad"`,
 	} {
 		require.Contains(t, page, want)
 	}
@@ -141,6 +141,9 @@ func TestViewsBehindAndAway(t *testing.T) {
 		require.Equal(t, http.StatusOK, got.status, path)
 		require.Contains(t, got.body, "Deliveries go on as usual", path)
 	}
+	list := b.get(one[:strings.LastIndex(one, "/")])
+	require.Equal(t, http.StatusOK, list.status)
+	require.Contains(t, list.body, "Recent results cannot be shown")
 	require.Contains(t, b.get(one).body, "https://a.example/in", "its settings are there all the same")
 }
 
