@@ -105,7 +105,6 @@ func (p *Portal) mux() http.Handler {
 	page("GET "+one+"/transformation", (*visit).showTransformation)
 	page("POST "+one+"/transformation", (*visit).saveTransformation)
 	page("POST "+one+"/transformation/try", (*visit).tryTransformation)
-	watchingPages("/app/{app}", page)
 	page("GET "+one+"/confirm/{action}", (*visit).confirm)
 	page("POST "+one+"/confirm/{action}", (*visit).act)
 
@@ -116,6 +115,7 @@ func (p *Portal) mux() http.Handler {
 	page("GET /app/{app}/audit", (*visit).listAudit)
 	page("GET /app", (*visit).listTenants)
 	page("GET /audit", (*visit).listAudit)
+	watchingPages("/app/{app}", page)
 	return m
 }
 

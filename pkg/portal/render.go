@@ -152,7 +152,7 @@ func (p *Portal) parse() pages {
 		"retryWords": retryWords, "failureWords": failureWords, "seconds": seconds, "instant": instant, "pretty": prettyJSON,
 		"typesWords": typesWords, "label": label, "disabledWords": disabledWords, "away": func() string { return awayWords },
 		"millis": millis, "several": several[int64], "skipped": skippedWords,
-		"lines": func(s []string) string { return strings.Join(s, "\n") },
+		"lines":  func(s []string) string { return strings.Join(s, "\n") },
 		"minute": minuteOf,
 	}
 	layout := template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/watching.html"))
