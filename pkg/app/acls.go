@@ -29,10 +29,15 @@ const (
 	aclTransactional = "transactionalId"
 )
 
-// aclRoles are the names that topics' declarations give to roles, and the groups they read in, by command.
-var aclRoles = map[string]struct{ declared, group string }{ //nolint:gochecknoglobals // a table
-	"router": {"router", "router"}, "deliver": {"deliverer", "deliverer"}, "retry": {"retrier", "retrier"},
-	"recorder": {"recorder", recorderRole}, "api": {"api", "disabler"}, "topics": {},
+// aclRoles are the names that topics' declarations give to roles, the groups they read in and those whose commits they look up,
+// by command.
+var aclRoles = map[string]struct { //nolint:gochecknoglobals // a table
+	declared         string
+	groups, lookedUp []string
+}{
+	"router": {"router", []string{routerRole}, nil}, "deliver": {"deliverer", []string{delivererRole}, nil},
+	"retry": {"retrier", []string{"retrier"}, nil}, "recorder": {"recorder", []string{recorderRole}, nil},
+	"api": {"api", []string{"disabler", tasksRole}, []string{routerRole, delivererRole}}, "topics": {},
 }
 
 // ACLRoles returns the names that [ACLs] knows: the roles, by their commands, and topics for `postrider topics`.
@@ -65,28 +70,36 @@ func ACLs(conf *config.Config, role string) ([]ACL, error) {
 			acls = append(acls, ACL{Type: aclTopic, Name: prefix + t.Name, Operations: operations})
 		}
 	}
-	if role == "router" || role == "recorder" || role == "api" {
-		for _, s := range conf.Sources {
-			acls = append(acls, sourceACLs(s)...)
+	for _, s := range conf.Sources {
+		switch role {
+		case "router", "recorder":
+			acls = append(acls, sourceACLs(s, "Read")...)
+		case "api": // puts back what was rejected
+			acls = append(acls, sourceACLs(s, "Read", "Write")...)
 		}
 	}
-	acls = append(acls, ACL{Type: aclGroup, Name: prefix + known.group, Operations: []string{"Read"}})
+	for _, group := range known.groups {
+		acls = append(acls, ACL{Type: aclGroup, Name: prefix + group, Operations: []string{"Read"}})
+	}
+	for _, group := range known.lookedUp {
+		acls = append(acls, ACL{Type: aclGroup, Name: prefix + group, Operations: []string{"Describe"}})
+	}
 	if role == "api" {
 		acls = append(acls, ACL{Type: aclTransactional, Name: prefix + registry.WriterID, Operations: []string{"Write"}})
 	}
 	return acls, nil
 }
 
-// sourceACLs let the topics of a source be read: by name, or by what all names that match its pattern begin with.
-func sourceACLs(s config.Source) []ACL {
+// sourceACLs let the topics of a source be used: by name, or by what all names that match its pattern begin with.
+func sourceACLs(s config.Source, operations ...string) []ACL {
 	var acls []ACL
 	for _, topic := range s.Topics {
-		acls = append(acls, ACL{Type: aclTopic, Name: topic, Operations: []string{"Read"}})
+		acls = append(acls, ACL{Type: aclTopic, Name: topic, Operations: operations})
 	}
 	if s.Pattern == "" {
 		return acls
 	}
-	a := ACL{Type: aclTopic, Name: "*", Operations: []string{"Read"}}
+	a := ACL{Type: aclTopic, Name: "*", Operations: operations}
 	if begin, all := regexp.MustCompile(s.Pattern).LiteralPrefix(); begin != "" { // validated
 		a.Name, a.Prefixed = begin, !all
 	}

@@ -188,16 +188,11 @@ func (g *guarded) answers() (allowed map[string]bool, denied []string) {
 	return allowed, denied
 }
 
-// unused are ACLs that nothing makes use of yet: what the declarations of topics say that is still to come, and what the API does
-// when it is asked to.
-func unused(role, topic string) bool {
-	switch role {
-	case "api":
-		return slices.Contains([]string{topics.Events, topics.Deliveries, topics.DeadLetters, topics.Statuses, topics.Audit, topics.Tasks, orders}, topic)
-	case "recorder":
-		return topic == topics.Outcomes || topic == topics.Statuses
-	}
-	return false
+// unused are ACLs of which use is made only when the API is asked to do something.
+func unused(role, name string) bool {
+	return role == "api" && slices.Contains([]string{
+		topics.Events, topics.Deliveries, topics.Outcomes, topics.DeadLetters, topics.Rejected, topics.Audit, topics.Tasks, orders, "router", "deliverer",
+	}, name)
 }
 
 // The roles work with the ACLs that `postrider acls` prints, are refused nothing, and make use of each: without it something
