@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -112,12 +113,12 @@ func (f tampered) version() int64 {
 // rejected records and events that nobody wanted. What is not finished is said to wait, and is found delivered later.
 func TestReconcileAccountsForEveryFate(t *testing.T) {
 	world.Run(t, func(t *testing.T, w *world.World) {
-		mended := false
+		var mended atomic.Bool
 		e := newEndpoints(func(_ context.Context, url string, _ int) (attempt.Response, error) {
 			switch {
 			case strings.HasPrefix(url, "https://refuses."):
 				return reply(404), nil
-			case strings.HasPrefix(url, "https://down.") && !mended:
+			case strings.HasPrefix(url, "https://down.") && !mended.Load():
 				return reply(503), nil
 			}
 			return reply(200), nil
@@ -154,7 +155,7 @@ func TestReconcileAccountsForEveryFate(t *testing.T) {
 		require.Positive(t, r.Deliveries.Waiting)
 		require.Positive(t, r.Deliveries.Parked)
 
-		mended = true
+		mended.Store(true)
 		time.Sleep(5 * time.Minute)
 		require.NoError(t, router.Stop())
 		w.Event("late", "contact.updated", "", `{"n":1}`)
