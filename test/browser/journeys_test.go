@@ -199,7 +199,7 @@ func TestDisabledByItselfAndEnabled(t *testing.T) {
 	r.answers.Store(http.StatusOK)
 	b.link("Enable")
 	b.press("Enable")
-	require.NotContains(t, b.text(`main`), "410")
+	require.NotContains(t, b.text(`main`), "It was disabled")
 	b.send(`{"is":"back"}`)
 	r.next(t, "back")
 }
