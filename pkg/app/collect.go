@@ -13,6 +13,8 @@ const (
 	// deliveries flow, and Go would collect each time it has grown by as much: hundreds of times a second, for a tenth of
 	// all CPU.
 	freshHeap = 64 << 20
+	// smallestHeap is what GOGC is of at least, whatever is held: Go's own minimum.
+	smallestHeap = 4 << 20
 	// usualPercent is Go's own GOGC.
 	usualPercent = 100
 )
@@ -51,6 +53,6 @@ func (c *collecting) again() {
 
 // percent is the GOGC that lets freshHeap be allocated beside what is held, in steps, as changing it stops the world.
 func percent(held uint64) int {
-	p := max(usualPercent, freshHeap*100/max(held, 1<<20))
-	return int(p - p%50) //nolint:gosec // 6400 at most
+	p := max(usualPercent, freshHeap*100/max(held, smallestHeap))
+	return int(p - p%50) //nolint:gosec // 1600 at most
 }

@@ -9,7 +9,7 @@ import (
 
 func TestPercent(t *testing.T) {
 	for held, want := range map[uint64]int{
-		0: 6400, 1 << 20: 6400, 8 << 20: 800, 40 << 20: 150, 64 << 20: 100, 1 << 30: 100,
+		0: 1600, 1 << 20: 1600, 8 << 20: 800, 40 << 20: 150, 64 << 20: 100, 1 << 30: 100,
 	} {
 		require.Equal(t, want, percent(held), "%d held", held)
 	}
