@@ -187,6 +187,7 @@ func TestReconcileFindsWhatIsPlanted(t *testing.T) {
 		deleted := w.Subscribe("deleted")
 		p := start(w, e, "router", "deliverer", "retrier")
 		send := func(prefix string) {
+			time.Sleep(3 * time.Second) // the router has read what was changed before
 			w.Event(prefix+"-a", "a", "", `{}`)
 			w.Event(prefix+"-b", "b", "", `{}`)
 			time.Sleep(3 * time.Second)
