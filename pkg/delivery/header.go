@@ -117,79 +117,113 @@ func AppendTime(dst []byte, t time.Time) []byte {
 // Decode reads the record of a delivery: its key, headers and value. The value is kept, not copied. A record that
 // lacks an identity or holds a malformed header is an error that names the header.
 func Decode(key, value []byte, headers iter.Seq2[string, []byte]) (*Delivery, error) {
-	d := &Delivery{Data: value}
+	var short [512]byte // what nearly all fit into
+	all := append(short[:0], key...)
+	for _, v := range headers {
+		all = append(all, v...)
+	}
+	r := reader{d: &Delivery{Data: value}, left: string(all)} // one piece of memory for all texts
 	var err error
-	if d.Subscription, err = ident.ParseUUID(string(key)); err != nil {
+	if r.d.Subscription, err = ident.ParseUUID(r.take(len(key))); err != nil {
 		return nil, fmt.Errorf("record key: %w", err)
 	}
-	for name, v := range headers {
-		if err := d.set(name, v); err != nil {
-			return nil, fmt.Errorf("header %s: %w", name, err)
-		}
+	if headers(r.header); r.err != nil {
+		return nil, r.err
 	}
-	switch {
-	case d.ID.IsZero():
-		return nil, fmt.Errorf("header %s: missing", HeaderDelivery)
-	case d.Message.IsZero():
-		return nil, fmt.Errorf("header %s: missing", HeaderMessage)
-	case d.Tenant.IsZero():
-		return nil, fmt.Errorf("header %s: missing", HeaderTenant)
-	case d.EventType == "":
-		return nil, fmt.Errorf("header %s: missing", HeaderType)
-	case d.Trigger.Kind == "":
-		return nil, fmt.Errorf("header %s: missing", HeaderTrigger)
+	if err := r.d.missing(); err != nil {
+		return nil, err
 	}
-	return d, nil
+	return r.d, nil
 }
 
-func (d *Delivery) set(name string, v []byte) (err error) {
+// reader reads a delivery off the texts of its record, one after the other.
+type reader struct {
+	d    *Delivery
+	left string
+	err  error
+}
+
+func (r *reader) take(n int) (text string) {
+	text, r.left = r.left[:n], r.left[n:]
+	return text
+}
+
+// header takes the text of one header and reports whether it was well.
+func (r *reader) header(name string, v []byte) bool {
+	if err := r.d.set(name, r.take(len(v))); err != nil {
+		r.err = fmt.Errorf("header %s: %w", name, err)
+	}
+	return r.err == nil
+}
+
+// missing returns an error for the first header that every delivery has and this one lacks.
+func (d *Delivery) missing() error {
+	name := ""
+	switch {
+	case d.ID.IsZero():
+		name = HeaderDelivery
+	case d.Message.IsZero():
+		name = HeaderMessage
+	case d.Tenant.IsZero():
+		name = HeaderTenant
+	case d.EventType == "":
+		name = HeaderType
+	case d.Trigger.Kind == "":
+		name = HeaderTrigger
+	default:
+		return nil
+	}
+	return fmt.Errorf("header %s: missing", name)
+}
+
+func (d *Delivery) set(name string, v string) (err error) {
 	switch name {
 	case HeaderDelivery:
-		d.ID, err = ident.ParseBase62(IDPrefix, string(v))
+		d.ID, err = ident.ParseBase62(IDPrefix, v)
 	case HeaderMessage:
-		d.Message, err = ident.ParseBase62(MessagePrefix, string(v))
+		d.Message, err = ident.ParseBase62(MessagePrefix, v)
 	case HeaderTenant:
-		d.Tenant, err = ident.ParseUUID(string(v))
+		d.Tenant, err = ident.ParseUUID(v)
 	case HeaderEvent:
-		d.EventID = string(v)
+		d.EventID = v
 	case HeaderType:
-		d.EventType = string(v)
+		d.EventType = v
 	case HeaderEventSource:
-		d.EventSource = string(v)
+		d.EventSource = v
 	case HeaderTime:
-		d.EventTime, err = moment(string(v))
+		d.EventTime, err = moment(v)
 	case HeaderChannels:
 		if len(v) > 0 {
-			d.Channels = strings.Split(string(v), ",")
+			d.Channels = strings.Split(v, ",")
 		}
 	case HeaderContentType:
-		d.ContentType = string(v)
+		d.ContentType = v
 	case HeaderTraceParent:
-		d.TraceParent = string(v)
+		d.TraceParent = v
 	case HeaderTrigger:
-		d.Trigger, err = ParseTrigger(string(v))
+		d.Trigger, err = ParseTrigger(v)
 	case HeaderAttempts:
-		d.Attempts, err = count(string(v))
+		d.Attempts, err = count(v)
 	case HeaderBase:
-		d.Base, err = count(string(v))
+		d.Base, err = count(v)
 	case HeaderPass:
-		d.Pass, err = count(string(v))
+		d.Pass, err = count(v)
 	case HeaderParks:
-		d.Parks, err = count(string(v))
+		d.Parks, err = count(v)
 	case HeaderDue:
-		d.Due, err = millis(string(v))
+		d.Due, err = millis(v)
 	case HeaderReady:
-		d.Ready, err = millis(string(v))
+		d.Ready, err = millis(v)
 	case HeaderSlot:
-		d.Slot, err = millis(string(v))
+		d.Slot, err = millis(v)
 	case HeaderFirst:
-		d.First, err = millis(string(v))
+		d.First, err = millis(v)
 	case HeaderReason:
-		d.Reason = string(v)
+		d.Reason = v
 	case HeaderSource:
-		d.Source, err = ParsePosition(string(v))
+		d.Source, err = ParsePosition(v)
 	case HeaderRegistry:
-		d.Registry, err = strconv.ParseInt(string(v), 10, 64)
+		d.Registry, err = strconv.ParseInt(v, 10, 64)
 	}
 	return err
 }
