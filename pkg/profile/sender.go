@@ -123,6 +123,7 @@ func (s *Sender) AppendBody(dst []byte, in *envelope.Input) ([]byte, error) {
 // the profile's, the subscription's and the transformation's. The body is the one that [Sender.AppendBody] made.
 func (s *Sender) AppendHeaders(dst []sign.Header, m *Message, at time.Time, body []byte) []sign.Header {
 	d := m.Delivery
+	dst = slices.Grow(dst, usualHeaders+len(s.static)+len(s.own)+len(m.headers))
 	dst = append(dst, sign.Header{Name: "Content-Type", Value: s.contentType(d)})
 	for name, value := range s.envelope.Headers(d) {
 		dst = append(dst, sign.Header{Name: name, Value: value})
@@ -130,6 +131,9 @@ func (s *Sender) AppendHeaders(dst []sign.Header, m *Message, at time.Time, body
 	dst = s.signer.Append(dst, d.Message.Base62(delivery.MessagePrefix), at, body)
 	return m.own(append(dst, s.static...), s.own)
 }
+
+// usualHeaders is how many headers an attempt has beside the static ones, about: content type, signature, the envelope's.
+const usualHeaders = 5
 
 // contentType is that of the envelope, and JSON if that is the event's and cannot be sent.
 func (s *Sender) contentType(d *delivery.Delivery) string {

@@ -62,7 +62,7 @@ func (s *dixaSigner) Append(dst []Header, _ string, at time.Time, body []byte) [
 	out := strconv.AppendInt(append(outBuf[:0], "t="...), at.UnixMilli(), 10)
 	var headBuf [24]byte
 	head := append(append(headBuf[:0], out[len("t="):]...), '.')
-	var sum [32]byte
-	out = hex.AppendEncode(append(out, ",v1="...), s.mac.sum(sum[:0], head, body))
+	sum, n := s.mac.sum(head, body)
+	out = hex.AppendEncode(append(out, ",v1="...), sum[:n])
 	return append(dst, Header{Name: dixaHeader, Value: string(out)})
 }

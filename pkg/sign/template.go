@@ -229,8 +229,8 @@ func (s *templateSigner) sign(v *values, body []byte) {
 	text := s.t.signed.append(make([]byte, 0, len(body)+64), v, body)
 	var all strings.Builder
 	for i, m := range s.macs {
-		sum := m.sum(nil, text, nil)
-		one := values{signature: s.encode(sum)}
+		sum, n := m.sum(nil, text)
+		one := values{signature: s.encode(sum[:n])}
 		if i == 0 {
 			v.signature = one.signature
 		} else {
