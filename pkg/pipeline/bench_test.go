@@ -178,7 +178,8 @@ func BenchmarkLanes(b *testing.B) {
 	var workers sync.WaitGroup
 	for range 64 {
 		workers.Go(func() {
-			for it := s.next(); it != nil; it = s.next() {
+			wk := newWorker()
+			for it := s.next(wk); it != nil; it = s.next(wk) {
 				s.release(it.lane)
 				taken.Done()
 			}

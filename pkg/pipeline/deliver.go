@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/token"
+	"github.com/postrider/postrider/topics"
 )
 
 // Attempter makes one HTTP request. [attempt.Client] is one. An error means that nobody knows how it went: ctx ended.
@@ -79,6 +80,9 @@ type Deliverer struct {
 	reader   RangeReader
 	fail     func(error)
 
+	// outcomes is the name of that topic.
+	outcomes string
+
 	stopped chan struct{}
 	sched   *scheduler
 	senders senders
@@ -118,7 +122,7 @@ func NewDeliverer(
 	}
 	return &Deliverer{
 		opts: opts, registry: reg, profiles: profiles, client: client, out: out, reader: reader, fail: fail,
-		stopped: make(chan struct{}), sched: newScheduler(bounds{
+		outcomes: opts.Topics.Name(topics.Outcomes), stopped: make(chan struct{}), sched: newScheduler(bounds{
 			concurrency: opts.LaneConcurrency, queue: opts.LaneQueue, workers: opts.Workers, share: opts.MaxBytes / 2,
 		}), owned: map[int32]*owned{},
 		senders: senders{tokens: opts.Tokens, keepQueries: opts.Outcomes.KeepQueries}, programs: make(chan struct{}, opts.Programs),
@@ -153,7 +157,7 @@ type owned struct {
 	activity  activity
 	endpoints map[ident.ID]*endpoint
 	window    *window
-	dirty     map[ident.ID]*endpoint
+	dirty     []*endpoint // with outcomes since the last snapshot
 	folded    int64 // offset of the last outcome that is folded in
 	sequence  int64
 }
@@ -162,7 +166,8 @@ type owned struct {
 func (d *Deliverer) Start() {
 	for range d.opts.Workers {
 		d.workers.Go(func() {
-			for it := d.sched.next(); it != nil; it = d.sched.next() {
+			w := newWorker()
+			for it := d.sched.next(w); it != nil; it = d.sched.next(w) {
 				d.try(it)
 			}
 		})
@@ -184,7 +189,7 @@ func (d *Deliverer) Stop() {
 // Assign takes up the partition's endpoint states and window.
 func (d *Deliverer) Assign(p *kafka.Partition) error {
 	o := &owned{
-		p: p, lanes: map[ident.ID]*lane{}, endpoints: map[ident.ID]*endpoint{}, dirty: map[ident.ID]*endpoint{},
+		p: p, lanes: map[ident.ID]*lane{}, endpoints: map[ident.ID]*endpoint{},
 		window: newWindow(d.opts.Window), folded: -1,
 	}
 	o.ctx, o.cancel = context.WithCancel(p.Context())
@@ -233,7 +238,7 @@ func (d *Deliverer) queue(o *owned, r *kafka.Record, now time.Time) {
 		return
 	}
 	o.mu.Lock()
-	repeat := o.window.repeated(dl.Key())
+	repeat, later := o.window.repeated(dl.Key()), o.window.later
 	o.mu.Unlock()
 	if repeat {
 		d.opts.Metrics.repeats.Inc()
@@ -242,7 +247,7 @@ func (d *Deliverer) queue(o *owned, r *kafka.Record, now time.Time) {
 	}
 	// The record's value is a piece of the fetch it came in: one delivery that waits would keep a megabyte in memory.
 	dl.Data = bytes.Clone(dl.Data)
-	it := &item{d: dl, at: position(r), arrived: now, lane: d.sched.lane(o, dl.Tenant, dl.Subscription)}
+	it := &item{d: dl, at: position(r), arrived: now, later: later, lane: d.sched.lane(o, dl.Tenant, dl.Subscription)}
 	d.sched.hold(it)
 	if d.sched.push(it, now) {
 		d.fullLane(it.lane)

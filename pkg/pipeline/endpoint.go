@@ -25,6 +25,7 @@ type endpoint struct {
 	// acknowledged: with many attempts in flight that is too late to stop.
 	live    failure.State
 	counted bool // in the number of open breakers; guarded likewise
+	dirty   bool // among the owner's; guarded likewise
 	// disabled is the highest generation of the subscription that was disabled here; 0 for none.
 	disabled atomic.Int64
 
@@ -118,11 +119,9 @@ func (d *Deliverer) fold(o *owned, row *outcome.Outcome, offset int64, policy *s
 	ep := d.endpointLocked(o, row.Subscription, gate.State{}, failure.NewState())
 	ep.state.Fold(row, offset, policy)
 	o.folded = max(o.folded, offset)
-	o.dirty[row.Subscription] = ep
-	if row.Verdict == outcome.Delivered {
-		if key, ok := rowKey(row); ok {
-			o.window.settled(key, row.Verdict)
-		}
+	if !ep.dirty {
+		ep.dirty = true
+		o.dirty = append(o.dirty, ep)
 	}
 }
 
@@ -216,10 +215,12 @@ func (d *Deliverer) snapshot(o *owned) {
 	defer o.snapshotting.Unlock()
 	o.mu.Lock()
 	states := make(map[ident.ID]stateRecord, len(o.dirty))
-	for sub, ep := range o.dirty {
-		states[sub] = o.snapshotOf(ep)
+	for _, ep := range o.dirty {
+		states[ep.sub] = o.snapshotOf(ep)
+		ep.dirty = false
 	}
 	clear(o.dirty)
+	o.dirty = o.dirty[:0]
 	o.sequence++
 	checkpoint := checkpointRecord{Version: stateVersion, Generation: o.p.Generation, Sequence: o.sequence, Folded: o.folded}
 	o.mu.Unlock()

@@ -43,7 +43,7 @@ func TestEnablingClosesTheBreaker(t *testing.T) {
 				}
 				enabled := *sub
 				enabled.Generation++
-				s.reg.set(snapshotOf(t, &enabled))
+				s.reg.set(snapshotOf(t, sub, &enabled))
 				code.Store(200)
 				s.sendDelivery(deliveryOf(sub, 6))
 				time.Sleep(time.Second)

@@ -208,7 +208,7 @@ func TestGoneDisables(t *testing.T) {
 		require.Equal(t, []string{"dead/gone", "cancelled/disabled", "cancelled/disabled"}, got)
 		again := *sub
 		again.Generation = 2
-		s.reg.set(snapshotOf(t, &again))
+		s.reg.set(snapshotOf(t, sub, &again))
 		s.sendDelivery(deliveryOf(sub, 3))
 		synctest.Wait()
 		rows := s.b.outcomes(t)

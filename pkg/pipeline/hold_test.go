@@ -174,7 +174,7 @@ func TestProbeThatEndsBeforeTheOthersAreBack(t *testing.T) {
 		s.d.sched.queued++
 		s.d.sched.dispatch(it)
 		s.d.sched.mu.Unlock()
-		s.d.refused(&candidate{item: it, sub: sub, ep: s.d.endpoint(o, sub.ID)}, gate.Refusal{Probing: true})
+		s.d.refused(&candidate{item: it, decision: &decision{sub: sub, ep: s.d.endpoint(o, sub.ID)}}, gate.Refusal{Probing: true})
 		synctest.Wait()
 		require.Zero(t, s.inFlight())
 		require.Len(t, s.b.outcomes(t), 1)

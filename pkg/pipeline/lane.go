@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
@@ -14,6 +15,8 @@ type item struct {
 	at      delivery.Position // the deliveries record
 	arrived time.Time
 	lane    *lane
+	// later is how many deliveries of a later pass its owner had made when it came, see [Deliverer.overtaken].
+	later int
 }
 
 // size is what an item holds of the byte budget: the data, and about what its metadata takes.
@@ -22,7 +25,7 @@ func (i *item) size() int64 { return int64(len(i.d.Data)) + itemOverhead }
 // itemOverhead is the memory of an item beside its data: the record's headers and the decoded delivery, in bytes.
 const itemOverhead = 1 << 10
 
-// lane is the queue of one subscription in one partition. Its fields are guarded by the scheduler's lock.
+// lane is the queue of one subscription in one partition. Its fields are guarded by the scheduler's lock, but for decided.
 type lane struct {
 	owner    *owned
 	sub      ident.ID
@@ -47,6 +50,9 @@ type lane struct {
 	diverting bool
 	// postponed: it waits for its own, see [scheduler.postpone]. hurried: it has for long enough.
 	postponed, hurried bool
+
+	// decided is what was looked up for the last of its deliveries.
+	decided atomic.Pointer[decision]
 
 	drain  drain
 	period int64 // of the owner's activity, when the last record came

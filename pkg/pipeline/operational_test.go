@@ -216,7 +216,7 @@ func TestFailuresInARowDisable(t *testing.T) {
 
 		again := *sub
 		again.Generation = 2
-		s.reg.set(snapshotOf(t, &again))
+		s.reg.set(snapshotOf(t, sub, &again))
 		require.Equal(t, "retry/failed", next(), "enabled: counted anew")
 		s.handOver()
 		require.Equal(t, "retry/failed", next())

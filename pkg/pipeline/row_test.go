@@ -78,7 +78,7 @@ func BenchmarkRow(b *testing.B) {
 	v := verdict{Verdict: outcome.Delivered, reason: outcome.ReasonDelivered}
 	b.ReportAllocs()
 	for b.Loop() {
-		c := &candidate{item: it, sub: sub, tenant: acme, profile: standard, started: resp.Started, digest: strings.Repeat("0a", 32)}
+		c := &candidate{item: it, decision: &decision{sub: sub, tenant: acme, profile: standard}, started: resp.Started, digest: strings.Repeat("0a", 32)}
 		row := &d.rowOf(c, &resp, j, v).Outcome
 		d.opts.Metrics.attempts.of(j.Result).Inc()
 		d.logAttempt(row)

@@ -18,7 +18,8 @@ type scheduler struct {
 	bounds bounds
 
 	mu      sync.Mutex
-	wake    sync.Cond // of workers
+	// idle are the workers that wait. Who came last is woken first: its stack is in the processor's caches still.
+	idle    []*worker
 	parting sync.Cond // of diverters
 	tenants map[ident.ID]*tenancy
 	turns   []*tenancy // those with lanes that have work
@@ -58,7 +59,7 @@ const quantum = 8 << 10
 
 func newScheduler(b bounds) *scheduler {
 	s := &scheduler{bounds: b, tenants: map[ident.ID]*tenancy{}}
-	s.wake.L, s.parting.L = &s.mu, &s.mu
+	s.parting.L = &s.mu
 	return s
 }
 
@@ -156,14 +157,19 @@ func (s *scheduler) offer(l *lane) {
 		}
 	}
 	if l.ready {
-		s.wake.Signal() // whoever takes it offers the lane again, and so wakes the next worker
+		s.wake() // whoever takes it offers the lane again, and so wakes the next worker
 		return
 	}
 	s.postpone(l)
 }
 
+// worker is who takes items, one at a time.
+type worker struct{ wake chan struct{} }
+
+func newWorker() *worker { return &worker{wake: make(chan struct{}, 1)} }
+
 // next waits for an item and takes it; nil after [scheduler.close].
-func (s *scheduler) next() *item {
+func (s *scheduler) next(w *worker) *item {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
@@ -173,7 +179,18 @@ func (s *scheduler) next() *item {
 		if s.closed {
 			return nil
 		}
-		s.wake.Wait()
+		s.idle = append(s.idle, w)
+		s.mu.Unlock()
+		<-w.wake
+		s.mu.Lock()
+	}
+}
+
+// wake wakes a worker, if one waits.
+func (s *scheduler) wake() {
+	if last := len(s.idle) - 1; last >= 0 {
+		s.idle[last].wake <- struct{}{}
+		s.idle = s.idle[:last]
 	}
 }
 
@@ -339,6 +356,8 @@ func (s *scheduler) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
-	s.wake.Broadcast()
+	for len(s.idle) > 0 {
+		s.wake()
+	}
 	s.parting.Broadcast()
 }

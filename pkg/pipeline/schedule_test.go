@@ -404,7 +404,8 @@ func TestSchedulerUnderRace(t *testing.T) {
 	done.Add(items)
 	for range 8 {
 		workers.Go(func() {
-			for it := w.s.next(); it != nil; it = w.s.next() {
+			me := newWorker()
+			for it := w.s.next(me); it != nil; it = w.s.next(me) {
 				switch rand.IntN(8) {
 				case 0:
 					if w.s.putBack(it, time.Time{}) {

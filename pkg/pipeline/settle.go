@@ -103,7 +103,7 @@ func (d *Deliverer) refusedByKafka(o *owned, err error) {
 func (d *Deliverer) record(it *item, row *outcome.Outcome, policy *subscription.FailurePolicy) {
 	o := it.lane.owner
 	key, value := d.rows.encode(row)
-	r := &kafka.Record{Topic: d.opts.Topics.Name(topics.Outcomes), Partition: o.p.ID, Key: key, Value: value}
+	r := &kafka.Record{Topic: d.outcomes, Partition: o.p.ID, Key: key, Value: value}
 	d.opts.Metrics.verdicts.of(because{row.Verdict, row.Reason}).Inc()
 	d.out.Produce(o.p.Context(), r, func(r *kafka.Record, err error) {
 		if err != nil {

@@ -21,12 +21,7 @@ import (
 // candidate is a delivery with everything that decides about it.
 type candidate struct {
 	*item
-	sub     *subscription.Subscription
-	tenant  *subscription.Tenant
-	profile *profile.Profile
-	policy  subscription.RetryPolicy
-	failure *subscription.FailurePolicy
-	ep      *endpoint
+	*decision
 	started time.Time
 	// with is what the attempt is made with; see [Deliverer.prepared].
 	with *preparedSender
@@ -92,10 +87,13 @@ func (d *Deliverer) try(it *item) {
 
 // overtaken drops a delivery of which another record was delivered while this one waited in its lane. A kill after a park
 // and before its commit leaves two that are read together: the parked one, and the one that it was made of.
+//
+// Of two such records one has a later pass than the first; where none of those was delivered meanwhile there is nothing to
+// look for.
 func (d *Deliverer) overtaken(it *item) bool {
 	o := it.lane.owner
 	o.mu.Lock()
-	delivered := o.window.delivered(it.d.Key())
+	delivered := (it.d.Pass > 0 || it.later != o.window.later) && o.window.delivered(it.d.Key())
 	o.mu.Unlock()
 	if !delivered {
 		return false
@@ -157,26 +155,47 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// decision is what decides about all deliveries of a subscription, as of one version of the registry.
+type decision struct {
+	version int64
+	sub     *subscription.Subscription
+	tenant  *subscription.Tenant
+	profile *profile.Profile // nil if there is none of its name
+	policy  subscription.RetryPolicy
+	failure *subscription.FailurePolicy
+	ep      *endpoint
+}
+
 // candidate looks up what decides about a delivery. Without a subscription that wants it, it returns the reason.
 func (d *Deliverer) candidate(it *item, snap *registry.Snapshot) (*candidate, outcome.Reason) {
+	k := it.lane.decided.Load()
+	if k == nil || k.version != snap.Version() {
+		if k = d.lookUp(it, snap); k == nil {
+			return nil, outcome.ReasonDeleted
+		}
+		it.lane.decided.Store(k) // an older one that comes last is looked up again
+	}
+	if k.sub.Disabled || k.ep.disabledAt(k.sub.Generation) {
+		return nil, outcome.ReasonDisabled
+	}
+	return &candidate{item: it, decision: k}, ""
+}
+
+// lookUp returns what a snapshot knows; nil without the subscription or its tenant.
+func (d *Deliverer) lookUp(it *item, snap *registry.Snapshot) *decision {
 	sub, ok := snap.Subscription(it.d.Subscription)
 	if !ok {
-		return nil, outcome.ReasonDeleted
+		return nil
 	}
 	tenant, ok := snap.Tenant(sub.Tenant)
 	if !ok {
-		return nil, outcome.ReasonDeleted
+		return nil
 	}
-	ep := d.endpoint(it.lane.owner, sub.ID)
-	if sub.Disabled || ep.disabledAt(sub.Generation) {
-		return nil, outcome.ReasonDisabled
+	k := &decision{version: snap.Version(), sub: sub, tenant: tenant, ep: d.endpoint(it.lane.owner, sub.ID)}
+	if k.profile, _ = d.profiles.Get(subscription.ProfileOf(sub, tenant)); k.profile != nil {
+		k.policy, k.failure = k.profile.RetryFor(sub), k.profile.FailureFor(sub)
 	}
-	c := &candidate{item: it, sub: sub, tenant: tenant, ep: ep}
-	c.profile, _ = d.profiles.Get(subscription.ProfileOf(sub, tenant))
-	if c.profile != nil {
-		c.policy, c.failure = c.profile.RetryFor(sub), c.profile.FailureFor(sub)
-	}
-	return c, ""
+	return k
 }
 
 // lastTry reports whether a delivery that the breaker refuses is tried all the same: its age limit is reached, and the

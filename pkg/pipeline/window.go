@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"encoding/binary"
 	"hash/maphash"
 
 	"github.com/postrider/postrider/pkg/delivery"
@@ -17,19 +18,32 @@ type window struct {
 	hashes hashes
 	young  map[windowKey]struct{}
 	old    map[windowKey]struct{}
+	// later counts the deliveries of a later pass than the first.
+	later int
 }
 
-// windowKey is a 128-bit hash of a key: a partition remembers up to 131,072 of them, and texts in them would be the
+// windowKey is 128 bits that stand for a key: a partition remembers up to 131,072 of them, and texts in them would be the
 // garbage collector's to walk. Two keys that share one are as likely as two that share a random UUID.
 type windowKey [2]uint64
 
 // hashes are two independent seeds, drawn anew for each process.
 type hashes [2]maphash.Seed
 
+// byEvent is the trigger of nearly all deliveries.
+var byEvent = delivery.Trigger{Kind: delivery.TriggerEvent} //nolint:gochecknoglobals // a constant
+
 func newHashes() hashes { return hashes{maphash.MakeSeed(), maphash.MakeSeed()} }
 
+// key needs no hash of the delivery's id: that is one.
 func (h hashes) key(k delivery.Key) windowKey {
-	return windowKey{maphash.Comparable(h[0], k), maphash.Comparable(h[1], k)}
+	id := windowKey{binary.LittleEndian.Uint64(k.Delivery[:8]), binary.LittleEndian.Uint64(k.Delivery[8:])}
+	if k.Trigger != byEvent {
+		id[0] ^= maphash.Comparable(h[0], k.Trigger)
+		id[1] ^= maphash.Comparable(h[1], k.Trigger)
+	}
+	const golden = 0x9e3779b97f4a7c15 // far from any other pass
+	id[0] += uint64(k.Pass) * golden  //nolint:gosec // -1 is as good as any
+	return id
 }
 
 // anyPass in place of a pass stands for a delivery that reached its endpoint.
@@ -58,6 +72,9 @@ func (w *window) delivered(k delivery.Key) bool {
 // settled remembers an outcome.
 func (w *window) settled(k delivery.Key, v outcome.Verdict) {
 	if v == outcome.Delivered {
+		if k.Pass > 0 {
+			w.later++
+		}
 		k.Pass = anyPass
 	}
 	w.add(w.hashes.key(k))
