@@ -158,7 +158,7 @@ type owned struct {
 	endpoints map[ident.ID]*endpoint
 	window    *window
 	dirty     []*endpoint // with outcomes since the last snapshot
-	folded    int64 // offset of the last outcome that is folded in
+	folded    int64       // offset of the last outcome that is folded in
 	sequence  int64
 }
 

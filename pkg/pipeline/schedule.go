@@ -17,7 +17,7 @@ import (
 type scheduler struct {
 	bounds bounds
 
-	mu      sync.Mutex
+	mu sync.Mutex
 	// idle are the workers that wait. Who came last is woken first: its stack is in the processor's caches still.
 	idle    []*worker
 	parting sync.Cond // of diverters
