@@ -97,7 +97,10 @@ func (g getter) tenants(name string) error {
 	}
 	return g.print("ID\tUID\tNAME\tPROFILE\tSUBSCRIPTIONS", func(yield func(row) bool) {
 		for t := range all {
-			id := t.ID.Base62(subscription.TenantPrefix)
+			id, shown := t.ID.Base62(subscription.TenantPrefix), *t
+			if !g.opts.showSecrets {
+				_ = shown.EachSecret(func(string, string) (string, error) { return redacted, nil }) // which does not fail
+			}
 			profile := subscription.ProfileOf(&subscription.Subscription{}, t)
 			ok := yield(row{
 				cells: []string{id, t.UID, t.Name, profile, fmt.Sprint(g.s.CountOf(t.ID))},
@@ -105,7 +108,7 @@ func (g getter) tenants(name string) error {
 					AppID string `json:"appId"`
 					*subscription.Tenant
 					Version int64 `json:"version"`
-				}{id, t, t.Version},
+				}{id, &shown, t.Version},
 			})
 			if !ok {
 				return

@@ -20,7 +20,7 @@ import (
 	"github.com/postrider/postrider/topics"
 )
 
-// rotateAttempts is how often subscriptions are looked at again because somebody else changed one meanwhile.
+// rotateAttempts is how often subscriptions and tenants are looked at again because somebody else changed one meanwhile.
 const rotateAttempts = 5
 
 func newKeysRotateCmd() *cobra.Command {
@@ -76,9 +76,16 @@ func (r *rotation) once(ctx context.Context, store *registry.Store) error {
 		secrets int
 	}
 	var todo []work
+	for t := range store.Snapshot().Tenants() {
+		c := *t
+		if n := r.seal(&c, t.ID.Base62(subscription.TenantPrefix), t.ID, ident.ID{}); n > 0 {
+			todo = append(todo, work{registry.ResealTenant(&c), n})
+		}
+	}
 	for s := range store.Snapshot().Subscriptions() {
-		if sealed, n := r.sealed(s); n > 0 {
-			todo = append(todo, work{registry.Reseal(sealed), n})
+		c := *s
+		if n := r.seal(&c, s.ID.Base62(subscription.SubscriptionPrefix), s.Tenant, s.ID); n > 0 {
+			todo = append(todo, work{registry.Reseal(&c), n})
 		}
 	}
 	done := 0
@@ -101,33 +108,37 @@ func (r *rotation) once(ctx context.Context, store *registry.Store) error {
 	return nil
 }
 
-// sealed returns a copy of s with every secret sealed with the primary key, and how many were not.
-func (r *rotation) sealed(s *subscription.Subscription) (*subscription.Subscription, int) {
-	c, n := *s, 0
-	_ = c.EachSecret(func(field, value string) (string, error) {
+// withSecrets is a copy of a subscription or a tenant, of which EachSecret changes nothing that others hold.
+type withSecrets interface {
+	EachSecret(seal func(field, value string) (string, error)) error
+}
+
+// seal seals every secret of o with the primary key, and returns how many were not.
+func (r *rotation) seal(o withSecrets, name string, tenant, sub ident.ID) (n int) {
+	_ = o.EachSecret(func(field, value string) (string, error) {
 		if r.keyset.Current(value) {
 			r.current++
 			return value, nil
 		}
-		associated := registry.Associated(s.Tenant, s.ID, field)
+		associated := registry.Associated(tenant, sub, field)
 		plain := value
 		if seal.IsSealed(value) {
 			opened, err := r.keyset.Open(value, associated)
 			if err != nil {
-				r.unopened = append(r.unopened, fmt.Sprintf("%s: %s: %s", s.ID.Base62(subscription.SubscriptionPrefix), field, err))
+				r.unopened = append(r.unopened, fmt.Sprintf("%s: %s: %s", name, field, err))
 				return value, nil
 			}
 			plain = opened
 		}
 		text, err := r.keyset.Seal(plain, associated)
 		if err != nil {
-			r.unopened = append(r.unopened, fmt.Sprintf("%s: %s: %s", s.ID.Base62(subscription.SubscriptionPrefix), field, err))
+			r.unopened = append(r.unopened, fmt.Sprintf("%s: %s: %s", name, field, err))
 			return value, nil
 		}
 		n++
 		return text, nil
 	})
-	return &c, n
+	return n
 }
 
 // rotationKind is the kind of object in the audit entry of a run.
@@ -155,7 +166,7 @@ func (r *rotation) journal(by audit.Actor, at time.Time, done []registry.Applied
 }
 
 func (r *rotation) report(cmd *cobra.Command) error {
-	fmt.Fprintf(cmd.OutOrStdout(), "%d secrets of %d subscriptions encrypted with key %d; %d were already\n",
+	fmt.Fprintf(cmd.OutOrStdout(), "%d secrets of %d subscriptions and tenants encrypted with key %d; %d were already\n",
 		r.secrets, r.changed, r.keyset.Primary(), r.current)
 	if n := len(r.unopened); n > 0 {
 		for _, text := range r.unopened[:min(n, 20)] {

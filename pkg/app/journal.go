@@ -128,7 +128,11 @@ func forms(o registry.Object) (plain, hidden json.RawMessage, err error) {
 	var was, shown any
 	switch {
 	case o.Tenant != nil:
-		was, shown = o.Tenant, o.Tenant
+		c := *o.Tenant
+		if err := c.EachSecret(func(string, string) (string, error) { return audit.Hidden, nil }); err != nil {
+			return nil, nil, err
+		}
+		was, shown = o.Tenant, &c
 	case o.EventType != nil:
 		was, shown = o.EventType, o.EventType
 	case o.Key != nil:

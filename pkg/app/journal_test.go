@@ -125,7 +125,7 @@ func TestJournalOfSubscriptions(t *testing.T) {
 }
 
 func TestJournalOfOthers(t *testing.T) {
-	tenant := &subscription.Tenant{ID: ident.New(), Name: "a"}
+	tenant := &subscription.Tenant{ID: ident.New(), Name: "a", Notices: &subscription.Notices{Chat: &subscription.Chat{URL: "https://chat/CANARY"}}}
 	key, token := access.NewKey("k", access.RoleOperator, ident.ID{}, time.Now(), time.Time{})
 	hash, err := key.Hash.MarshalText()
 	require.NoError(t, err)
@@ -136,6 +136,7 @@ func TestJournalOfOthers(t *testing.T) {
 	)
 	require.Empty(t, events)
 	require.Len(t, entries, 3)
+	require.NotContains(t, string(entries[0].After), "CANARY")
 	require.NotContains(t, string(entries[1].After), string(hash))
 	require.NotContains(t, string(entries[1].After), token)
 	require.Equal(t, "a.b", entries[2].Object)

@@ -118,7 +118,7 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"egress.proxy.password":      "Better given as environment variable or through password_file. One of the two.",
 	"egress.proxy.password_file": "A file that holds the password.",
 
-	"encryption":             "How signing secrets, headers and credentials of subscriptions are kept in the registry. The deliverer, the API and the\ncommands that read or write secrets need a keyset; `postrider keys` makes and rotates it.",
+	"encryption":             "How signing secrets, headers and credentials of subscriptions, and chat URLs of tenants, are kept in the registry. The deliverer, the API and the\ncommands that read or write secrets need a keyset; `postrider keys` makes and rotates it.",
 	"encryption.keyset":      "The keyset, Tink's JSON. Better given as environment variable or through keyset_file. One of the two.",
 	"encryption.keyset_file": "A file that holds the keyset.",
 

@@ -44,7 +44,10 @@ func (b *builder) apply(offset int64, key, value []byte) (write string, err erro
 	version := offset + 1
 	switch k.Kind {
 	case KindTenant:
-		return take(k.ID, value, version, decodeTenant, b.putTenant)
+		return take(k.ID, value, version, decodeTenant, func(t *subscription.Tenant) {
+			b.vault.openTenant(t)
+			b.putTenant(t)
+		})
 	case KindSubscription:
 		return take(k.ID, value, version, decodeSubscription, func(s *subscription.Subscription) {
 			b.vault.open(s)

@@ -85,6 +85,13 @@ func Reseal(s *subscription.Subscription) Change {
 	return c
 }
 
+// ResealTenant is [Reseal] for a tenant.
+func ResealTenant(t *subscription.Tenant) Change {
+	c := PutTenant(t)
+	c.resealed = true
+	return c
+}
+
 // Delete deletes what has the key and the version. Deleting a tenant deletes its subscriptions and keys.
 func Delete(k Key, version int64) Change { return Change{key: k, expect: version} }
 

@@ -7,7 +7,7 @@
 // The key is kind/uuid (tenant/…, subscription/…, event-type/…, key/…; the uuid of an event type is derived from its name),
 // the value JSON with the schema's version in "version" and the transaction it was written in in "write"; a record
 // without value deletes. A transaction that only deletes has a record more, write/…, that says which it was. Secrets of
-// subscriptions are sealed if the view has a [Cipher]; those of older records that are not are read as they are. Kinds that this version does not know are passed over. A record that cannot be decoded is
+// subscriptions and tenants are sealed if the view has a [Cipher]; those of older records that are not are read as they are. Kinds that this version does not know are passed over. A record that cannot be decoded is
 // counted, logged and passed over: what the key held before stays.
 //
 // # Versions
@@ -24,7 +24,7 @@
 //   - postrider_registry_confirmed_age_seconds: time since the instant up to which the snapshot is known complete.
 //   - postrider_registry_undecodable_total: records passed over because they could not be decoded.
 //   - postrider_registry_replays_total: replays from the start of the log, the first included.
-//   - postrider_registry_unopened_total: subscriptions read of which a secret could not be decrypted.
+//   - postrider_registry_unopened_total: subscriptions and tenants read of which a secret could not be decrypted.
 //
 // Of writing, with a [Store]:
 //

@@ -27,7 +27,7 @@ func newMetrics(r prometheus.Registerer, v *View) (*metrics, error) {
 		}),
 		unopened: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "postrider_registry_unopened_total",
-			Help: "Subscriptions read of which a secret could not be decrypted.",
+			Help: "Subscriptions and tenants read of which a secret could not be decrypted.",
 		}),
 	}
 	if r == nil {

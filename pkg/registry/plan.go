@@ -126,8 +126,15 @@ func (p *plan) putTenant(c Change, old Object) error {
 	} else {
 		t.Created = p.now
 	}
-	t.Updated, t.Version = p.now, p.next()
-	value, err := encodeTenant(&t, p.write)
+	if !c.resealed {
+		t.Updated = p.now
+	}
+	t.Version = p.next()
+	sealed, err := p.vault.sealTenant(old.Tenant, &t)
+	if err != nil {
+		return fmt.Errorf("%s: encrypting %w", c.key, err)
+	}
+	value, err := encodeTenant(sealed, p.write)
 	return p.put(c.key, value, err, old, Object{Tenant: &t})
 }
 

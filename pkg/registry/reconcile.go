@@ -86,6 +86,7 @@ func (r *reconciler) tenant(in *subscription.Tenant) *subscription.Tenant {
 	if old, ok := r.s.Tenant(t.ID); ok {
 		// What a file cannot say stays.
 		t.Version, t.Created, t.Updated, t.Portal = old.Version, old.Created, old.Updated, old.Portal
+		t.Notices = old.Notices
 		step.Verb = changed(encodeTenant, old, &t)
 	}
 	if step.Verb != Unchanged {

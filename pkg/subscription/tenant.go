@@ -24,6 +24,8 @@ type Tenant struct {
 	ThrottleRate int `json:"throttleRate,omitempty" yaml:"throttleRate"`
 	// Portal says which portal tokens are not valid any more.
 	Portal PortalAccess `json:"portal,omitzero" yaml:"-"`
+	// Notices say who is told that endpoints do badly; nil is nobody.
+	Notices *Notices `json:"notices,omitempty" yaml:"-"`
 	// Created and Updated are when it was first and last written.
 	Created time.Time `json:"created,omitzero" yaml:"-"`
 	Updated time.Time `json:"updated,omitzero" yaml:"-"`

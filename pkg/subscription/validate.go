@@ -104,6 +104,7 @@ func ValidateTenant(t *Tenant, rules Rules) error {
 	p.profile(t.Profile, rules)
 	p.eventTypes(t.EventTypes)
 	p.throttle(t.ThrottleRate)
+	p.notices(t.Notices, rules)
 	return errors.Join(p...)
 }
 
