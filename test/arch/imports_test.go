@@ -17,8 +17,8 @@ var layers = []struct {
 	packages []string
 }{
 	{"values", []string{"ident", "tree", "offset", "event", "subscription", "delivery", "outcome", "access", "audit", "operational", "letter", "task"}},
-	{"policy", []string{"match", "filter", "backoff", "failure", "sign", "envelope", "encrypt", "transform", "profile", "catalogue", "seal"}},
-	{"mechanism", []string{"egress", "wire", "attempt", "gate", "registry", "kafka", "view", "token"}},
+	{"policy", []string{"match", "filter", "backoff", "failure", "sign", "envelope", "encrypt", "transform", "profile", "catalogue", "notice", "seal"}},
+	{"mechanism", []string{"egress", "wire", "attempt", "gate", "registry", "kafka", "view", "token", "notify"}},
 	{"flow", []string{"pipeline", "history"}},
 	{"faces", []string{"api", "portal"}},
 	{"assembly", []string{"config", "app"}},
