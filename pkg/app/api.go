@@ -26,7 +26,7 @@ import (
 //	  │       ├──▶ Letters ──▶ deliveries, source topics; marks in deadletters and rejected; audit
 //	  │       └◀── audit log, events, outcomes, deadletters, rejected, Redis: index and views
 //	  └──▶ portal ──▶ api
-//	operational ──▶ group "disabler" ──▶ registry.Store
+//	operational ──▶ group "disabler" ──▶ registry.Store; beside it notices ──▶ SMTP, chats
 func (a *App) AddAPI(ctx context.Context) error {
 	store, err := a.Store(ctx)
 	if err != nil {

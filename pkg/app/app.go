@@ -14,6 +14,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/config"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/notify"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/view"
@@ -44,6 +45,7 @@ type App struct {
 	registryLog  *kafka.Log
 	view         *registry.View  // nil until a role needs it
 	store        *registry.Store // likewise
+	notify       *notify.Sender  // likewise
 	apiAddr      string
 	kafkaMetrics *kafka.Metrics
 	metrics      *pipeline.Metrics

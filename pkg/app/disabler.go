@@ -15,14 +15,20 @@ import (
 // AddDisabler adds the role, a part of the API's process, that brings to the registry what the deliverers decided:
 //
 //	operational ──▶ group "disabler" ──▶ endpoint.disabled, automatic ──▶ registry.Store
+//
+// Who owns a partition there also tells its tenants of failures, see withNotices.
 func (a *App) AddDisabler(ctx context.Context) error {
 	store, err := a.Store(ctx)
 	if err != nil {
 		return err
 	}
 	stage := pipeline.NewDisabler(pipeline.DisablerOptions{Log: a.opts.Log, Metrics: a.metrics}, disabler{store})
+	handler, err := a.withNotices(ctx, stage)
+	if err != nil {
+		return err
+	}
 	group, err := kafka.NewGroup(a.conf.Kafka.For("disabler", a.opts.Metrics),
-		a.groupOptions("disabler", a.topics.Name(topics.Operational)), stage)
+		a.groupOptions("disabler", a.topics.Name(topics.Operational)), handler)
 	if err != nil {
 		return err
 	}

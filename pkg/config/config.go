@@ -13,6 +13,7 @@ import (
 	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/notify"
 	"github.com/postrider/postrider/pkg/portal"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/topics"
@@ -25,6 +26,7 @@ type Config struct {
 	HTTP      HTTP         `koanf:"http"`
 	API       API          `koanf:"api"`
 	Portal    Portal       `koanf:"portal"`
+	Notices   Notices      `koanf:"notices"`
 	Log       Log          `koanf:"log"`
 	Sources   []Source     `koanf:"sources"`
 	Router    Router       `koanf:"router"`
@@ -113,6 +115,26 @@ type Portal struct {
 // Theme is the look as the portal takes it.
 func (p Portal) Theme() portal.Theme {
 	return portal.Theme{Name: p.Name, Logo: p.Logo, Accent: p.Accent}
+}
+
+// Notices are how tenants are told of failures.
+type Notices struct {
+	// Gather is how long the first notice waits for what else goes wrong, Every the least time between two.
+	Gather time.Duration `koanf:"gather"`
+	Every  time.Duration `koanf:"every"`
+	SMTP   SMTP          `koanf:"smtp"`
+}
+
+// SMTP is the mail server that takes notices; see [notify.SMTP], which it converts to.
+type SMTP struct {
+	Host         string `koanf:"host"`
+	Port         int    `koanf:"port"`
+	TLS          string `koanf:"tls"` // starttls, tls or none
+	CAFile       string `koanf:"ca_file"`
+	Username     string `koanf:"username"`
+	Password     string `koanf:"password"`
+	PasswordFile string `koanf:"password_file"`
+	From         string `koanf:"from"`
 }
 
 // Log is what is logged, and how.
@@ -252,6 +274,7 @@ func Default() Config {
 			SourceIPs: []netip.Prefix{}, TrustedProxies: []netip.Prefix{},
 		},
 		Portal:  Portal{FrameAncestors: []string{}},
+		Notices: Notices{Gather: time.Minute, Every: time.Hour, SMTP: SMTP{Port: 587, TLS: notify.TLSStart}},
 		Log:     Log{Level: "info", Format: "text"},
 		Sources: []Source{},
 		Router:  Router{MaxExpansions: 5000},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/event"
+	"github.com/postrider/postrider/pkg/notify"
 	"github.com/postrider/postrider/pkg/portal"
 	"github.com/postrider/postrider/topics"
 )
@@ -26,6 +27,7 @@ func (c *Config) Validate() error {
 		listen("http.listen", c.HTTP.Listen),
 		c.API.validate(),
 		c.Portal.validate(c.API.PortalURL),
+		c.Notices.validate(),
 		oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		oneOf("log.format", c.Log.Format, "text", "json"),
 		c.validateSources(),
@@ -113,6 +115,17 @@ func (p Portal) validate(address string) error {
 	}
 	if len(p.FrameAncestors) > 0 && !strings.HasPrefix(address, "https://") {
 		errs = append(errs, fmt.Errorf("portal.frame_ancestors: want https at api.portal_url, which is %q", address))
+	}
+	return errors.Join(errs...)
+}
+
+func (n Notices) validate() error {
+	errs := []error{
+		within("notices.gather", n.Gather, 0, time.Hour),
+		within("notices.every", n.Every, time.Minute, 24*time.Hour),
+	}
+	for _, err := range split(notify.SMTP(n.SMTP).Validate()) {
+		errs = append(errs, fmt.Errorf("notices.smtp.%w", err))
 	}
 	return errors.Join(errs...)
 }

@@ -84,8 +84,11 @@ func ReadTenant(raw []byte) (*Tenant, error) {
 	return t, nil
 }
 
-// State is what has to survive a restart.
+// State is what has to survive a restart, nil if nobody was told anything.
 func (t *Tenant) State() ([]byte, error) {
+	if len(t.to) == 0 {
+		return nil, nil
+	}
 	raw, err := json.Marshal(state{Version: 1, To: t.to})
 	if err != nil {
 		return nil, fmt.Errorf("encoding what a tenant was told: %w", err)

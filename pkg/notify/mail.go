@@ -11,6 +11,7 @@ import (
 	stdmail "net/mail"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/wneessen/go-mail"
@@ -80,7 +81,14 @@ type mailer struct {
 	from    *stdmail.Address
 	options []mail.Option
 	tls     *tls.Config
+	// awayUntil, Unix milliseconds, spares whoever comes next the wait for a server that is away.
+	awayUntil atomic.Int64
 }
+
+// awayFor is how long a mail server that could not be reached is not asked again.
+const awayFor = 15 * time.Second
+
+var errAway = errors.New("it could not a moment ago")
 
 // newMailer returns nil for no mail server.
 func newMailer(conf SMTP) (*mailer, error) {
@@ -153,12 +161,17 @@ func (m *mailer) send(ctx context.Context, to string, notice notice.Message) err
 			_ = conn.Close() // the library leaves it open when a greeting fails
 		}
 	}()
+	const unreachable = "the mail server could not be reached"
+	if time.Now().UnixMilli() < m.awayUntil.Load() {
+		return &Error{Why: unreachable, cause: errAway}
+	}
 	client, err := mail.NewClient(m.conf.Host, append(m.options[:len(m.options):len(m.options)], dial)...)
 	if err != nil {
 		return &Error{Why: "the mail server is not configured rightly", cause: err}
 	}
 	if err := client.DialWithContext(ctx); err != nil {
-		return &Error{Why: "the mail server could not be reached", cause: why(ctx, err)}
+		m.awayUntil.Store(time.Now().Add(awayFor).UnixMilli())
+		return &Error{Why: unreachable, cause: why(ctx, err)}
 	}
 	if err := client.Send(msg); err != nil {
 		return notSent(ctx, err)

@@ -20,6 +20,7 @@ import (
 	"github.com/postrider/postrider/pkg/notice"
 	"github.com/postrider/postrider/pkg/notify"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/test/mailserver"
 )
 
 const hostile = "<img src=x>\r\nBcc: all@example.com\r\n\r\nÄ?= \u202e`@here`"
@@ -72,20 +73,20 @@ func TestMailArrives(t *testing.T) {
 	for _, encryption := range []string{notify.TLSStart, notify.TLSImplicit, notify.TLSNone} {
 		t.Run(encryption, func(t *testing.T) {
 			t.Parallel()
-			office := &postOffice{auth: encryption != notify.TLSNone}
-			conf := office.open(t, encryption)
-			if office.auth {
+			office := &mailserver.Server{Auth: encryption != notify.TLSNone}
+			conf := office.Open(t, encryption)
+			if office.Auth {
 				conf.Username, conf.PasswordFile = "hooks", filepath.Join(t.TempDir(), "password")
 				require.NoError(t, os.WriteFile(conf.PasswordFile, []byte("hush\n"), 0o600))
 			}
 			require.NoError(t, sender(t, conf).Send(t.Context(), ops, digest(hostile)))
-			mails := office.taken()
+			mails := office.Mails()
 			require.Len(t, mails, 1)
-			require.Equal(t, "hooks@example.com", mails[0].from)
-			require.Equal(t, "ops@example.com", mails[0].to)
-			require.Equal(t, conf.Username, mails[0].user)
+			require.Equal(t, "hooks@example.com", mails[0].From)
+			require.Equal(t, "ops@example.com", mails[0].To)
+			require.Equal(t, conf.Username, mails[0].User)
 
-			m, err := mail.ReadMessage(strings.NewReader(mails[0].data))
+			m, err := mail.ReadMessage(strings.NewReader(mails[0].Data))
 			require.NoError(t, err)
 			subject, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get("Subject"))
 			require.NoError(t, err)
@@ -115,12 +116,12 @@ func TestMailIsRefused(t *testing.T) {
 		{errNoUser, "the mail server did not take the address: it answered 550", true},
 		{&smtp.SMTPError{Code: 451, Message: "later, ops@example.com"}, "the mail server did not take the address: it answered 451", false},
 	} {
-		office := &postOffice{refuse: func(string) error { return c.answer }}
-		err := failure(t, sender(t, office.open(t, notify.TLSNone)).Send(t.Context(), ops, digest("Acme")))
+		office := &mailserver.Server{Refuse: func(string) error { return c.answer }}
+		err := failure(t, sender(t, office.Open(t, notify.TLSNone)).Send(t.Context(), ops, digest("Acme")))
 		require.Equal(t, c.why, err.Why)
 		require.Equal(t, c.refused, err.Refused)
 		require.NotContains(t, err.Error(), ops.Address)
-		require.Empty(t, office.taken())
+		require.Empty(t, office.Mails())
 	}
 }
 
@@ -137,19 +138,21 @@ func TestMailServerIsNotThere(t *testing.T) {
 	err := failure(t, quiet.Send(ctx, ops, digest("Acme")))
 	require.False(t, err.Refused)
 	require.Equal(t, "the mail server could not be reached", err.Why)
+	err = failure(t, quiet.Send(t.Context(), ops, digest("Acme")))
+	require.Equal(t, "the mail server could not be reached: it could not a moment ago", err.Error(), "nobody waits for it again")
 
-	plain := new(postOffice).open(t, notify.TLSNone)
+	plain := new(mailserver.Server).Open(t, notify.TLSNone)
 	plain.TLS = notify.TLSStart
 	require.ErrorContains(t, sender(t, plain).Send(t.Context(), ops, digest("Acme")), "STARTTLS", "nothing is sent without")
 
-	office := &postOffice{auth: true}
-	locked := office.open(t, notify.TLSStart)
+	office := &mailserver.Server{Auth: true}
+	locked := office.Open(t, notify.TLSStart)
 	locked.Username, locked.Password = "hooks", "wrong"
 	failed := failure(t, sender(t, locked).Send(t.Context(), ops, digest("Acme")))
 	require.NotContains(t, failed.Error(), "wrong")
 	locked.Password, locked.CAFile = "hush", ""
 	require.Error(t, sender(t, locked).Send(t.Context(), ops, digest("Acme")), "its certificate is of nobody's")
-	require.Empty(t, office.taken())
+	require.Empty(t, office.Mails())
 }
 
 func TestSMTPValidate(t *testing.T) {

@@ -41,6 +41,8 @@ type Metrics struct {
 	unindexed      prometheus.Counter
 	disabled       *prometheus.CounterVec // result
 	disableRetries prometheus.Counter
+	notices        *prometheus.CounterVec // medium, result
+	noticesAway    prometheus.Counter
 	tasks          prometheus.Gauge
 	taskDeliveries *prometheus.CounterVec // task
 }
@@ -84,6 +86,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		unindexed:      r.counter("postrider_publisher_unindexed_total", "Published events that are left to the recorder to be found again."),
 		disabled:       r.counterVec("postrider_disabler_events_total", "Operational records read.", "result"),
 		disableRetries: r.counter("postrider_disabler_retries_total", "Tries to disable a subscription that failed."),
+		notices:        r.counterVec("postrider_notices_total", "Notices of failures to tenants, by what became of them.", "medium", "result"),
+		noticesAway:    r.counter("postrider_notices_away_total", "Looks at a tenant that came to nothing: Redis was away."),
 		tasks:          r.gauge("postrider_tasks_running", "Background tasks at work in this process."),
 		taskDeliveries: r.counterVec("postrider_tasks_deliveries_total", "Deliveries written by background tasks.", "task"),
 	}

@@ -38,6 +38,8 @@
 //	record_row.go      what they need of an outcome's JSON
 //	readback.go    the index's positions → events
 //	disable.go     operational → the registry: endpoints that were disabled
+//	notices.go     registry, views → mails and chats: failures, told to tenants
+//	notices_facts.go   what is known of an endpoint
 //	batch.go           what record and disable share: batches that are tried until they succeed
 //
 // DESIGN.md says why the writes are in their order and which accounts must balance.
@@ -58,6 +60,7 @@
 //	postrider_recorder_outcomes_total, postrider_recorder_unreadable_total,
 //	postrider_publisher_events_total, postrider_publisher_seconds, postrider_publisher_unchecked_total,
 //	postrider_publisher_unindexed_total, postrider_disabler_events_total, postrider_disabler_retries_total,
+//	postrider_notices_total, postrider_notices_away_total,
 //	postrider_tasks_running, postrider_tasks_deliveries_total
 package pipeline
 

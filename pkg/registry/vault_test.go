@@ -47,7 +47,6 @@ func TestSecretOfATenantIsSealed(t *testing.T) {
 		require.NoError(t, err)
 		kept, _ := unable.Snapshot().Tenant(given.ID)
 		require.Equal(t, sealed.Notices, kept.Notices, "with another key it stays sealed")
-
 	})
 }
 

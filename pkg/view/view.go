@@ -29,6 +29,10 @@
 //
 // [Redis.Begin] claims a key for a request, [Redis.Finish] keeps its answer for 12 hours. After a loss they are gone.
 //
+// # Notices
+//
+// [Redis.KeepNoticeState] keeps what a tenant was told of its failures. After a loss it is told once more of what goes on.
+//
 // # Metrics
 //
 //   - postrider_index_events_total: events added to the index.
