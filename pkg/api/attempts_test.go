@@ -469,6 +469,7 @@ func TestFiltersOverManyAttempts(t *testing.T) {
 	s := p.endpoint("acme", "crm")
 	rare, usual := p.published("acme", "a.b", "rare", `"channels":["eu"]`), p.published("acme", "a.b", "usual")
 	start := time.Now().Add(-3 * time.Hour)
+	p.tried(s, p.published("acme", "a.b", "failed"), start.Add(-time.Minute), answered(503, "failed"))
 	for i := range 700 {
 		e := usual
 		if i%300 == 0 {
@@ -477,6 +478,11 @@ func TestFiltersOverManyAttempts(t *testing.T) {
 		p.tried(s, e, start.Add(time.Duration(i)*10*time.Second), again(i+1, i), answered(200, fmt.Sprint(i)))
 	}
 	assert.Equal(t, []any{"600", "300", "0"}, p.walk("/app/acme/attempt/endpoint/crm?channel=eu", "response", 10))
-	assert.Len(t, p.walk("/app/acme/attempt/endpoint/crm", "id", 100), 700)
+	assert.Len(t, p.walk("/app/acme/attempt/endpoint/crm", "id", 100), 701)
+	// The index tells a status: one page has it, however far back it is.
+	fetched := p.fetched
+	assert.Equal(t, []any{"failed"}, members(t, p.get("/app/acme/attempt/endpoint/crm?status=2&limit=1"), "response"))
+	assert.Equal(t, []any{}, members(t, p.get("/app/acme/attempt/endpoint/crm?status_code_class=300&limit=1"), "response"))
+	assert.Equal(t, fetched+1, p.fetched, "no other row is read")
 	assert.Equal(t, []any{"600", "300", "0"}, p.walk("/app/acme/attempt/msg/rare", "response", 2))
 }

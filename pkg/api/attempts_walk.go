@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -51,8 +52,12 @@ func (p *rowPage) cut(n int) {
 
 // Bounds of the work of one request.
 const (
-	// maxLooks is how often the index is asked for more because nothing of what it had was wanted.
-	maxLooks = 8
+	// maxLooks is how often the index is asked for more because nothing of what it had was wanted; maxIndexLooks is it where the
+	// index tells what is wanted, 16 bytes a row, and maxIndexLook how many rows it then returns at a time.
+	maxLooks, maxIndexLooks, maxIndexLook = 8, 20, view.MaxAttemptLimit
+	// lookBudget is how long a page is looked for: rows that are wanted may be far apart in the log, each a read of its own. Then
+	// it ends where it is, and whoever wants more asks for the next one.
+	lookBudget = 100 * time.Millisecond
 	// minLook and maxLook are how many rows are read at a time where only the rows tell which are wanted: 1 KB each, usually.
 	minLook, maxLook = 20, 250
 	// lookLanes is how many calls of Redis are made at a time by one request.
@@ -61,17 +66,24 @@ const (
 
 // rows returns a page of rows.
 func (a *API) rows(ctx context.Context, tenant ident.ID, q rowQuery) (rowPage, error) {
-	page, want := rowPage{next: q.Iterator}, q.Limit
-	for range maxLooks {
+	page, want, looks := rowPage{next: q.Iterator}, q.Limit, maxLooks
+	began := a.opts.Now()
+	if q.narrow == nil {
+		looks = maxIndexLooks
+	}
+	for look := range looks {
 		q.Limit = want - len(page.rows)
-		if q.narrow != nil {
+		switch {
+		case q.narrow != nil:
 			q.Limit = min(max(2*q.Limit, minLook), maxLook)
+		case look > 0: // little of the first was wanted
+			q.Limit = maxIndexLook
 		}
 		found, err := a.opts.Attempts.Attempts(ctx, q.AttemptQuery)
 		if err != nil {
 			return page, err
 		}
-		full, err := a.lookAt(ctx, tenant, &q, want, found, &page)
+		full, err := a.lookAt(ctx, tenant, &q, want, &found, &page)
 		if err != nil || full {
 			return page, err
 		}
@@ -80,17 +92,25 @@ func (a *API) rows(ctx context.Context, tenant ident.ID, q rowQuery) (rowPage, e
 			return page, nil
 		}
 		q.Iterator = found.Iterator
+		if a.opts.Now().Sub(began) > lookBudget {
+			break
+		}
 	}
 	return page, nil
 }
 
-// lookAt adds to the page what is wanted of some rows of the index. It reports whether the page is full.
+// lookAt adds to the page what is wanted of some rows of the index; what it leaves for later is as if it had not been found. It
+// reports whether the page is full.
 func (a *API) lookAt(
-	ctx context.Context, tenant ident.ID, q *rowQuery, want int, found view.AttemptPage, page *rowPage,
+	ctx context.Context, tenant ident.ID, q *rowQuery, want int, found *view.AttemptPage, page *rowPage,
 ) (full bool, err error) {
-	listed := found.Attempts
+	listed, room := found.Attempts, want-len(page.rows)
 	if q.indexed != nil {
 		listed = slices.DeleteFunc(slices.Clone(listed), func(at view.Attempt) bool { return !q.indexed(at) })
+	}
+	if q.narrow == nil && len(listed) > room {
+		listed, found.Done = listed[:room], false
+		found.Iterator = listed[room-1].ID()
 	}
 	rows, expired, err := a.readRows(ctx, tenant, q.Subscription, listed)
 	if err == nil && q.narrow != nil {
@@ -100,7 +120,6 @@ func (a *API) lookAt(
 		return false, err
 	}
 	page.expired += expired
-	room := want - len(page.rows)
 	if len(rows) > room || len(rows) == room && !found.Done {
 		page.rows = append(page.rows, rows[:room]...)
 		page.next = page.rows[len(page.rows)-1].at.ID()
