@@ -25,7 +25,8 @@ const delivererRole = "deliverer"
 //	endpoint-states, outcomes ──▶ (at take-over)       ├──▶ retry.<tier> or deadletters
 //	                                                   ├──▶ outcomes
 //	                                                   ├──▶ endpoint-states
-//	                                                   └──▶ operational
+//	                                                   ├──▶ operational
+//	                                                   └──▶ Redis: which breakers are open
 func (a *App) AddDeliverer(ctx context.Context) error {
 	view, err := a.SecretView(ctx)
 	if err != nil {
@@ -54,7 +55,7 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 	}
 	fail, failed := failures()
 	c := a.conf.Deliverer
-	deliverer := pipeline.NewDeliverer(pipeline.DelivererOptions{
+	opts := pipeline.DelivererOptions{
 		Topics: a.topics, Workers: c.Workers, MaxBytes: int64(c.MaxInFlightBytes), LaneQueue: c.LaneQueue,
 		LaneConcurrency: c.LaneConcurrency, Drain: c.Drain, Window: c.Window,
 		Breaker: gate.Config{
@@ -67,7 +68,11 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 			KeepQueries: c.Outcomes.URLQuery == config.Keep,
 		},
 		Tokens: tokens, CheckURL: guard.CheckURL, Rand: a.opts.Rand, Log: a.opts.Log, Metrics: a.metrics,
-	}, view, profiles, client, out, kafka.NewReader(a.conf.Kafka), fail)
+	}
+	if a.opts.Views != nil {
+		opts.Breakers = a.opts.Views
+	}
+	deliverer := pipeline.NewDeliverer(opts, view, profiles, client, out, kafka.NewReader(a.conf.Kafka), fail)
 	group, err := kafka.NewGroup(a.conf.Kafka.For("deliverer", a.opts.Metrics), a.groupOptions(delivererRole, a.topics.Name(topics.Deliveries)), deliverer)
 	if err != nil {
 		return err

@@ -51,6 +51,8 @@ type DelivererOptions struct {
 	// Window is how many recent (delivery, trigger, pass) a partition remembers; 65,536 by default.
 	Window  int
 	Breaker gate.Config
+	// Breakers is told which breakers are open, for people to see; nil is told nothing.
+	Breakers Breakers
 	// Tokens gets the access tokens of subscriptions with OAuth; without it, their attempts end as requests that cannot be
 	// made.
 	Tokens *token.Store
@@ -94,6 +96,7 @@ type Deliverer struct {
 	// crammed: partitions are held for the bytes in memory, and whoever gives some back looks whether they may go on.
 	crammed atomic.Bool
 	workers sync.WaitGroup
+	news    breakerNews
 
 	mu    sync.Mutex
 	owned map[int32]*owned
@@ -177,6 +180,7 @@ func (d *Deliverer) Start() {
 	}
 	d.workers.Go(d.snapshots)
 	d.workers.Go(d.watchSaturation)
+	d.workers.Go(d.tellBreakers)
 }
 
 // Stop ends the workers, after the group has revoked every partition. It waits for them.

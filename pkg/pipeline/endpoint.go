@@ -107,6 +107,7 @@ func (d *Deliverer) endpointLocked(o *owned, sub ident.ID, b gate.State, s failu
 		ep.generation.Store(s.Generation)
 		o.endpoints[sub] = ep
 		d.countBreaker(o, ep)
+		d.noteBreaker(o, ep)
 	}
 	return ep
 }
@@ -130,6 +131,7 @@ func (d *Deliverer) breakerChanged(c *candidate) {
 	o := c.lane.owner
 	o.mu.Lock()
 	d.countBreaker(o, c.ep)
+	d.noteBreaker(o, c.ep)
 	record := o.snapshotOf(c.ep)
 	o.mu.Unlock()
 	d.produceState(o, c.ep.sub.UUID(), record)

@@ -15,6 +15,7 @@
 //	settle.go          verdict → retry or dead-letter record → outcome → finished
 //	operational.go     operational events, and the failures in a row that disable a subscription
 //	endpoint.go        endpoint state: folded from outcomes, snapshotted to endpoint-states
+//	breakers.go        which breakers are open, told to whoever shows it
 //	restore.go         the same, taken up by a partition's next owner
 //	window.go          recent (delivery, trigger, pass), to drop what a crash repeated
 //	retry.go       retry tiers → deliveries when due

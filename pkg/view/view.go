@@ -25,6 +25,11 @@
 // takes 30 bytes of Redis' memory in the index and the messages, and what the lists and counters of its subscription take.
 // [Redis.Progress] and [Complete] say how far the views are.
 //
+// # Breakers
+//
+// Deliverers say which endpoints' breakers are open ([Redis.SetBreakers]), for people to see. After a loss it takes a minute until
+// they have said it again.
+//
 // # Idempotency keys
 //
 // [Redis.Begin] claims a key for a request, [Redis.Finish] keeps its answer for 12 hours. After a loss they are gone.
