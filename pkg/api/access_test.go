@@ -161,6 +161,7 @@ var mayUse = map[string]string{
 	"postrider.endpoint.last-attempts":               viewers,
 	"postrider.endpoint.health":                      viewers,
 	"postrider.endpoint.list-events":                 viewers,
+	"postrider.endpoint.overview":                    viewers,
 }
 
 var pathParameter = regexp.MustCompile(`\{[a-zA-Z_]+\}`)

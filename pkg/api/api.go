@@ -55,6 +55,8 @@ type Options struct {
 	Attempts      AttemptIndex
 	Outcomes      OutcomeReader
 	EndpointViews EndpointViews
+	// Breakers says which breakers are open; without it none is said to be.
+	Breakers BreakerViews
 	// ValidatePayloads checks published events against the schemas of their event types.
 	ValidatePayloads bool
 	// Idempotency keeps the answers to requests with an idempotency key; without it such keys are not looked at.

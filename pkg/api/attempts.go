@@ -109,7 +109,10 @@ func notExpunged() error {
 }
 
 // viewsHeader says how far the views are of which an answer is made.
-const viewsHeader = "Postrider-Views"
+const (
+	viewsHeader  = "Postrider-Views"
+	viewsUnknown = "unknown"
+)
 
 // viewsState is the value of that header. That it is not known is no reason to refuse what is.
 func (a *API) viewsState(ctx context.Context, expired int) string {
@@ -117,7 +120,7 @@ func (a *API) viewsState(ctx context.Context, expired int) string {
 	switch c, err := a.opts.Outcomes.Complete(ctx); {
 	case err != nil:
 		a.opts.Log.WarnContext(ctx, "it is not known how far the views are", "request", requestID(ctx), "error", err)
-		state = "unknown"
+		state = viewsUnknown
 	case c.Rebuild:
 		state = "incomplete"
 	case c.Behind > 0:

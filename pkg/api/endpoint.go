@@ -68,6 +68,7 @@ func (a *API) endpoints() {
 	a.endpointSigningKeys()
 	a.endpointLocks()
 	a.endpointSettings()
+	a.endpointOverviews()
 	a.filterSimulation()
 	a.tenantPolicies()
 }
@@ -90,14 +91,17 @@ func (in *EndpointList) keeps(s *subscription.Subscription) bool {
 }
 
 func (a *API) listEndpoints(ctx context.Context, in *EndpointList) (*answer[List[EndpointOut]], error) {
-	c := called(ctx)
+	return answerList(listed(called(ctx), in, endpointOut))
+}
+
+// listed is a page of the endpoints that a list asks for.
+func listed[T any](c *call, in *EndpointList, out func(*subscription.Subscription) T) (*List[T], error) {
 	from := func(at ident.ID) iter.Seq[*subscription.Subscription] { return c.snap.SubscriptionsOf(c.tenant.ID, at) }
 	before := func(at ident.ID) iter.Seq[*subscription.Subscription] {
 		return c.snap.SubscriptionsOfBefore(c.tenant.ID, at)
 	}
 	id := func(s *subscription.Subscription) ident.ID { return s.ID }
-	return answerList(paginate(in.PageInput, in.descending(), byID(subscription.SubscriptionPrefix, from, before, id),
-		in.keeps, endpointID, endpointOut))
+	return paginate(in.PageInput, in.descending(), byID(subscription.SubscriptionPrefix, from, before, id), in.keeps, endpointID, out)
 }
 
 // endpointID is the id of a subscription in this API.

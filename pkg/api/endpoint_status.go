@@ -24,7 +24,7 @@ func viewedBelow(resource, id, summary, doc string) route {
 
 func (a *API) endpointStatuses() {
 	register(a, viewedBelow("/status", "postrider.endpoint.status", "Get the status of an endpoint by event type",
-		"The last attempt of every event type that was ever sent to it, and of every event type of the catalogue that it subscribed to: "+
+		"Whether its deliveries wait because it failed too often just now, and the last attempt of every event type that was ever sent to it, and of every event type of the catalogue that it subscribed to: "+
 			"null if nothing of that was sent yet."), a.endpointStatus)
 	register(a, viewedBelow("/last-attempts", "postrider.endpoint.last-attempts", "Get the last attempts at an endpoint",
 		"The last 50 of an event type, or of all, newest first, with the payloads if they are asked for. There are no pages: for "+
@@ -65,6 +65,7 @@ type TypeStatusOut struct {
 // EndpointStatusOut is how an endpoint does, by event type.
 type EndpointStatusOut struct {
 	EventTypes []TypeStatusOut `json:"eventTypes" nullable:"false" doc:"Sorted by name."`
+	Breaker    *BreakerOut     `json:"breaker,omitempty" doc:"Left out while deliveries are tried as they come."`
 }
 
 func (a *API) endpointStatus(ctx context.Context, in *EndpointPath) (*answer[EndpointStatusOut], error) {
@@ -77,7 +78,11 @@ func (a *API) endpointStatus(ctx context.Context, in *EndpointPath) (*answer[End
 	if err != nil {
 		return nil, a.away(ctx, "reading statuses", err)
 	}
-	out := EndpointStatusOut{EventTypes: []TypeStatusOut{}}
+	breakers, err := a.breakersOf(ctx, s)
+	if err != nil {
+		return nil, a.away(ctx, "reading breakers", err)
+	}
+	out := EndpointStatusOut{EventTypes: []TypeStatusOut{}, Breaker: breakers[s.ID]}
 	sent := map[string]bool{}
 	for _, t := range known {
 		sent[t.EventType] = true

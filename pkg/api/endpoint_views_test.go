@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -296,4 +297,54 @@ func TestDataOfAnyKind(t *testing.T) {
 		require.Equal(t, http.StatusOK, got.status)
 		assert.Contains(t, got.body, want)
 	}
+}
+
+// Endpoints are listed with how they do, in one call; a breaker that is open is said, unless nothing is sent anyway.
+func TestOverviewOfEndpoints(t *testing.T) {
+	t.Parallel()
+	p := newPast(t)
+	p.tenant("acme")
+	p.tenant("other")
+	tried, resting, off := p.endpoint("acme", "tried"), p.endpoint("acme", "resting"), p.endpoint("acme", "off", `"disabled":true`)
+	p.endpoint("other", "theirs")
+	hour := time.Now().Add(-2 * time.Hour).Truncate(time.Hour).UTC()
+	e := p.published("acme", "order.paid", "e-1")
+	p.tried(tried, e, hour, answered(500, ""))
+	p.tried(tried, e, hour.Add(time.Minute), again(2, 1), answered(200, ""))
+	p.tried(tried, e, hour.Add(time.Hour), by(delivery.TriggerResend, "r-1"), answered(200, ""))
+	probe := time.Now().Add(time.Minute).Truncate(time.Millisecond).UTC()
+	require.NoError(t, p.views.SetBreakers(t.Context(), []view.Breaker{{Subscription: resting.ID, Until: probe}, {Subscription: off.ID, Until: probe}}))
+
+	got := p.get("/app/acme/endpoint-overview?order=ascending")
+	require.Equal(t, "complete", got.header.Get(viewsHeader))
+	var list List[EndpointOverviewOut]
+	require.NoError(t, json.Unmarshal([]byte(got.body), &list))
+	require.Len(t, list.Data, 3)
+	byUID := map[string]EndpointOverviewOut{}
+	for _, o := range list.Data {
+		byUID[*o.UID] = o
+	}
+	assert.Equal(t, &RecentOut{Attempts: 3, Successes: 2, Hours: []RecentHourOut{{hour, 2, 1}, {hour.Add(time.Hour), 1, 1}}}, byUID["tried"].Recent)
+	assert.Nil(t, byUID["tried"].Breaker)
+	assert.Equal(t, &RecentOut{Hours: []RecentHourOut{}}, byUID["resting"].Recent)
+	assert.Equal(t, &BreakerOut{probe}, byUID["resting"].Breaker)
+	assert.Nil(t, byUID["off"].Breaker, "nothing waits for it")
+	assert.JSONEq(t, fmt.Sprintf(`{"nextProbe":%q}`, probe.Format(time.RFC3339Nano)), asJSON(t, p.get("/app/acme/endpoint/resting/status").json(t)["breaker"]))
+	assert.NotContains(t, p.get("/app/acme/endpoint/tried/status").json(t), "breaker")
+	assert.Equal(t, p.get("/app/acme/endpoint/tried/settings").json(t)["effective"], members(t, p.get("/app/acme/endpoint-overview?search=tried"), "effective")[0])
+	assert.Len(t, p.walk("/app/acme/endpoint-overview", "id", 1), 3)
+
+	p.redis.SetError("LOADING")
+	away := p.get("/app/acme/endpoint-overview?limit=2")
+	assert.Equal(t, http.StatusOK, away.status)
+	assert.Equal(t, viewsUnknown, away.header.Get(viewsHeader))
+	assert.Len(t, members(t, away, "id"), 2)
+	assert.NotContains(t, away.body, "recent")
+}
+
+func asJSON(t *testing.T, v any) string {
+	t.Helper()
+	text, err := json.Marshal(v)
+	require.NoError(t, err)
+	return string(text)
 }

@@ -96,7 +96,7 @@ func (a *App) apiOptions(store *registry.Store, p *Publishing, transport *egress
 	return api.Options{
 		Store: store, Presence: appliedWaiter{a.opts.Views}, Cipher: keyset, Profiles: profiles, Rules: rules,
 		Publisher: p.Publisher, Events: a.opts.Views, EventReader: p.Reader, Idempotency: a.opts.Views,
-		Attempts: a.opts.Views, Outcomes: p.Outcomes, EndpointViews: a.opts.Views,
+		Attempts: a.opts.Views, Outcomes: p.Outcomes, EndpointViews: a.opts.Views, Breakers: a.opts.Views,
 		Sender: p.Publisher, Resender: p.Resender, Prober: transport,
 		ValidatePayloads: c.ValidatePayloads,
 		Audit: &auditLog{

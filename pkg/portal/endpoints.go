@@ -3,6 +3,7 @@ package portal
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/postrider/postrider/pkg/api"
 )
@@ -20,7 +21,7 @@ type endpointsPage struct {
 
 // endpointRow is an endpoint in the list.
 type endpointRow struct {
-	api.SettingsOut
+	api.EndpointOverviewOut
 	// Health is that of the last 24 hours; nil if it cannot be told.
 	Health *healthChart
 }
@@ -43,32 +44,22 @@ func choices(chosen string, pairs ...string) []choice {
 // pageSize is how many endpoints a page shows.
 const pageSize = 50
 
-// listEndpoints shows a page of the endpoints, each with its settings.
+// listEndpoints shows a page of the endpoints, each with its settings and how it does.
 func (v *visit) listEndpoints() error {
 	q := v.r.URL.Query()
 	data := endpointsPage{Search: q.Get("search"), State: q.Get("state")}
 	data.States = choices(data.State, "", "All", "active", "Active", "disabled", "Disabled")
 	disabled := map[string]string{"active": "false", "disabled": "true"}[data.State]
-	var list api.List[api.EndpointOut]
-	err := v.calls.get(query(v.appPath("endpoint"), "limit", strconv.Itoa(pageSize), "iterator", q.Get("iterator"),
+	var list api.List[api.EndpointOverviewOut]
+	err := v.calls.get(query(v.appPath("endpoint-overview"), "limit", strconv.Itoa(pageSize), "iterator", q.Get("iterator"),
 		"order", "descending", "search", data.Search, "disabled", disabled), &list)
 	if err != nil {
 		return err
 	}
 	for _, e := range list.Data {
-		var s api.SettingsOut
-		if err := v.calls.get(v.appPath("endpoint", e.ID, "settings"), &s); err != nil {
-			continue // deleted since
-		}
-		row := endpointRow{SettingsOut: s}
-		if !data.Away {
-			var chart healthChart
-			if chart, data.Away, err = v.health(e.ID, "day"); err != nil {
-				continue // likewise
-			}
-			if !data.Away {
-				row.Health = &chart
-			}
+		row := endpointRow{EndpointOverviewOut: e}
+		if data.Away = e.Recent == nil; !data.Away {
+			row.Health = new(chartOf(recentHealth(e.Recent), v.p.opts.Now(), windows["day"], time.Hour))
 		}
 		data.Rows = append(data.Rows, row)
 	}
@@ -85,6 +76,18 @@ func (v *visit) listEndpoints() error {
 	data.Empty = len(data.Rows) == 0 && !data.Narrowed && q.Get("iterator") == ""
 	v.show(http.StatusOK, "endpoints", &page{Title: "Endpoints", Data: data, Done: q.Get("done")})
 	return nil
+}
+
+// recentHealth is what an overview says, in the form of health.
+func recentHealth(r *api.RecentOut) *api.HealthOut {
+	h := &api.HealthOut{Total: api.CountsOut{Attempts: r.Attempts, Successes: r.Successes}}
+	if r.Attempts > 0 {
+		h.Total.SuccessRate = new(float64(r.Successes) / float64(r.Attempts))
+	}
+	for _, hour := range r.Hours {
+		h.Series = append(h.Series, api.HealthStepOut{Start: hour.Start, CountsOut: api.CountsOut{Attempts: hour.Attempts, Successes: hour.Successes}})
+	}
+	return h
 }
 
 // endpointPage is what the pages about one endpoint show.

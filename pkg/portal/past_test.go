@@ -28,6 +28,7 @@ type past struct {
 	behind int64
 	tasks  []*task.Task
 	resent []view.EventEntry
+	open   map[ident.ID]time.Time // breakers
 	ended  []ident.ID
 }
 
@@ -35,7 +36,7 @@ var errAway = errors.New("redis is away")
 
 // options gives an API this past.
 func (p *past) options(o *api.Options) {
-	o.Attempts, o.EndpointViews, o.Outcomes, o.Tasks, o.Resender = p, p, p, p, p
+	o.Attempts, o.EndpointViews, o.Outcomes, o.Tasks, o.Resender, o.Breakers = p, p, p, p, p, p
 }
 
 // tried adds an attempt of the event that is kept.
@@ -85,6 +86,18 @@ func (p *past) found(keep func(*outcome.Outcome) bool) (out []view.Attempt, err 
 		}
 	}
 	slices.SortFunc(out, func(a, b view.Attempt) int { return b.Time.Compare(a.Time) })
+	return out, p.away
+}
+
+func (p *past) OpenBreakers(_ context.Context, subs ...ident.ID) (map[ident.ID]time.Time, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := map[ident.ID]time.Time{}
+	for _, sub := range subs {
+		if until, ok := p.open[sub]; ok {
+			out[sub] = until
+		}
+	}
 	return out, p.away
 }
 

@@ -154,6 +154,7 @@ func (p *Portal) parse() pages {
 		"millis": millis, "several": several[int64], "skipped": skippedWords,
 		"lines":  func(s []string) string { return strings.Join(s, "\n") },
 		"minute": minuteOf,
+		"over":   func(t time.Time) bool { return !p.opts.Now().Before(t) },
 	}
 	layout := template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/watching.html"))
 	entries, err := fs.ReadDir(pageFiles, "pages")

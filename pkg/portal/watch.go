@@ -15,6 +15,7 @@ type statuses struct {
 		EventType   string             `json:"eventType"`
 		LastAttempt *api.AttemptResult `json:"lastAttempt"`
 	} `json:"eventTypes"`
+	Breaker *api.BreakerOut `json:"breaker"`
 }
 
 // watchPage is how an endpoint does, on its first page.
@@ -22,6 +23,8 @@ type watchPage struct {
 	Types   []typeRow
 	Windows []choice
 	Health  healthChart
+	// Breaker is that of an endpoint whose deliveries wait; nil if they do not.
+	Breaker *api.BreakerOut
 	// Away says that the views are.
 	Away bool
 }
@@ -39,6 +42,7 @@ func (v *visit) watch() (out watchPage, err error) {
 	if out.Away, err = v.look(v.endpointPath("status"), &known); err != nil || out.Away {
 		return out, err
 	}
+	out.Breaker = known.Breaker
 	for _, t := range known.EventTypes {
 		row := typeRow{Type: t.EventType, Badge: badge{"off", "Never sent"}}
 		if t.LastAttempt != nil {

@@ -70,6 +70,24 @@ func TestOverview(t *testing.T) {
 	require.Contains(t, s.owner().get(one+"?window=nonsense").body, "an hour", "the day is the usual window")
 }
 
+// An endpoint whose breaker is open says until when its deliveries wait, in the list and on its page.
+func TestBreaker(t *testing.T) {
+	t.Parallel()
+	s, _, id, one := troubled(t)
+	b, list := s.owner(), one[:strings.LastIndex(one, "/")]
+	require.NotContains(t, b.get(one).body+b.get(list).body, "deliveries wait")
+	until := time.Now().Add(time.Hour).UTC()
+	s.past.open = map[ident.ID]time.Time{idOf(t, id): until}
+	want := "deliveries wait until <time datetime=\"" + until.Format("2006-01-02T15:04:")
+	require.Contains(t, b.get(one).body, want)
+	require.Contains(t, b.get(list).body, want)
+	require.Contains(t, b.get(list).body, `<span class="state bad">Paused</span>`)
+	s.past.open[idOf(t, id)] = time.Now().Add(-time.Second)
+	require.Contains(t, b.get(one).body, "deliveries wait; the next one is tried.")
+	b.submit(one+"/confirm/disable", one+"/confirm/disable", nil)
+	require.NotContains(t, b.get(one).body, "deliveries wait", "nothing waits at a disabled one")
+}
+
 // A failure is found in the log, told in plain words with what to do, and repaired by a click.
 func TestSeeAFailureAndRepairIt(t *testing.T) {
 	t.Parallel()
