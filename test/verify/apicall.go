@@ -18,13 +18,14 @@ type apiProcess struct {
 	base string
 }
 
-// startAPI starts an API on a port of its own and waits until it is ready.
-func (in *installation) startAPI(ctx context.Context) (*apiProcess, error) {
+// startAPI starts an API on a port of its own, with further arguments, and waits until it is ready.
+func (in *installation) startAPI(ctx context.Context, args ...string) (*apiProcess, error) {
 	address, err := rig.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p, err := in.Start(ctx, "api", "--set", "api.listen="+address, "--set", "api.requests_per_second=100000", "--set", "api.burst=100000")
+	args = append(args, "--set", "api.listen="+address, "--set", "api.requests_per_second=100000", "--set", "api.burst=100000")
+	p, err := in.Start(ctx, "api", args...)
 	if err != nil {
 		return nil, err
 	}

@@ -52,6 +52,7 @@ func checks() []check {
 		{"registry", bigRegistry},
 		{"views", views},
 		{"views-rebuild", viewsRebuild},
+		{"portal", portalPages},
 		{"reconcile", reconciliation},
 	}
 }

@@ -115,6 +115,8 @@ type viewing struct {
 	views  *view.Redis
 	fetch  *kafka.Fetcher
 	begin  time.Time
+	// change, if it is not nil, makes another row of the n-th.
+	change func(n int, o *outcome.Outcome)
 }
 
 func newViewing(ctx context.Context, in *installation) (_ *viewing, err error) {
@@ -186,11 +188,14 @@ func (v *viewing) produce(ctx context.Context, from, n int) error {
 		if random.IntN(20) == 0 {
 			o.Verdict, o.Reason, o.Result, o.Status = outcome.Retry, outcome.ReasonFailed, outcome.ResultServerError, 503
 		}
+		if v.change != nil {
+			v.change(i, &o)
+		}
 		text, err := json.Marshal(o)
 		if err != nil {
 			return err
 		}
-		v.in.Client.Produce(ctx, &kgo.Record{Topic: v.in.Topic("outcomes"), Key: []byte(sub.UUID()), Value: text}, func(_ *kgo.Record, err error) {
+		v.in.Client.Produce(ctx, &kgo.Record{Topic: v.in.Topic("outcomes"), Key: []byte(o.Subscription.UUID()), Value: text}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				select {
 				case failed <- err:
