@@ -219,7 +219,7 @@ func TestDeadLetterSchema(t *testing.T) {
 	schema := compile(t, "dead-letter.json")
 	d := delivery.Delivery{
 		ID: delivery.ID(msg, sub), Message: msg, Subscription: sub, Tenant: tenant, EventID: "e-1", EventType: "CONVERSATION_CREATED",
-		EventSource: "dixa", EventTime: at, Channels: []string{"vip"}, ContentType: "application/json", TraceParent: "00-x", Trigger: delivery.Trigger{Kind: delivery.TriggerRecover, ID: "r"},
+		EventSource: "dixa", EventTime: at, Channels: []string{"vip"}, ContentType: "application/json", TraceParent: "00-x", TraceState: "a=b", Trace: "00-y", Span: "z", Trigger: delivery.Trigger{Kind: delivery.TriggerRecover, ID: "r"},
 		Attempts: 4, Pass: 5, Parks: 1, Due: at, Ready: at, Slot: at, First: at, Reason: string(outcome.ReasonExhausted),
 		Source: delivery.Position{Topic: "dixa.events", Partition: 1, Offset: 2}, Registry: 9,
 	}
@@ -304,7 +304,7 @@ func TestReadmeNamesEveryTopic(t *testing.T) {
 	for _, topic := range topics.All() {
 		require.Contains(t, string(readme), "`"+topic.Name+"`")
 	}
-	d := delivery.Delivery{Channels: []string{"c"}, ContentType: "a", TraceParent: "b", Attempts: 1, Pass: 1, Parks: 1, Due: at, Ready: at, Slot: at, First: at, Reason: "r", EventSource: "s"}
+	d := delivery.Delivery{Channels: []string{"c"}, ContentType: "a", TraceParent: "b", TraceState: "c", Trace: "d", Span: "e", Attempts: 1, Pass: 1, Parks: 1, Due: at, Ready: at, Slot: at, First: at, Reason: "r", EventSource: "s"}
 	for name := range d.Headers() {
 		require.Contains(t, string(readme), "`"+name+"`")
 	}

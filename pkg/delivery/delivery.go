@@ -54,7 +54,14 @@ type Delivery struct {
 	// Channels are those of the event.
 	Channels    []string
 	ContentType string
+	// TraceParent and TraceState are the W3C trace context that the event came with; empty without.
 	TraceParent string
+	TraceState  string
+	// Trace is the context of the span in which it was routed, as a traceparent; empty unless it is traced. Its tracestate is
+	// TraceState.
+	Trace string
+	// Span is the id of the span of the last attempt, in hexadecimal; empty unless it is traced.
+	Span string
 
 	Trigger Trigger
 	// Attempts is how many attempts were made under this trigger.

@@ -22,6 +22,9 @@ const (
 	HeaderChannels    = "pr-channels" // separated by commas, which no channel holds
 	HeaderContentType = "content-type"
 	HeaderTraceParent = "traceparent"
+	HeaderTraceState  = "tracestate"
+	HeaderTrace       = "pr-trace" // a traceparent
+	HeaderSpan        = "pr-span"
 	HeaderTrigger     = "pr-trigger" // kind, or kind/id
 	HeaderAttempts    = "pr-attempts"
 	HeaderBase        = "pr-base"
@@ -62,6 +65,9 @@ func (d *Delivery) Headers() iter.Seq2[string, []byte] {
 			w.text(HeaderChannels, strings.Join(d.Channels, ",")) &&
 			w.text(HeaderContentType, d.ContentType) &&
 			w.text(HeaderTraceParent, d.TraceParent) &&
+			w.text(HeaderTraceState, d.TraceState) &&
+			w.text(HeaderTrace, d.Trace) &&
+			w.text(HeaderSpan, d.Span) &&
 			w.put(HeaderTrigger, d.Trigger.append(w.buf)) &&
 			w.number(HeaderAttempts, d.Attempts) &&
 			w.number(HeaderBase, d.Base) &&
@@ -200,6 +206,12 @@ func (d *Delivery) set(name string, v string) (err error) {
 		d.ContentType = v
 	case HeaderTraceParent:
 		d.TraceParent = v
+	case HeaderTraceState:
+		d.TraceState = v
+	case HeaderTrace:
+		d.Trace = v
+	case HeaderSpan:
+		d.Span = v
 	case HeaderTrigger:
 		d.Trigger, err = ParseTrigger(v)
 	case HeaderAttempts:

@@ -17,6 +17,7 @@ const (
 	headerPrefix      = "ce_"
 	headerContentType = "content-type"
 	headerTraceParent = "traceparent"
+	headerTraceState  = "tracestate"
 	// structuredType starts the content type of structured mode, in any case (section 3).
 	structuredType = "application/cloudevents"
 	specVersion    = "1.0"
@@ -24,8 +25,9 @@ const (
 
 // attributes are the parts of a CloudEvent as they were written.
 type attributes struct {
-	version, id, source, kind, time, contentType, tenant, trace, channels string
-	hasTime                                                               bool
+	version, id, source, kind, time, contentType, tenant, channels string
+	hasTime                                                        bool
+	trace                                                          trace
 }
 
 // set notes an attribute by its CloudEvents name.
@@ -44,7 +46,9 @@ func (a *attributes) set(name, v, tenantExtension string) {
 	case "datacontenttype":
 		a.contentType = v
 	case "traceparent":
-		a.trace = v
+		a.trace.parent = v
+	case "tracestate":
+		a.trace.state = v
 	case ChannelsExtension:
 		a.channels = v
 	}
@@ -56,9 +60,9 @@ func (a *attributes) set(name, v, tenantExtension string) {
 // event checks the attributes and returns the event without data.
 func (a *attributes) event() (*Event, *Error) {
 	e := &Event{
-		Tenant: a.tenant, Source: a.source, ID: a.id, Type: a.kind, ContentType: a.contentType, TraceParent: traceParent(a.trace),
-		Channels: splitChannels(a.channels),
+		Tenant: a.tenant, Source: a.source, ID: a.id, Type: a.kind, ContentType: a.contentType, Channels: splitChannels(a.channels),
 	}
+	a.trace.of(e)
 	switch {
 	case a.version != specVersion:
 		return nil, &Error{ReasonUndecodable, "specversion", fmt.Sprintf("%.64q: want 1.0", a.version)}
@@ -92,7 +96,7 @@ const maxSource = 1024
 // cloudEvent reads a record in binary or structured mode, whichever it says it is.
 func (d *Decoder) cloudEvent(rec Record) (*Event, *Error) {
 	var a attributes
-	contentType, trace := "", ""
+	contentType, own := "", trace{}
 	if rec.Headers != nil {
 		for name, v := range rec.Headers {
 			switch attribute, ok := strings.CutPrefix(name, headerPrefix); {
@@ -100,8 +104,8 @@ func (d *Decoder) cloudEvent(rec Record) (*Event, *Error) {
 				a.set(attribute, string(v), d.extension)
 			case strings.EqualFold(name, headerContentType):
 				contentType = string(v)
-			case name == headerTraceParent:
-				trace = traceParent(string(v))
+			default:
+				own.set(name, v)
 			}
 		}
 	}
@@ -122,9 +126,7 @@ func (d *Decoder) cloudEvent(rec Record) (*Event, *Error) {
 	if bad != nil {
 		return nil, bad
 	}
-	if trace != "" { // the producer's own span is closer than the one the event was made in
-		e.TraceParent = trace
-	}
+	own.of(e) // the producer's own span is closer than the one the event was made in
 	return e, nil
 }
 
@@ -219,6 +221,7 @@ func (e *Event) Headers() iter.Seq2[string, string] {
 			yield(headerPrefix+DefaultTenantExtension, e.Tenant) &&
 			yield(headerContentType, e.ContentType) &&
 			(len(e.Channels) == 0 || yield(headerPrefix+ChannelsExtension, strings.Join(e.Channels, ","))) &&
-			(e.TraceParent == "" || yield(headerTraceParent, e.TraceParent))
+			(e.TraceParent == "" || yield(headerTraceParent, e.TraceParent)) &&
+			(e.TraceState == "" || yield(headerTraceState, e.TraceState))
 	}
 }

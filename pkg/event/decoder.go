@@ -134,14 +134,3 @@ func instant(field, s string) (time.Time, *Error) {
 	}
 	return t.UTC(), nil
 }
-
-// traceParent returns s if it is a W3C trace context (version 00) and "" otherwise, as the recommendation asks.
-func traceParent(s string) string {
-	if len(s) != 55 || s[2] != '-' || s[35] != '-' || s[52] != '-' || s[:2] != "00" {
-		return ""
-	}
-	if strings.Trim(s, "0123456789abcdef-") != "" || strings.Count(s, "-") != 3 {
-		return ""
-	}
-	return s
-}

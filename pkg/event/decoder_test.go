@@ -147,12 +147,28 @@ func TestFixedTenantWins(t *testing.T) {
 
 func TestTraceContextOfTheRecordIsCloser(t *testing.T) {
 	const event, producer = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "00-4bf92f3577b34da6a3ce929d0e0e4736-aaaaaaaaaaaaaaaa-01"
-	for _, tt := range []struct{ header, want string }{{producer, producer}, {"", event}, {"nonsense", event}} {
-		pairs := append(slices.Clone(binaryHeaders), "ce_traceparent", event, "traceparent", tt.header)
+	long := strings.Repeat("a", maxTraceState+1)
+	for _, tt := range []struct{ parent, state, wantParent, wantState string }{
+		{producer, "p=1", producer, "p=1"},
+		{producer, "", producer, ""}, // the event's state is of another span
+		{producer, "p=\n", producer, ""},
+		{producer, long, producer, ""},
+		{producer, long[1:], producer, long[1:]},
+		{"", "p=1", event, "e=1"},
+		{"nonsense", "p=1", event, "e=1"},
+	} {
+		pairs := append(slices.Clone(binaryHeaders), "ce_traceparent", event, "ce_tracestate", "e=1", "traceparent", tt.parent, "tracestate", tt.state)
 		e, err := decode(t, Source{Name: "s"}, record(`1`, pairs...))
 		require.NoError(t, err)
-		require.Equal(t, tt.want, e.TraceParent)
+		require.Equal(t, tt.wantParent, e.TraceParent)
+		require.Equal(t, tt.wantState, e.TraceState)
 	}
+	e, err := decode(t, dixa, record(dixaRecord, "tracestate", "p=1"))
+	require.NoError(t, err)
+	require.Empty(t, e.TraceState, "a state without its parent")
+	e, err = decode(t, dixa, record(dixaRecord, "tracestate", "p=1", "traceparent", producer))
+	require.NoError(t, err)
+	require.Equal(t, []string{producer, "p=1"}, []string{e.TraceParent, e.TraceState})
 }
 
 // with returns the binary headers with one replaced, or left out if v is "-".
@@ -272,7 +288,7 @@ func TestOfficialSDK(t *testing.T) {
 func TestHeadersRoundTrip(t *testing.T) {
 	want := &Event{
 		Tenant: "acme", Source: "/api", ID: "1", Type: "order.created", Time: received.Add(123456), ContentType: "application/json",
-		TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", Data: []byte(`{"a":1}`),
+		TraceParent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", TraceState: "acme=1", Data: []byte(`{"a":1}`),
 	}
 	var pairs []string
 	for name, v := range want.Headers() {

@@ -29,6 +29,8 @@ type Event struct {
 	ContentType string
 	// TraceParent is the W3C trace context the event came with, or empty.
 	TraceParent string
+	// TraceState is what came with it for others that trace (W3C tracestate); empty without a TraceParent.
+	TraceState string
 	// Data is the event's own data, byte for byte as it came.
 	Data []byte
 }

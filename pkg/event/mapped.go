@@ -48,11 +48,11 @@ func (d *Decoder) mapped(rec Record) (*Event, *Error) {
 		e.Data = raw(r)
 	}
 	if rec.Headers != nil {
+		var own trace
 		for name, v := range rec.Headers {
-			if name == headerTraceParent {
-				e.TraceParent = traceParent(string(v))
-			}
+			own.set(name, v)
 		}
+		own.of(e)
 	}
 	return e, nil
 }

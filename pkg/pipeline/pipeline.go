@@ -127,7 +127,7 @@ func encode(topic string, d *delivery.Delivery) *kafka.Record {
 }
 
 // maxHeaders is how many headers a delivery has at most.
-const maxHeaders = 22
+const maxHeaders = 25
 
 // decode reads the record of a delivery.
 func decode(r *kafka.Record) (*delivery.Delivery, error) {

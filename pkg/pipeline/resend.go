@@ -96,7 +96,7 @@ func again(old *delivery.Delivery, trigger delivery.Trigger) *delivery.Delivery 
 	return &delivery.Delivery{
 		ID: old.ID, Message: old.Message, Subscription: old.Subscription, Tenant: old.Tenant,
 		EventID: old.EventID, EventType: old.EventType, EventSource: old.EventSource, EventTime: old.EventTime, Channels: old.Channels,
-		ContentType: old.ContentType, TraceParent: old.TraceParent, Source: old.Source, Registry: old.Registry,
+		ContentType: old.ContentType, TraceParent: old.TraceParent, TraceState: old.TraceState, Trace: old.Trace, Source: old.Source, Registry: old.Registry,
 		Trigger: trigger, Data: old.Data,
 	}
 }

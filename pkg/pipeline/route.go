@@ -300,7 +300,7 @@ func Expand(
 	return &delivery.Delivery{
 		ID: delivery.ID(message, sub.ID), Message: message, Subscription: sub.ID, Tenant: tenant.ID,
 		EventID: ev.ID, EventType: ev.Type, EventSource: ev.Source, EventTime: ev.Time, Channels: ev.Channels,
-		ContentType: ev.ContentType, TraceParent: ev.TraceParent,
+		ContentType: ev.ContentType, TraceParent: ev.TraceParent, TraceState: ev.TraceState,
 		Trigger: delivery.Trigger{Kind: delivery.TriggerEvent}, Source: source, Registry: version, Data: ev.Data,
 	}
 }
