@@ -36,7 +36,7 @@ var aclRoles = map[string]struct { //nolint:gochecknoglobals // a table
 	groups, lookedUp []string
 }{
 	"router": {"router", []string{routerRole}, nil}, "deliver": {"deliverer", []string{delivererRole}, nil},
-	"retry": {"retrier", []string{"retrier"}, nil}, "recorder": {"recorder", []string{recorderRole}, nil},
+	"retry": {"retrier", []string{retrierRole}, nil}, "recorder": {"recorder", []string{recorderRole}, nil},
 	"api": {"api", []string{"disabler", tasksRole}, []string{routerRole, delivererRole}}, "topics": {},
 }
 

@@ -59,6 +59,8 @@ type Role struct {
 	// run works until ctx ends, then drains.
 	run   func(ctx context.Context) error
 	group *kafka.Group // nil for the API, which has none
+	// stop keeps what it holds already where it is, or goes on; nil if it finishes that while it is paused.
+	stop func(bool)
 }
 
 // New reaches Kafka and checks that the topics exist. Its error is one line that says what is wrong.
@@ -78,7 +80,10 @@ func New(ctx context.Context, conf *config.Config, opts Options) (*App, error) {
 
 // View returns the registry as the roles of this process see it. The first call replays it. Secrets are open if a keyset
 // is configured.
-func (a *App) View(ctx context.Context) (*registry.View, error) {
+func (a *App) View(ctx context.Context) (*registry.View, error) { return a.openView(ctx, "") }
+
+// openView makes the view of the process, of one kind of objects or of all.
+func (a *App) openView(ctx context.Context, only registry.Kind) (*registry.View, error) {
 	if a.view != nil {
 		return a.view, nil
 	}
@@ -90,7 +95,7 @@ func (a *App) View(ctx context.Context) (*registry.View, error) {
 	if err != nil {
 		return nil, err
 	}
-	view, err := registry.Open(ctx, log, registry.Options{Cipher: cipher(keyset), Log: a.opts.Log, Metrics: a.opts.Metrics})
+	view, err := registry.Open(ctx, log, registry.Options{Only: only, Cipher: cipher(keyset), Log: a.opts.Log, Metrics: a.opts.Metrics})
 	if err != nil {
 		log.Close()
 		return nil, fmt.Errorf("replaying the registry: %w", err)
@@ -114,8 +119,12 @@ func (a *App) ownTopics() []string {
 // starts nothing more, lets what is in flight end within its drain time, commits and leaves its group. The view of the
 // registry outlives them, so that nothing is sent on an old one.
 func (a *App) Run(ctx context.Context) error {
+	if err := a.needPauses(ctx); err != nil {
+		return err
+	}
 	stopFollowing := a.follow(ctx)
 	stopReporting := a.report(ctx)
+	stopObeying := a.obey(ctx)
 	work, working := errgroup.WithContext(ctx)
 	for _, r := range a.roles {
 		work.Go(func() error {
@@ -131,6 +140,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.store != nil {
 		a.store.Close() // it needs the view to the end
 	}
+	stopObeying()
 	stopReporting()
 	return errors.Join(err, stopFollowing())
 }
@@ -192,7 +202,7 @@ const flushTimeout = 5 * time.Second
 
 // role makes a role of a handler: its group runs until ctx ends or the handler fails. One that writes nothing has no
 // producer.
-func (a *App) role(name string, group *kafka.Group, out *kafka.Producer, failed <-chan error, start, stop func()) {
+func (a *App) role(name string, group *kafka.Group, out *kafka.Producer, failed <-chan error, start, stop func()) *Role {
 	run := func(ctx context.Context) error {
 		ctx, cancel := context.WithCancelCause(ctx)
 		defer cancel(nil)
@@ -216,7 +226,9 @@ func (a *App) role(name string, group *kafka.Group, out *kafka.Producer, failed 
 		}
 		return err
 	}
-	a.roles = append(a.roles, &Role{Name: name, run: run, group: group})
+	r := &Role{Name: name, run: run, group: group}
+	a.roles = append(a.roles, r)
+	return r
 }
 
 // failures returns a function that keeps the first error, and the channel that has it.

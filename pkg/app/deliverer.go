@@ -77,7 +77,7 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.role(delivererRole, group, out, failed, deliverer.Start, deliverer.Stop)
+	a.role(delivererRole, group, out, failed, deliverer.Start, deliverer.Stop).stop = deliverer.SetStopped
 	a.followers = append(a.followers, delivererRole)
 	return nil
 }

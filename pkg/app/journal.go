@@ -119,6 +119,8 @@ func named(d registry.Applied) (object string, tenant ident.ID) {
 		return o.EventType.Name, ident.ID{}
 	case o.Key != nil:
 		return o.Key.ID.Base62(access.KeyIDPrefix), o.Key.Tenant
+	case o.Pause != nil:
+		return o.Pause.Name(), o.Pause.Tenant
 	}
 	return d.Key.String(), ident.ID{}
 }
@@ -140,6 +142,8 @@ func forms(o registry.Object) (plain, hidden json.RawMessage, err error) {
 			*access.Key
 			Hash string `json:"hash"` // in place of the key's own
 		}{o.Key, audit.Hidden}
+	case o.Pause != nil:
+		was, shown = o.Pause, o.Pause
 	case o.Subscription != nil:
 		c := *o.Subscription
 		if err := hide(&c); err != nil {

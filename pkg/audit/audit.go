@@ -46,7 +46,7 @@ type Entry struct {
 	Actor   Actor     `json:"actor"`
 	// Action is created, updated or deleted; redriven or discarded of dead letters, reingested of rejected records.
 	Action string `json:"action"`
-	// Kind is the kind of the object: tenant, subscription, event-type or key, dead-letter or rejected. Object is its id in the
+	// Kind is the kind of the object: tenant, subscription, event-type, key or pause, dead-letter or rejected. Object is its id in the
 	// form of the HTTP API; of several letters that of their tenant, or their kind.
 	Kind   string `json:"kind"`
 	Object string `json:"object"`

@@ -62,9 +62,10 @@ type Group struct {
 	opts    GroupOptions
 	handler Handler
 
-	// mu guards parts.
-	mu    sync.Mutex
-	parts map[topicPartition]*Partition
+	// mu guards parts and paused.
+	mu     sync.Mutex
+	parts  map[topicPartition]*Partition
+	paused bool
 
 	// commitMu is held from taking a commit until the broker answered. Revoking takes it too: a commit that was taken
 	// before a revoke and sent after it would move the new owner's commit backwards, and the broker would let it.
@@ -168,6 +169,21 @@ func (g *Group) Halted() map[string]string {
 		}
 	}
 	return out
+}
+
+// SetPaused stops reading all partitions, and those that are assigned meanwhile, or goes on with them. The member stays in its
+// group, polls and commits; what was fetched before may still be handed over.
+func (g *Group) SetPaused(paused bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.paused = paused
+	for _, p := range g.parts {
+		if paused {
+			p.Hold(holdPaused)
+		} else {
+			p.Release(holdPaused)
+		}
+	}
 }
 
 // maxPoll is how many records one poll hands over: enough to amortise the poll, few enough that a rebalance never waits

@@ -59,6 +59,7 @@ const (
 
 	holdAssign // not prepared yet
 	holdHalted // out of range
+	holdPaused // the group is, see [Group.SetPaused]
 )
 
 // NewPartition returns a partition that belongs to no group, for tests of handlers: it is never paused.

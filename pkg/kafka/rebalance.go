@@ -28,6 +28,9 @@ func (g *Group) onAssigned(ctx context.Context, client *kgo.Client, assigned map
 			p.ctx, p.cancel = context.WithCancelCause(ctx)
 			g.parts[topicPartition{topic, id}] = p
 			p.Hold(holdAssign)
+			if g.paused {
+				p.Hold(holdPaused)
+			}
 		}
 	}
 	g.joined.Store(true)

@@ -109,6 +109,7 @@ const (
 	ReasonWindowFull       Reason = "window_full"  // parked: diverted, the commit metadata would overflow
 	ReasonNoProfile        Reason = "no_profile"   // parked: this process does not have the subscription's profile
 	ReasonNoKey            Reason = "no_key"       // parked: this process has not the key of the subscription's secrets
+	ReasonPaused           Reason = "paused"       // parked: an operator paused the subscription or its tenant
 	ReasonDeleted          Reason = "deleted"      // cancelled: subscription or tenant is gone
 	ReasonDisabled         Reason = "disabled"     // cancelled: subscription is disabled
 	ReasonRedrive          Reason = "redrive"      // header only: someone put a dead letter back
@@ -121,7 +122,7 @@ func Reasons() []Reason {
 	return []Reason{
 		ReasonDelivered, ReasonNotSent, ReasonFailed, ReasonRetryAfter, ReasonExhausted, ReasonExpired, ReasonNotRetryable, ReasonGone,
 		ReasonAborted, ReasonRetriesSuspended, ReasonUndecodable, ReasonBreakerOpen, ReasonRateLimited, ReasonLaneFull, ReasonTenantShare, ReasonWindowFull,
-		ReasonNoProfile, ReasonNoKey,
+		ReasonNoProfile, ReasonNoKey, ReasonPaused,
 		ReasonDeleted, ReasonDisabled, ReasonRedrive, ReasonFailing,
 	}
 }

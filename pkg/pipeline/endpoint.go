@@ -34,6 +34,8 @@ type endpoint struct {
 
 	pace gate.Pace
 	rest gate.Rest
+	// paused is until when deliveries are put off that an operator has paused.
+	paused gate.Rest
 }
 
 // disabledAt reports whether a subscription of that generation is disabled by its endpoint's state. Enabling raises

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/pkg/backoff"
@@ -40,6 +41,7 @@ type Retrier struct {
 	// timers are the ready heads and the records that are due within a second, the earliest first.
 	timers  timers
 	waiting int
+	halted  atomic.Bool // see [Retrier.SetStopped]
 	wake    chan struct{}
 	stopped chan struct{}
 	done    chan struct{}
@@ -249,6 +251,9 @@ const maxSleep = 10 * time.Second
 // fire handles every timer that has come and returns how long until the next one.
 func (r *Retrier) fire() time.Duration {
 	for {
+		if r.halted.Load() {
+			return maxSleep
+		}
 		r.mu.Lock()
 		now := time.Now() // again each time: writing takes time
 		if len(r.timers) == 0 {

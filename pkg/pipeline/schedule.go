@@ -29,6 +29,7 @@ type scheduler struct {
 	queued    int
 	busy      int // workers
 	closed    bool
+	stopped   bool // nothing is taken, see [Deliverer.SetStopped]
 
 	holders atomic.Int32 // tenants with bytes in memory
 	bytes   atomic.Int64
@@ -173,8 +174,10 @@ func (s *scheduler) next(w *worker) *item {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		if it := s.take(); it != nil {
-			return it
+		if !s.stopped {
+			if it := s.take(); it != nil {
+				return it
+			}
 		}
 		if s.closed {
 			return nil

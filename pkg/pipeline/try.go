@@ -56,6 +56,9 @@ func (d *Deliverer) try(it *item) {
 		d.cancelled(it, reason)
 		return
 	}
+	if d.paused(c, snap) {
+		return
+	}
 	if c.profile == nil {
 		d.opts.Log.Error("profile does not exist: see profiles_dir", "profile", subscription.ProfileOf(c.sub, c.tenant),
 			"subscription", c.sub.ID.UUID())
@@ -127,10 +130,12 @@ func (d *Deliverer) confirmed(o *owned, version int64) (*registry.Snapshot, bool
 		if o.draining.Load() {
 			return nil, false
 		}
-		if time.Since(d.registry.ConfirmedAt()) <= maxUnconfirmed {
-			return d.registry.Snapshot(), true
+		confirmed := time.Since(d.registry.ConfirmedAt()) <= maxUnconfirmed
+		// What was taken in the moment in which egress was stopped waits here; see [Deliverer.SetStopped].
+		if snap := d.registry.Snapshot(); confirmed && snap.EgressStopped() == nil {
+			return snap, true
 		}
-		if !counted {
+		if !confirmed && !counted {
 			d.opts.Metrics.unconfirmed.Inc()
 			counted = true
 		}

@@ -141,5 +141,6 @@ var reasonAdvice = map[outcome.Reason]advice{
 		Do: "Enable the endpoint, then send it again.",
 	},
 	outcome.ReasonBreakerOpen: {What: "It waits: the endpoint failed too often just now.", Next: "It is tried when the endpoint has had a rest."},
+	outcome.ReasonPaused:      {What: "It waits: deliveries were paused by an operator.", Next: "It is tried some minutes after they are resumed, at the latest."},
 	outcome.ReasonRateLimited: {What: "It waits for the rate limit of this endpoint.", Next: "It is tried as soon as the limit allows."},
 }

@@ -16,6 +16,8 @@ type builder struct {
 	batch *match.Batch
 	// vault opens what is sealed; the zero vault leaves everything as it is in the log.
 	vault vault
+	// only is the one kind that is read, empty for all.
+	only Kind
 }
 
 func (s *Snapshot) builder() *builder {
@@ -34,7 +36,7 @@ func (b *builder) snapshot(version int64) *Snapshot {
 // apply applies one record and returns the write that it is part of, if it says so. After an error nothing changed.
 func (b *builder) apply(offset int64, key, value []byte) (write string, err error) {
 	k, known, err := parseKey(key)
-	if err != nil || !known {
+	if err != nil || !known || b.only != "" && k.Kind != b.only {
 		return "", err
 	}
 	if value == nil {
@@ -57,6 +59,8 @@ func (b *builder) apply(offset int64, key, value []byte) (write string, err erro
 		return take(k.ID, value, version, decodeEventType, b.putEventType)
 	case KindKey:
 		return take(k.ID, value, version, decodeKey, b.putKey)
+	case KindPause:
+		return take(k.ID, value, version, decodePause, b.putPause)
 	case kindWrite:
 		return decodeWrite(value)
 	}
@@ -86,6 +90,8 @@ func (b *builder) put(o Object) {
 		b.putEventType(o.EventType)
 	case o.Key != nil:
 		b.putKey(o.Key)
+	case o.Pause != nil:
+		b.putPause(o.Pause)
 	}
 }
 
@@ -99,6 +105,8 @@ func (b *builder) remove(k Key) {
 		b.removeEventType(k.ID)
 	case KindKey:
 		b.removeKey(k.ID)
+	case KindPause:
+		b.removePause(k.ID)
 	case kindWrite:
 	}
 }

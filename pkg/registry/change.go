@@ -7,6 +7,7 @@ import (
 	"github.com/postrider/postrider/pkg/access"
 	"github.com/postrider/postrider/pkg/catalogue"
 	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/pause"
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
@@ -22,6 +23,7 @@ type Object struct {
 	Subscription *subscription.Subscription
 	EventType    *catalogue.EventType
 	Key          *access.Key
+	Pause        *pause.Pause
 }
 
 // IsZero reports whether o is nothing.
@@ -38,6 +40,8 @@ func (o Object) Version() int64 {
 		return o.EventType.Version
 	case o.Key != nil:
 		return o.Key.Version
+	case o.Pause != nil:
+		return o.Pause.Version
 	}
 	return 0
 }
@@ -77,6 +81,15 @@ func PutKey(k *access.Key) Change {
 	return Change{key: Key{Kind: KindKey, ID: k.ID}, expect: k.Version, put: Object{Key: k}}
 }
 
+// PauseKey returns the key of the pause with that id.
+func PauseKey(id ident.ID) Key { return Key{Kind: KindPause, ID: id} }
+
+// PutPause pauses what p names if its Version is 0, and otherwise replaces the pause of that version, which keeps its Since. A
+// pause goes with what it is of.
+func PutPause(p *pause.Pause) Change {
+	return Change{key: PauseKey(p.ID), expect: p.Version, put: Object{Pause: p}}
+}
+
 // Reseal replaces the subscription of the version of s by s, which differs in how its secrets are encrypted and in nothing
 // else: the time of its last update stays. It is for writers whose view has no [Cipher].
 func Reseal(s *subscription.Subscription) Change {
@@ -92,7 +105,8 @@ func ResealTenant(t *subscription.Tenant) Change {
 	return c
 }
 
-// Delete deletes what has the key and the version. Deleting a tenant deletes its subscriptions and keys.
+// Delete deletes what has the key and the version. Deleting a tenant deletes its subscriptions and keys; what is deleted is not
+// paused any more.
 func Delete(k Key, version int64) Change { return Change{key: k, expect: version} }
 
 // Anyway returns c without its condition on the version.
@@ -145,6 +159,9 @@ func (e *SizeError) Error() string {
 
 // ErrNoTenant is wrapped by the refusal of a subscription or key whose tenant does not exist.
 var ErrNoTenant = errors.New("tenant does not exist")
+
+// ErrNoSubscription is wrapped by the refusal to pause a subscription that does not exist.
+var ErrNoSubscription = errors.New("subscription does not exist")
 
 // ErrMoved is wrapped by the refusal to give a subscription or key to another tenant.
 var ErrMoved = errors.New("it stays with its tenant")

@@ -9,6 +9,7 @@ import (
 	"github.com/postrider/postrider/pkg/access"
 	"github.com/postrider/postrider/pkg/catalogue"
 	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/pause"
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
@@ -24,6 +25,7 @@ const (
 	KindSubscription Kind = "subscription"
 	KindEventType    Kind = "event-type"
 	KindKey          Kind = "key"
+	KindPause        Kind = "pause"
 	// kindWrite is that of the one record that says that a transaction of nothing but deletions was committed.
 	kindWrite Kind = "write"
 )
@@ -70,6 +72,11 @@ type keyRecord struct {
 	*access.Key
 }
 
+type pauseRecord struct {
+	header
+	*pause.Pause
+}
+
 func encodeTenant(t *subscription.Tenant, write string) ([]byte, error) {
 	return json.Marshal(tenantRecord{header{schema, write}, t})
 }
@@ -86,12 +93,16 @@ func encodeKey(k *access.Key, write string) ([]byte, error) {
 	return json.Marshal(keyRecord{header{schema, write}, k})
 }
 
+func encodePause(p *pause.Pause, write string) ([]byte, error) {
+	return json.Marshal(pauseRecord{header{schema, write}, p})
+}
+
 // parseKey reads a key; known is false for kinds of other versions.
 func parseKey(raw []byte) (k Key, known bool, err error) {
 	kind, id, _ := strings.Cut(string(raw), "/")
 	k.Kind = Kind(kind)
 	switch k.Kind {
-	case KindTenant, KindSubscription, KindEventType, KindKey, kindWrite:
+	case KindTenant, KindSubscription, KindEventType, KindKey, KindPause, kindWrite:
 	default:
 		return k, false, nil
 	}
@@ -150,6 +161,18 @@ func decodeKey(id ident.ID, value []byte, version int64) (*access.Key, string, e
 	}
 	r.Version = version
 	return r.Key, r.Write, nil
+}
+
+func decodePause(id ident.ID, value []byte, version int64) (*pause.Pause, string, error) {
+	r := pauseRecord{Pause: new(pause.Pause)}
+	if err := json.Unmarshal(value, &r); err != nil {
+		return nil, "", fmt.Errorf("reading pause %s: %w", id, err)
+	}
+	if r.ID != id || !r.Consistent() {
+		return nil, "", fmt.Errorf("reading pause %s: %w", id, errIdentity)
+	}
+	r.Version = version
+	return r.Pause, r.Write, nil
 }
 
 // decodeWrite reads the record that carries a write and nothing else.

@@ -1,10 +1,10 @@
-// Package registry keeps tenants, subscriptions, event types and API keys. One compacted partition holds them, so there is
+// Package registry keeps tenants, subscriptions, event types, API keys and what operators have paused. One compacted partition holds them, so there is
 // one total order of changes; every role reads it into an immutable [Snapshot] ([View]), and one fenced [Writer] at a time
 // adds to it. A [Store] is what many callers in many processes change it through.
 //
 // # Records
 //
-// The key is kind/uuid (tenant/…, subscription/…, event-type/…, key/…; the uuid of an event type is derived from its name),
+// The key is kind/uuid (tenant/…, subscription/…, event-type/…, key/…, pause/…; the uuid of an event type is derived from its name),
 // the value JSON with the schema's version in "version" and the transaction it was written in in "write"; a record
 // without value deletes. A transaction that only deletes has a record more, write/…, that says which it was. Secrets of
 // subscriptions and tenants are sealed if the view has a [Cipher]; those of older records that are not are read as they are. Kinds that this version does not know are passed over. A record that cannot be decoded is
@@ -21,6 +21,7 @@
 //
 //   - postrider_registry_version: the version of the current snapshot.
 //   - postrider_registry_subscriptions: subscriptions in it, disabled ones included.
+//   - postrider_registry_pauses: what operators have paused, by scope: egress, role, tenant, subscription.
 //   - postrider_registry_confirmed_age_seconds: time since the instant up to which the snapshot is known complete.
 //   - postrider_registry_undecodable_total: records passed over because they could not be decoded.
 //   - postrider_registry_replays_total: replays from the start of the log, the first included.

@@ -106,6 +106,8 @@ func (s *Snapshot) object(k Key) (o Object) {
 		}
 	case KindKey:
 		o.Key, _ = s.keys.Get(k.ID)
+	case KindPause:
+		o.Pause, _ = s.pauses.Get(k.ID)
 	case kindWrite:
 	}
 	return o

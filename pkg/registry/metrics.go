@@ -5,6 +5,8 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/postrider/postrider/pkg/pause"
 )
 
 // metrics are the counters of one [View]; see the package doc.
@@ -48,6 +50,15 @@ func newMetrics(r prometheus.Registerer, v *View) (*metrics, error) {
 		Name: "postrider_registry_confirmed_age_seconds",
 		Help: "Time since the instant up to which the registry snapshot is known to be complete.",
 	}, func() float64 { return v.opts.Now().Sub(v.ConfirmedAt()).Seconds() })
+	for _, scope := range pause.Scopes() {
+		paused := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "postrider_registry_pauses", Help: "What operators have paused.",
+			ConstLabels: prometheus.Labels{"scope": string(scope)},
+		}, func() float64 { return float64(v.Snapshot().countPauses(scope)) })
+		if err := r.Register(paused); err != nil {
+			return nil, err
+		}
+	}
 	for _, c := range []prometheus.Collector{m.undecodable, m.replays, m.unopened, version, size, age} {
 		if err := r.Register(c); err != nil {
 			return nil, err

@@ -104,10 +104,14 @@ func (p *plan) change(c Change) error {
 		return p.putEventType(c, old)
 	case c.put.Key != nil:
 		return p.putKey(c, old)
+	case c.put.Pause != nil:
+		return p.putPause(c, old)
 	case old.IsZero():
 		return nil // what is not there needs no deletion
 	case c.key.Kind == KindTenant:
 		p.deleteOf(c.key.ID)
+	case c.key.Kind == KindSubscription && p.paused(c.key.ID):
+		p.delete(PauseKey(c.key.ID))
 	}
 	p.delete(c.key)
 	return nil
@@ -228,6 +232,31 @@ func (p *plan) putKey(c Change, old Object) error {
 	return p.put(c.key, value, err, old, Object{Key: &k})
 }
 
+func (p *plan) putPause(c Change, old Object) error {
+	v := *c.put.Pause
+	if _, ok := p.work.s.Tenant(v.Tenant); !ok && !v.Tenant.IsZero() {
+		return fmt.Errorf("%s: %w: %s", c.key, ErrNoTenant, v.Tenant)
+	}
+	if _, ok := p.work.s.Subscription(v.Subscription); !ok && !v.Subscription.IsZero() {
+		return fmt.Errorf("%s: %w: %s", c.key, ErrNoSubscription, v.Subscription)
+	}
+	v.Since = p.now
+	if was := old.Pause; was != nil {
+		v.Since = was.Since
+		if same(encodePause, was, &v) {
+			return nil
+		}
+	}
+	v.Version = p.next()
+	value, err := encodePause(&v, p.write)
+	return p.put(c.key, value, err, old, Object{Pause: &v})
+}
+
+func (p *plan) paused(id ident.ID) bool {
+	_, ok := p.work.s.Pause(id)
+	return ok
+}
+
 // generation returns the generation of s, which replaces old. It rises when a subscription is enabled. A new one starts
 // above the registry's version, which no generation can exceed: a state that its deleted predecessor of the same id
 // left behind must not disable it.
@@ -246,6 +275,9 @@ func (p *plan) deleteOf(tenant ident.ID) {
 	var keys []Key
 	for s := range p.work.batch.Index().Of(tenant) {
 		keys = append(keys, Key{Kind: KindSubscription, ID: s.ID})
+	}
+	for _, paused := range p.work.s.pausesOf(tenant) {
+		keys = append(keys, PauseKey(paused.ID))
 	}
 	for _, k := range p.work.s.KeysOf(tenant) {
 		keys = append(keys, Key{Kind: KindKey, ID: k.ID})

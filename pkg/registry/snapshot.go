@@ -9,6 +9,7 @@ import (
 	"github.com/postrider/postrider/pkg/catalogue"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/match"
+	"github.com/postrider/postrider/pkg/pause"
 	"github.com/postrider/postrider/pkg/subscription"
 	"github.com/postrider/postrider/pkg/tree"
 )
@@ -29,6 +30,10 @@ type Snapshot struct {
 	eventTypeNames tree.Map[ident.ID, string]
 	keys           tree.Map[ident.ID, *access.Key]
 	keyHashes      tree.Map[access.Hash, *access.Key]
+
+	pauses tree.Map[ident.ID, *pause.Pause]
+	// egress is the one of them that is asked for before every attempt.
+	egress *pause.Pause
 }
 
 // Empty returns the snapshot of an empty registry, version 0.
@@ -46,6 +51,8 @@ func Empty() *Snapshot {
 		keyHashes: tree.New[access.Hash, *access.Key](func(a, b access.Hash) int {
 			return bytes.Compare(a[:], b[:])
 		}),
+
+		pauses: tree.New[ident.ID, *pause.Pause](match.Compare),
 	}
 }
 

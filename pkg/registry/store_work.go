@@ -218,7 +218,7 @@ func (s *Store) ready(ctx context.Context) error {
 	for s.writer == nil {
 		if s.failures > 0 {
 			most := s.cost << min(s.failures, maxDoublings)
-			pause(ctx, s.cost+rand.N(most)) //nolint:gosec // spreads, protects nothing
+			sleep(ctx, s.cost+rand.N(most)) //nolint:gosec // spreads, protects nothing
 		}
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)

@@ -58,7 +58,7 @@ func (v *View) follow(ctx context.Context) error {
 			v.opts.Log.LogAttrs(ctx, slog.LevelWarn, "reading the registry", slog.Any("error", err))
 		}
 		healthy = false
-		pause(ctx, retryEvery)
+		sleep(ctx, retryEvery)
 	}
 	return nil
 }
@@ -109,7 +109,7 @@ func (v *View) applyTo(b *builder) func(offset int64, key, value []byte) {
 
 func (v *View) builder(s *Snapshot) *builder {
 	b := s.builder()
-	b.vault = v.vault
+	b.vault, b.only = v.vault, v.opts.Only
 	return b
 }
 
@@ -125,7 +125,7 @@ func (v *View) ask(ctx context.Context) error {
 			healthy = false
 			v.opts.Log.LogAttrs(ctx, slog.LevelWarn, "confirming the registry", slog.Any("error", err))
 		}
-		pause(ctx, askEvery-v.opts.Now().Sub(asked))
+		sleep(ctx, askEvery-v.opts.Now().Sub(asked))
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (v *View) question(ctx context.Context, asked time.Time) error {
 	return nil
 }
 
-func pause(ctx context.Context, d time.Duration) {
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -32,6 +32,9 @@ type Options struct {
 	// Cipher opens the secrets of subscriptions and seals those that are written. Nil leaves both as they are: nothing is
 	// opened and nothing is sealed, for roles that need no secrets.
 	Cipher Cipher
+	// Only is the one kind of objects that is read, for roles that need no others; all are if it is empty. Such a view can
+	// not be written through.
+	Only Kind
 	// Now is the clock; nil takes the system's.
 	Now func() time.Time
 	// Log gets what operators should know; nil discards it.

@@ -183,6 +183,7 @@ var (
 		outcome.ReasonRetriesSuspended, outcome.ReasonUndecodable, outcome.ReasonBreakerOpen, outcome.ReasonRateLimited,
 		outcome.ReasonLaneFull, outcome.ReasonTenantShare, outcome.ReasonWindowFull, outcome.ReasonNoProfile,
 		outcome.ReasonNoKey, outcome.ReasonDeleted, outcome.ReasonDisabled, outcome.ReasonRedrive, outcome.ReasonFailing,
+		outcome.ReasonPaused,
 	}
 )
 
