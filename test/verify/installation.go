@@ -16,6 +16,8 @@ type installation struct {
 	report        *report.Report
 	short         bool
 	subscriptions int // of the registry check
+	// now is the release that is verified; before is the previous one, of checks that begin with it.
+	now, before rig.Release
 
 	endpoints *receiver
 	history   history.History

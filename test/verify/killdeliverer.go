@@ -165,7 +165,10 @@ func (in *installation) owners(ctx context.Context) (map[string][]int32, error) 
 }
 
 // balanced waits until two deliverers share the partitions.
-func (in *installation) balanced(ctx context.Context) error {
+func (in *installation) balanced(ctx context.Context) error { return in.shared(ctx, 2) }
+
+// shared waits until so many deliverers share the partitions.
+func (in *installation) shared(ctx context.Context, deliverers int) error {
 	var owners map[string][]int32
 	err := rig.Await(ctx, 30*time.Second, func() (bool, error) {
 		var err error
@@ -176,10 +179,10 @@ func (in *installation) balanced(ctx context.Context) error {
 		for _, ps := range owners {
 			total += len(ps)
 		}
-		return len(owners) == 2 && total == partitions, nil
+		return len(owners) == deliverers && total == partitions, nil
 	})
 	if err != nil {
-		return fmt.Errorf("waiting for two deliverers to share the partitions, now %v: %w", owners, err)
+		return fmt.Errorf("waiting for %d deliverers to share the partitions, now %v: %w", deliverers, owners, err)
 	}
 	return nil
 }

@@ -15,6 +15,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -34,33 +35,38 @@ import (
 type check struct {
 	name string
 	make func(ctx context.Context, in *installation) error
+	// beside makes it begin with the previous release.
+	beside bool
+	limit  time.Duration // checkLimit if 0
 }
 
 func checks() []check {
 	return []check{
-		{"fault-free", faultFree},
-		{"kill-deliverer", killDeliverer},
-		{"kill-router", killRouter},
-		{"by-hand", byHand},
-		{"recover", recoverAfterKills},
-		{"sigterm", sigterm},
-		{"sigterm-slow", sigtermSlow},
-		{"retry-latency", retryLatency},
-		{"idle", idle},
-		{"stop", stop},
-		{"counter", counter},
-		{"registry", bigRegistry},
-		{"views", views},
-		{"views-rebuild", viewsRebuild},
-		{"portal", portalPages},
-		{"reconcile", reconciliation},
+		{name: "fault-free", make: faultFree},
+		{name: "kill-deliverer", make: killDeliverer},
+		{name: "kill-router", make: killRouter},
+		{name: "by-hand", make: byHand},
+		{name: "recover", make: recoverAfterKills},
+		{name: "sigterm", make: sigterm},
+		{name: "sigterm-slow", make: sigtermSlow},
+		{name: "scaling", make: scaling},
+		{name: "retry-latency", make: retryLatency},
+		{name: "idle", make: idle},
+		{name: "stop", make: stop},
+		{name: "counter", make: counter},
+		{name: "registry", make: bigRegistry},
+		{name: "views", make: views},
+		{name: "views-rebuild", make: viewsRebuild},
+		{name: "portal", make: portalPages},
+		{name: "reconcile", make: reconciliation},
+		{name: "upgrade", make: upgrade, beside: true, limit: 2 * checkLimit},
 	}
 }
 
 type options struct {
-	only, out, binary string
-	short, keep       bool
-	subscriptions     int
+	only, out, binary, previous string
+	short, keep                 bool
+	subscriptions               int
 }
 
 // checkLimit bounds one check; the longest takes about three minutes. With many subscriptions it is a multiple.
@@ -76,6 +82,7 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "a tenth of the load, a third of the time")
 	flag.StringVar(&o.out, "out", "", "also write the figures to this file, as JSON")
 	flag.StringVar(&o.binary, "binary", "", "the postrider to verify; built if empty")
+	flag.StringVar(&o.previous, "previous", "", "the release that the upgrade check begins with, a tag or commit; the last tag before HEAD if empty")
 	flag.BoolVar(&o.keep, "keep", false, "keep topics, logs and configuration of the checks")
 	flag.IntVar(&o.subscriptions, "subscriptions", registrySubscriptions, "how many the registry check has, in steps of 100000")
 	flag.Parse()
@@ -125,14 +132,22 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 
 // in makes the check in an installation of its own and ends everything that it started.
 func (c check) in(ctx context.Context, r *rig.Rig, o options, figures *report.Report) (err error) {
-	limit := checkLimit * time.Duration(max(1, o.subscriptions/registrySubscriptions/3))
+	limit := cmp.Or(c.limit, checkLimit) * time.Duration(max(1, o.subscriptions/registrySubscriptions/3))
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %s", limit))
 	defer cancel()
 	fmt.Fprintf(os.Stderr, "verify: %s …\n", c.name)
+	now, before := rig.Release{Name: "this one", Binary: r.Binary}, rig.Release{}
+	if c.beside {
+		if before, err = r.Previous(ctx, o.previous); err != nil {
+			return err
+		}
+		r = r.Running(before)
+	}
 	in, err := newInstallation(ctx, r, c.name, o, figures)
 	if err != nil {
 		return err
 	}
+	in.now, in.before = now, before
 	defer func() { //nolint:contextcheck // what was started has to end, also when ctx has ended
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "verify: %s: %v\n%s", c.name, err, in.Logs())

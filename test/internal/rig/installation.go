@@ -21,6 +21,8 @@ type Installation struct {
 	Dir    string
 	Client *kgo.Client
 	Admin  *kadm.Client
+	// Binary is the postrider of all commands and processes that start from now on: at first the rig's.
+	Binary string
 
 	config    string
 	processes []*Process
@@ -33,7 +35,7 @@ const SessionTimeout = 6 * time.Second
 // Install makes an installation whose deliveries have so many partitions. [Installation.Close] ends it.
 func (r *Rig) Install(ctx context.Context, name string, partitions int) (*Installation, error) {
 	in := &Installation{
-		Rig: r, Name: name, Prefix: fmt.Sprintf("%s-%s-%d.", r.Program, name, time.Now().UnixMilli()),
+		Rig: r, Name: name, Binary: r.Binary, Prefix: fmt.Sprintf("%s-%s-%d.", r.Program, name, time.Now().UnixMilli()),
 	}
 	in.Dir = filepath.Join(r.Dir, strings.TrimSuffix(in.Prefix, ".")) // a program may have several of a name
 	in.config = filepath.Join(in.Dir, "postrider.yaml")
@@ -100,7 +102,7 @@ func (in *Installation) env() []string {
 func (in *Installation) Run(ctx context.Context, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, in.Rig.Binary, append(args, "--config", in.config)...)
+	cmd := exec.CommandContext(ctx, in.Binary, append(args, "--config", in.config)...)
 	cmd.Env = in.env()
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -35,7 +35,7 @@ func (in *Installation) Start(ctx context.Context, role string, args ...string) 
 	}
 	in.started++
 	p := &Process{Name: fmt.Sprintf("%s-%d", role, in.started), Role: role, ops: "http://" + address}
-	command := []string{in.Rig.Binary, role, "--config", in.config, "--set", "http.listen=" + address, "--set", "kafka.client_id=" + p.Name}
+	command := []string{in.Binary, role, "--config", in.config, "--set", "http.listen=" + address, "--set", "kafka.client_id=" + p.Name}
 	p.child = &node.Child{
 		Command: append(command, args...), Env: in.env(), LogFile: filepath.Join(in.Dir, p.Name+".log"),
 	}

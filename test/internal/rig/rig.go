@@ -53,7 +53,8 @@ func (r *Rig) Open(ctx context.Context) (err error) {
 		return err
 	}
 	if r.Binary == "" {
-		if r.Binary, err = build(ctx, r.Dir); err != nil {
+		r.Binary = filepath.Join(r.Dir, "postrider")
+		if err := build(ctx, ".", r.Binary); err != nil {
 			return err
 		}
 	}
@@ -105,14 +106,14 @@ func (r *Rig) Close() (err error) {
 	return errors.Join(err, os.RemoveAll(r.Dir))
 }
 
-// build makes the binary.
-func build(ctx context.Context, dir string) (string, error) {
-	path := filepath.Join(dir, "postrider")
+// build makes the binary at path from the source in a directory.
+func build(ctx context.Context, source, path string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, "github.com/postrider/postrider/cmd/postrider")
+	cmd.Dir = source
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building postrider: %w\n%s", err, out)
+		return fmt.Errorf("building postrider: %w\n%s", err, out)
 	}
-	return path, nil
+	return nil
 }
 
 // Orphaned calls cancel when the parent of this process is gone: "go run" does not pass signals on. It returns when ctx

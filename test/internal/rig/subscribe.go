@@ -30,10 +30,18 @@ type Subscription struct {
 	Disabled bool
 }
 
-// Retry is a policy that tries again after the same time, up to MaxTries.
+// Retry is a policy that tries again after the same time or, if there are Delays, after each of these in turn, up to MaxTries.
 type Retry struct {
 	Every    time.Duration
+	Delays   []time.Duration
 	MaxTries int
+}
+
+func (r Retry) String() string {
+	if len(r.Delays) == 0 {
+		return fmt.Sprintf("{kind: fixed, interval: %s, maxTries: %d}", r.Every, r.MaxTries)
+	}
+	return fmt.Sprintf("{kind: list, list: [%s], maxTries: %d}", strings.Join(strings.Fields(strings.Trim(fmt.Sprint(r.Delays), "[]")), ", "), r.MaxTries)
 }
 
 // Tenants makes n tenants with m subscriptions each, whose ids are made; set, if it is not nil, says the rest.
@@ -64,7 +72,7 @@ func (in *Installation) Apply(ctx context.Context, all []Tenant, args ...string)
 				fmt.Fprintf(&b, ", eventTypes: [%s]", strings.Join(s.Types, ", "))
 			}
 			if s.Retry.MaxTries > 0 {
-				fmt.Fprintf(&b, ", retry: {kind: fixed, interval: %s, maxTries: %d}", s.Retry.Every, s.Retry.MaxTries)
+				fmt.Fprintf(&b, ", retry: %s", s.Retry)
 			}
 			if s.Timeout > 0 {
 				fmt.Fprintf(&b, ", timeout: %s", s.Timeout)
