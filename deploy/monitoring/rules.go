@@ -47,10 +47,10 @@ func flowAlerts() []Alert {
 		{
 			Name: "PostriderPartitionsHalted", Severity: Critical,
 			Expr:    `max by (topic) (postrider_partitions_halted_total) > 0`,
-			Summary: "A partition of {{ $labels.topic }} stands still: its committed offset is not in the log",
-			Means:   "that records were deleted before they were read (retention, a topic that was made anew), or that the log lost what it had acknowledged. The partition stays unread and its process unready, since going on would skip what nobody has decided to skip. **Deliveries may be lost.**",
-			See:     "the log line `partition halted`, with the offsets; `kafka-get-offsets` and the retention of the topic.",
-			Do:      "find out why. Then either put the records back (from a mirror) and restart the process, or accept what is gone with `kafka.on_out_of_range: earliest` for one start.",
+			Summary: "A partition of {{ $labels.topic }} stands still: its committed offset is not in the log, or a record is of a newer release",
+			Means:   "that records were deleted before they were read (retention, a topic that was made anew), or that the log lost what it had acknowledged. The partition stays unread and its process unready, since going on would skip what nobody has decided to skip. **Deliveries may be lost.** Or else that an older process got a partition in which a newer release had written: it leaves what it does not understand to a newer owner, and nothing is lost.",
+			See:     "the log line `partition halted`, with the offsets or the version; `kafka-get-offsets` and the retention of the topic.",
+			Do:      "find out why. Then either put the records back (from a mirror) and restart the process, or accept what is gone with `kafka.on_out_of_range: earliest` for one start. Of a newer release: end the older processes, or finish the upgrade that was taken back.",
 		},
 		{
 			Name: "PostriderPartitionsSkipped", Severity: Critical,

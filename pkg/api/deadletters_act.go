@@ -232,7 +232,7 @@ func (act letterAct) entries(c *call, p pipeline.LetterProgress, now time.Time) 
 			object = tenant.Base62(subscription.TenantPrefix)
 		}
 		out = append(out, audit.Entry{
-			Version: 1, ID: ident.New().Base62(audit.IDPrefix), At: now.UTC(), Actor: c.actor, Action: act.action, Kind: act.kind, Object: object,
+			Version: audit.Version, ID: ident.New().Base62(audit.IDPrefix), At: now.UTC(), Actor: c.actor, Action: act.action, Kind: act.kind, Object: object,
 			Tenant: tenant, RegistryVersion: c.snap.Version(), After: after,
 		})
 	}

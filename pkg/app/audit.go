@@ -1,11 +1,9 @@
 package app
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -77,13 +75,13 @@ func (l *auditLog) read(ctx context.Context, partition int32, to int64, tenant i
 		if to >= 0 && r.Offset >= to {
 			return errEnough
 		}
-		var e audit.Entry
-		if err := json.NewDecoder(bytes.NewReader(r.Value)).Decode(&e); err != nil {
+		e, err := audit.Read(r.Value)
+		if err != nil {
 			l.log.Warn("passing over an audit record", "partition", partition, "offset", r.Offset, "error", err)
 			return nil
 		}
 		if tenant.IsZero() || e.Tenant == tenant {
-			s.entries = append(s.entries, auditEntry{e, r.Offset})
+			s.entries = append(s.entries, auditEntry{*e, r.Offset})
 		}
 		return nil
 	})

@@ -93,7 +93,7 @@ func (j *journal) entry(d registry.Applied) (*audit.Entry, []string, error) {
 	// Of what is the same, the time is not: it would be in every list.
 	changed := slices.DeleteFunc(audit.Diff(before, after), func(name string) bool { return name == "updated" })
 	e := &audit.Entry{
-		Version: 1, At: j.at, Actor: j.by, Action: action, Kind: string(d.Key.Kind), RegistryVersion: d.Version,
+		Version: audit.Version, At: j.at, Actor: j.by, Action: action, Kind: string(d.Key.Kind), RegistryVersion: d.Version,
 		ID:     ident.Derive("postrider/audit", d.Key.String(), strconv.FormatInt(d.Version, 10)).Base62(audit.IDPrefix),
 		Before: hiddenBefore, After: hiddenAfter,
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 )
 
@@ -38,9 +39,18 @@ type Actor struct {
 	Request string `json:"request,omitempty"`
 }
 
+// Version is the version of the form of an [Entry].
+const Version = 1
+
+// Read reads a record of the audit topic. One of a newer form is an error that wraps [form.ErrNewer].
+func Read(value []byte) (*Entry, error) {
+	e := new(Entry)
+	return e, form.Read(value, e, &e.Version, Version)
+}
+
 // Entry is one change of one object.
 type Entry struct {
-	Version int       `json:"version"` // of this form: 1
+	Version int       `json:"version"` // of this form: [Version]
 	ID      string    `json:"id"`
 	At      time.Time `json:"at"`
 	Actor   Actor     `json:"actor"`

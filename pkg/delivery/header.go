@@ -1,12 +1,14 @@
 package delivery
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 )
 
@@ -45,6 +47,12 @@ const (
 	HeaderStatus = "pr-status"
 	HeaderDetail = "pr-detail"
 )
+
+// HeaderVersion is the version of a record's form. Those of the first have no such header.
+const HeaderVersion = "pr-version"
+
+// Version is the version that this release writes, and the newest that it understands.
+const Version = 1
 
 // HeaderTask is of records that a background task wrote, with its id: its next owner finds them by it. No later record of the
 // delivery has it.
@@ -121,7 +129,8 @@ func AppendTime(dst []byte, t time.Time) []byte {
 }
 
 // Decode reads the record of a delivery: its key, headers and value. The value is kept, not copied. A record that
-// lacks an identity or holds a malformed header is an error that names the header.
+// lacks an identity or holds a malformed header is an error that names the header. That of a newer form wraps [form.ErrNewer],
+// whatever else is wrong with it: there another release decides.
 func Decode(key, value []byte, headers iter.Seq2[string, []byte]) (*Delivery, error) {
 	var short [512]byte // what nearly all fit into
 	all := append(short[:0], key...)
@@ -131,7 +140,7 @@ func Decode(key, value []byte, headers iter.Seq2[string, []byte]) (*Delivery, er
 	r := reader{d: &Delivery{Data: value}, left: string(all)} // one piece of memory for all texts
 	var err error
 	if r.d.Subscription, err = ident.ParseUUID(r.take(len(key))); err != nil {
-		return nil, fmt.Errorf("record key: %w", err)
+		r.err = fmt.Errorf("record key: %w", err)
 	}
 	if headers(r.header); r.err != nil {
 		return nil, r.err
@@ -154,12 +163,23 @@ func (r *reader) take(n int) (text string) {
 	return text
 }
 
-// header takes the text of one header and reports whether it was well.
+// header takes the text of one header, and reports whether it wants to see the next one: after an error, too, which a newer version
+// would explain.
 func (r *reader) header(name string, v []byte) bool {
-	if err := r.d.set(name, r.take(len(v))); err != nil {
-		r.err = fmt.Errorf("header %s: %w", name, err)
+	text := r.take(len(v))
+	if name == HeaderVersion {
+		if err := checkVersion(text); err != nil {
+			r.err = err
+			return false
+		}
+		return true
 	}
-	return r.err == nil
+	if r.err == nil {
+		if err := r.d.set(name, text); err != nil {
+			r.err = fmt.Errorf("header %s: %w", name, err)
+		}
+	}
+	return true
 }
 
 // missing returns an error for the first header that every delivery has and this one lacks.
@@ -180,6 +200,18 @@ func (d *Delivery) missing() error {
 		return nil
 	}
 	return fmt.Errorf("header %s: missing", name)
+}
+
+// checkVersion refuses what is newer, and what is no version.
+func checkVersion(v string) error {
+	n, err := strconv.Atoi(v)
+	if errors.Is(err, strconv.ErrRange) && n > 0 {
+		err = nil // a very large one
+	}
+	if err != nil {
+		return fmt.Errorf("header %s: %w", HeaderVersion, err)
+	}
+	return form.Check(n, Version)
 }
 
 func (d *Delivery) set(name string, v string) (err error) {

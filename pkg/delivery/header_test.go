@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 )
 
@@ -236,6 +237,31 @@ func TestDecodeIgnoresOtherHeaders(t *testing.T) {
 	require.Empty(t, cmp.Diff(want, got))
 }
 
+// What a newer form looks like nobody knows here, so nothing else of it counts.
+func TestDecodeRefusesNewerForms(t *testing.T) {
+	whole := headersOf(full(t))
+	for _, version := range []string{"2", "3", "9223372036854775808"} {
+		for _, hs := range [][]header{
+			{{delivery.HeaderVersion, version}},
+			append(slices.Clone(whole), header{delivery.HeaderVersion, version}),
+			{{delivery.HeaderDelivery, "otherwise"}, {delivery.HeaderVersion, version}, {delivery.HeaderPass, "-1"}},
+		} {
+			_, err := delivery.Decode([]byte("otherwise"), nil, each(hs))
+			require.ErrorIs(t, err, form.ErrNewer, "%v", hs)
+			require.ErrorContains(t, err, "this release understands, which is 1")
+		}
+	}
+	want := full(t)
+	got, err := decode(want, append(slices.Clone(whole), header{delivery.HeaderVersion, "1"}))
+	require.NoError(t, err)
+	require.Empty(t, cmp.Diff(want, got))
+	for _, version := range []string{"", "x", "-9223372036854775809"} {
+		_, err := decode(want, append(slices.Clone(whole), header{delivery.HeaderVersion, version}))
+		require.ErrorContains(t, err, "header "+delivery.HeaderVersion)
+		require.NotErrorIs(t, err, form.ErrNewer)
+	}
+}
+
 func TestPosition(t *testing.T) {
 	for _, p := range []delivery.Position{
 		{}, {"t", 0, 0}, {"a/b", math.MaxInt32, math.MaxInt64}, {"", 3, 4}, {"t", -1, -1},
@@ -283,6 +309,8 @@ func FuzzDecode(f *testing.F) {
 	f.Add(key, write(d)+"pr-time:0000-01-01T00:00:00+23:59\n")
 	f.Add(key, write(d)+"pr-time:9999-12-31T23:59:59.9999-01:00\n")
 	f.Add(key, write(d)+"pr-due:-62135596800000\npr-pass:+7\npr-source://1/2\n")
+	f.Add(key, write(d)+"pr-version:1\n")
+	f.Add(key, "pr-version:3\n"+write(d))
 	f.Add("", "")
 	f.Fuzz(func(t *testing.T, key, text string) {
 		first, err := delivery.Decode([]byte(key), nil, each(parseHeaders(text)))

@@ -3,7 +3,6 @@ package history
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/filter"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/letter"
@@ -280,7 +280,7 @@ func (x *explainer) follow(ctx context.Context, since time.Time) error {
 
 func (x *explainer) routed(rec *kafka.Record) error {
 	var v pipeline.RoutedRecord
-	if err := json.Unmarshal(rec.Value, &v); err != nil {
+	if err := form.Read(rec.Value, &v, &v.Version, pipeline.RoutedVersion); err != nil {
 		return fmt.Errorf("reading routed record %d/%d: %w", rec.Partition, rec.Offset, err)
 	}
 	x.mu.Lock()

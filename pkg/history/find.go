@@ -2,7 +2,6 @@ package history
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -144,8 +143,7 @@ func (x *explainer) placeOf(ctx context.Context, id ident.ID) (at *delivery.Posi
 		}
 		err = x.readTopic(ctx, topic, from, topic, func(rec *kafka.Record) error {
 			if topic == names[0] {
-				var o outcome.Outcome
-				if json.Unmarshal(rec.Value, &o) == nil && o.Delivery == want {
+				if o, err := outcome.Read(rec.Value); err == nil && o.Delivery == want {
 					m, _ := ident.ParseBase62(delivery.MessagePrefix, o.Message)
 					saw(o.Tenant, o.Source, m)
 				}

@@ -2,11 +2,11 @@ package history
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/letter"
@@ -99,6 +99,7 @@ func (e *expected) opened(d *delivery.Delivery) {
 
 // row is what a reconciliation reads of an outcome.
 type row struct {
+	Version  int             `json:"version"`
 	Delivery string          `json:"delivery"`
 	Verdict  outcome.Verdict `json:"verdict"`
 	Pass     int             `json:"pass"`
@@ -106,7 +107,7 @@ type row struct {
 
 func (r *reconciler) outcome(rec *kafka.Record) error {
 	var o row
-	if err := json.Unmarshal(rec.Value, &o); err != nil {
+	if err := form.Read(rec.Value, &o, &o.Version, outcome.Version); err != nil {
 		return fmt.Errorf("reading outcome %d/%d: %w", rec.Partition, rec.Offset, err)
 	}
 	id, err := ident.ParseBase62(delivery.IDPrefix, o.Delivery)

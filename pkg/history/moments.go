@@ -1,7 +1,6 @@
 package history
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -84,8 +83,8 @@ func closed(rec *kafka.Record) Moment {
 
 // outcome notes what an attempt came to, or what was decided without one.
 func (x *explainer) outcome(rec *kafka.Record) error {
-	var o outcome.Outcome
-	if err := json.Unmarshal(rec.Value, &o); err != nil {
+	o, err := outcome.Read(rec.Value)
+	if err != nil {
 		return fmt.Errorf("reading outcome %d/%d: %w", rec.Partition, rec.Offset, err)
 	}
 	x.mu.Lock()

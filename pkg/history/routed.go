@@ -3,10 +3,10 @@ package history
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/topics"
@@ -25,7 +25,7 @@ func (r *reconciler) readRouted(ctx context.Context) error {
 	r.routed = map[int32][]account{}
 	return r.readAll(ctx, topics.Routed, nil, "routed", func(rec *kafka.Record) error {
 		var v pipeline.RoutedRecord
-		if err := json.Unmarshal(rec.Value, &v); err != nil {
+		if err := form.Read(rec.Value, &v, &v.Version, pipeline.RoutedVersion); err != nil {
 			return fmt.Errorf("reading routed record %d/%d: %w", rec.Partition, rec.Offset, err)
 		}
 		st, ok := r.span.Partitions[v.Partition]

@@ -13,7 +13,8 @@
 //   - postrider_group_lag_records: records between the commit and the end, by partition; asked for when scraped. Of the retry
 //     topics it says nothing: what waits there waits by design.
 //   - postrider_group_oldest_unfinished_seconds: age of the oldest record that was read and is not finished, to the second.
-//   - postrider_partitions_halted_total: partitions halted, their committed offset being out of range.
+//   - postrider_partitions_halted_total: partitions halted, their committed offset being out of range, or a record of
+//     a newer release in them.
 //   - postrider_partitions_out_of_range_total: partitions started at the start of the log for the same reason.
 //
 // The client library's own, postrider_kafka_…, are labelled with the client's name; see [Config.For].

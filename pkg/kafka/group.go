@@ -158,14 +158,15 @@ func (g *Group) Polled() time.Time {
 	return time.Time{}
 }
 
-// Halted returns why partitions stand still, by topic/partition; empty when all is well. See [Config.OnOutOfRange].
+// Halted returns why partitions stand still, by topic/partition; empty when all is well. See [Config.OnOutOfRange] and
+// [Partition.Halt].
 func (g *Group) Halted() map[string]string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	out := map[string]string{}
 	for tp, p := range g.parts {
-		if reason := p.halted.Load(); reason != nil {
-			out[fmt.Sprintf("%s/%d", tp.topic, tp.partition)] = *reason
+		if reason := p.Halted(); reason != "" {
+			out[fmt.Sprintf("%s/%d", tp.topic, tp.partition)] = reason
 		}
 	}
 	return out

@@ -3,6 +3,7 @@ package kafka_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/kafka"
 )
 
@@ -183,6 +185,65 @@ func TestNextOwnerGetsWhatIsNotFinished(t *testing.T) {
 		require.NoError(t, leave())
 		require.Equal(t, []int64{1, 3, 5}, got)
 		require.EqualValues(t, 6, w.committed())
+	})
+}
+
+// What is of a newer release stays in the log, and what came before and with it is not repeated: the partition stands still and is
+// committed as far as it goes, until another owner understands it.
+func TestAHaltedPartitionIsTheNextOwners(t *testing.T) {
+	inGroupWorld(t, func(t *testing.T, w *groupWorld) {
+		w.send(4)
+		var halted []*kafka.Partition
+		reads := 0
+		leave := w.join(handler{records: func(p *kafka.Partition, rs []*kafka.Record) {
+			halted = append(halted, p)
+			for _, r := range rs {
+				reads++
+				if r.Offset == 2 {
+					p.Halt(form.Check(2, 1))
+				} else {
+					p.Finish(r.Offset)
+				}
+			}
+		}})
+		time.Sleep(5 * time.Second)
+		w.send(1)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, 4, reads, "nothing is read of a partition that stands still")
+		require.Contains(t, halted[0].Halted(), "record version 2 is newer")
+		require.EqualValues(t, 2, w.committed())
+		require.NoError(t, leave())
+		var got []int64
+		leave = w.join(handler{records: func(p *kafka.Partition, rs []*kafka.Record) {
+			for _, r := range rs {
+				got = append(got, r.Offset)
+				p.Finish(r.Offset)
+			}
+		}})
+		time.Sleep(5 * time.Second)
+		require.NoError(t, leave())
+		require.Equal(t, []int64{2, 4}, got)
+		require.EqualValues(t, 5, w.committed())
+	})
+}
+
+// A partition whose state is of a newer release is not read, and its member goes on with others, for as long as it likes.
+func TestAPartitionThatIsPreparedForANewerReleaseIsHalted(t *testing.T) {
+	inGroupWorld(t, func(t *testing.T, w *groupWorld) {
+		w.send(1)
+		var tried []*kafka.Partition
+		leave := w.join(handler{
+			assign: func(p *kafka.Partition) error {
+				tried = append(tried, p)
+				return fmt.Errorf("reading state: %w", form.Check(3, 1))
+			},
+			records: func(*kafka.Partition, []*kafka.Record) { t.Error("it was read") },
+		})
+		time.Sleep(10 * time.Minute)
+		require.Len(t, tried, 1)
+		require.Contains(t, tried[0].Halted(), "reading state: record version 3 is newer")
+		require.NoError(t, leave())
+		require.Zero(t, w.committed())
 	})
 }
 

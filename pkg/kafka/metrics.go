@@ -33,7 +33,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		metadataOverflow: counter("postrider_group_metadata_overflows_total",
 			"Commits whose metadata could not hold every finished offset.", "topic"),
 		lost:   counter("postrider_group_lost_total", "Times the brokers threw this member out.", "group"),
-		halted: counter("postrider_partitions_halted_total", "Partitions halted: committed offset out of range.", "topic"),
+		halted: counter("postrider_partitions_halted_total", "Partitions halted: committed offset out of range, or a record of a newer release.", "topic"),
 		outOfRange: counter("postrider_partitions_out_of_range_total",
 			"Partitions started at the start of the log: committed offset out of range.", "topic"),
 	}

@@ -35,7 +35,8 @@ type Partition struct {
 	start   kgo.Offset                     // where reading starts; set with the tracker
 	// preparing ends when the handler's Assign is not running and will not be called again.
 	preparing sync.WaitGroup
-	halted    atomic.Pointer[string]
+	halted    atomic.Pointer[string] // out of range
+	newer     atomic.Pointer[string] // see Halt
 	marks     marks
 
 	holdMu sync.Mutex
@@ -60,6 +61,7 @@ const (
 	holdAssign // not prepared yet
 	holdHalted // out of range
 	holdPaused // the group is, see [Group.SetPaused]
+	holdNewer  // see Halt
 )
 
 // NewPartition returns a partition that belongs to no group, for tests of handlers: it is never paused.
@@ -135,6 +137,28 @@ func (p *Partition) halt(reason string) {
 			"group", p.group.opts.Name, "reason", reason)
 	}
 	p.Hold(holdHalted)
+}
+
+// Halt stops reading the partition until it has another owner: a record in it, or one that belongs to it, is for a newer release.
+// What is at work goes on and is committed, up to that record. [Group.Halted] tells the reason.
+func (p *Partition) Halt(reason error) {
+	text := reason.Error()
+	if p.newer.Swap(&text) == nil && p.group != nil {
+		p.group.opts.Metrics.halted.WithLabelValues(p.Topic).Inc()
+		p.group.opts.Log.Error("partition halted; a newer release goes on with it", "topic", p.Topic, "partition", p.ID,
+			"group", p.group.opts.Name, "reason", reason)
+	}
+	p.Hold(holdNewer)
+}
+
+// Halted returns why the partition stands still; empty if it does not.
+func (p *Partition) Halted() string {
+	for _, reason := range []*string{p.halted.Load(), p.newer.Load()} {
+		if reason != nil {
+			return *reason
+		}
+	}
+	return ""
 }
 
 func (p *Partition) asMap() map[string][]int32 { return map[string][]int32{p.Topic: {p.ID}} }

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/offset"
 )
 
@@ -132,6 +134,9 @@ func (p *Partition) prepare() {
 			p.Release(holdAssign)
 			return
 		case p.ctx.Err() != nil:
+			return
+		case errors.Is(err, form.ErrNewer):
+			p.Halt(err) // and never released from holdAssign
 			return
 		case try == prepareTries:
 			p.group.fail(fmt.Errorf("preparing %s/%d: %w", p.Topic, p.ID, err))

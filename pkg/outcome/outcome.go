@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 )
 
@@ -213,3 +214,9 @@ func (o *Outcome) Attempted() bool { return o.Result != ResultNone }
 // OfEndpoint reports whether o says how the endpoint does: an attempt, unless it ended in the subscription's own program. No
 // breaker opens or closes for that, and no failure policy counts it.
 func (o *Outcome) OfEndpoint() bool { return o.Attempted() && o.Result != ResultTransformation }
+
+// Read reads a record of outcomes. One of a newer form is an error that wraps [form.ErrNewer].
+func Read(value []byte) (*Outcome, error) {
+	o := new(Outcome)
+	return o, form.Read(value, o, &o.Version, Version)
+}

@@ -2,6 +2,7 @@ package outcome_test
 
 import (
 	"encoding/json"
+	"errors"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/outcome"
 )
@@ -152,4 +154,16 @@ func TestUnhealthy(t *testing.T) {
 		require.Equal(t, want, r.Unhealthy(), r)
 	}
 	require.False(t, outcome.Result("from a later version").Unhealthy())
+}
+
+func TestReadRefusesNewerForms(t *testing.T) {
+	for text, newer := range map[string]bool{
+		golden: false, `{"version":2}`: true, `{"version":2,"delivery":7}`: true, `{"version":1,"delivery":7}`: false, `{`: false,
+	} {
+		_, err := outcome.Read([]byte(text))
+		require.Equal(t, newer, errors.Is(err, form.ErrNewer), "%s: %v", text, err)
+		require.Equal(t, text == golden, err == nil, "%s: %v", text, err)
+		_, err = outcome.ReadStatus([]byte(text))
+		require.Equal(t, newer, errors.Is(err, form.ErrNewer), "status %s: %v", text, err)
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 )
 
@@ -27,3 +28,9 @@ type Status struct {
 
 // Key is that of the record: the newest one of a subscription and event type is kept.
 func (s *Status) Key() string { return s.Subscription.UUID() + "/" + s.EventType }
+
+// ReadStatus reads a record of statuses. One of a newer form is an error that wraps [form.ErrNewer].
+func ReadStatus(value []byte) (*Status, error) {
+	s := new(Status)
+	return s, form.Read(value, s, &s.Version, Version)
+}

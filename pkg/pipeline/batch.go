@@ -3,6 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/kafka"
 )
 
@@ -17,7 +19,8 @@ import (
 // until it succeeds, and finishes them only then. As long as it fails its partition is held: nothing is skipped, nothing
 // piles up.
 type batches struct {
-	// do deals with some records of a partition. It is called again with the same ones after an error.
+	// do deals with some records of a partition. It is called again with the same ones after an error; one that wraps
+	// [form.ErrNewer] halts the partition with them.
 	do func(ctx context.Context, p *kafka.Partition, records []*kafka.Record) error
 	// most is how many records do is given at most.
 	most int
@@ -199,6 +202,10 @@ func (b *batches) insist(p *kafka.Partition, q *batchQueue, records []*kafka.Rec
 	for {
 		err := b.do(p.Context(), p, records)
 		if p.Context().Err() != nil {
+			return false
+		}
+		if errors.Is(err, form.ErrNewer) {
+			p.Halt(err)
 			return false
 		}
 		b.tell(p, err)

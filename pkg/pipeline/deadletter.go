@@ -2,11 +2,13 @@ package pipeline
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/letter"
 	"github.com/postrider/postrider/pkg/outcome"
@@ -121,6 +123,8 @@ func (d *DeadLetters) redrive(ctx context.Context, batch []*letter.Dead, p *Lett
 	err := fetchEach(ctx, d.opts.From, d.places(batch), func(i int, r *kafka.Record) error {
 		again, err := redriven(r)
 		switch {
+		case errors.Is(err, form.ErrNewer):
+			return err // it stays open, for a newer release
 		case err != nil:
 			p.unskip(SkipExpired)
 			p.skip(SkipUndecodable)

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
@@ -11,6 +13,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/gate"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
@@ -237,7 +240,11 @@ func (d *Deliverer) measure() {
 
 func (d *Deliverer) queue(o *owned, r *kafka.Record, now time.Time) {
 	dl, err := decode(r)
-	if err != nil {
+	switch {
+	case errors.Is(err, form.ErrNewer):
+		o.p.Halt(fmt.Errorf("offset %d: %w", r.Offset, err))
+		return
+	case err != nil:
 		d.buryUndecodable(o, r, err)
 		return
 	}

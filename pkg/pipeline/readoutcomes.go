@@ -2,12 +2,13 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/outcome"
@@ -89,8 +90,11 @@ func (r *OutcomeReader) Read(ctx context.Context, tenant ident.ID, at []delivery
 		if rec == nil || p.Topic != r.topic {
 			continue
 		}
-		row := new(outcome.Outcome)
-		if err := json.Unmarshal(rec.Value, row); err == nil && row.Tenant == tenant {
+		row, err := outcome.Read(rec.Value)
+		if errors.Is(err, form.ErrNewer) {
+			return nil, fmt.Errorf("reading outcome %s: %w", position(rec), err)
+		}
+		if err == nil && row.Tenant == tenant {
 			out[i].State, out[i].Outcome = ReadFound, row
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/view"
@@ -30,7 +31,10 @@ func (r *Recorder) recordOutcomes(ctx context.Context, p *kafka.Partition, recor
 	rows, reader := make([]view.Row, 0, len(records)), newRowReader()
 	for _, rec := range records {
 		row := view.Row{Offset: rec.Offset}
-		if err := reader.read(rec.Value, &row); err != nil {
+		switch err := reader.read(rec.Value, &row); {
+		case errors.Is(err, form.ErrNewer):
+			return fmt.Errorf("offset %d: %w", rec.Offset, err)
+		case err != nil:
 			r.unreadable(rec, err)
 			continue
 		}
@@ -90,8 +94,11 @@ func (r *Recorder) writeStatuses(ctx context.Context, p *kafka.Partition, rows [
 func (r *Recorder) recordStatuses(ctx context.Context, records []*kafka.Record) error {
 	var rows []view.Row
 	for _, rec := range records {
-		var s outcome.Status
-		if err := json.Unmarshal(rec.Value, &s); err != nil || s.Subscription.IsZero() || s.EventType == "" {
+		s, err := outcome.ReadStatus(rec.Value)
+		if errors.Is(err, form.ErrNewer) {
+			return fmt.Errorf("offset %d: %w", rec.Offset, err)
+		}
+		if err != nil || s.Subscription.IsZero() || s.EventType == "" {
 			r.unreadable(rec, errors.Join(err, errors.New("no status: want subscription and event_type")))
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/view"
@@ -73,6 +74,9 @@ func (r *rowReader) read(text []byte, row *view.Row) error {
 // set sets what a member says.
 func (r *rowReader) set(row *view.Row, name, value []byte) (err error) {
 	switch string(name) {
+	case "version":
+		version, err := strconv.Atoi(string(value))
+		return errors.Join(err, form.Check(version, outcome.Version))
 	case "status":
 		row.Status, err = strconv.Atoi(string(value))
 		return err

@@ -1,13 +1,14 @@
 package pipeline
 
 import (
-	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/failure"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/gate"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
@@ -31,8 +32,7 @@ func (d *Deliverer) restore(o *owned) error {
 	}
 	folded := map[ident.ID]*failure.State{}
 	_, err := d.reader.Range(o.ctx, d.opts.Topics.Name(topics.Outcomes), o.p.ID, from, func(rec *kafka.Record) error {
-		d.refold(o, &r, folded, rec)
-		return nil
+		return d.refold(o, &r, folded, rec)
 	})
 	if err != nil {
 		return fmt.Errorf("folding outcomes: %w", err)
@@ -56,9 +56,10 @@ func (r *restored) read(rec *kafka.Record) error {
 	key := string(rec.Key)
 	if number, ok := strings.CutPrefix(key, checkpointPrefix); ok && number != "" {
 		var c checkpointRecord
-		if json.Unmarshal(rec.Value, &c) == nil && !older(c.Generation, c.Sequence, r.order) {
-			r.checkpoint, r.order = c.Folded, [2]int64{int64(c.Generation), c.Sequence}
+		if ok, err := readState(rec, &c, &c.Version); !ok || older(c.Generation, c.Sequence, r.order) {
+			return err
 		}
+		r.checkpoint, r.order = c.Folded, [2]int64{int64(c.Generation), c.Sequence}
 		return nil
 	}
 	text, isDisabled := strings.CutSuffix(key, disabledSuffix)
@@ -74,17 +75,29 @@ func (r *restored) read(rec *kafka.Record) error {
 		delete(r.states, sub)
 	case isDisabled:
 		var v disabledRecord
-		if json.Unmarshal(rec.Value, &v) == nil {
-			r.disabled[sub] = max(r.disabled[sub], v.Generation)
+		if ok, err := readState(rec, &v, &v.Version); !ok {
+			return err
 		}
+		r.disabled[sub] = max(r.disabled[sub], v.Generation)
 	default:
 		var v stateRecord
 		prev := r.states[sub]
-		if json.Unmarshal(rec.Value, &v) == nil && !older(v.Generation, v.Sequence, [2]int64{int64(prev.Generation), prev.Sequence}) {
-			r.states[sub] = v
+		if ok, err := readState(rec, &v, &v.Version); !ok || older(v.Generation, v.Sequence, [2]int64{int64(prev.Generation), prev.Sequence}) {
+			return err
 		}
+		r.states[sub] = v
 	}
 	return nil
+}
+
+// readState reads a value of endpoint-states; ok is false for what is none. An error says that it is of a newer release, which
+// alone may go on with the partition.
+func readState(rec *kafka.Record, v any, version *int) (ok bool, err error) {
+	err = form.Read(rec.Value, v, version, stateVersion)
+	if errors.Is(err, form.ErrNewer) {
+		return false, fmt.Errorf("offset %d: %w", rec.Offset, err)
+	}
+	return err == nil, nil
 }
 
 func older(generation int32, sequence int64, than [2]int64) bool {
@@ -94,17 +107,20 @@ func older(generation int32, sequence int64, than [2]int64) bool {
 	return sequence < than[1]
 }
 
-// refold folds one outcome of the log, unless it repeats one.
-func (d *Deliverer) refold(o *owned, r *restored, folded map[ident.ID]*failure.State, rec *kafka.Record) {
-	var row outcome.Outcome
-	if err := json.Unmarshal(rec.Value, &row); err != nil {
+// refold folds one outcome of the log, unless it repeats one. An error says that it is of a newer release.
+func (d *Deliverer) refold(o *owned, r *restored, folded map[ident.ID]*failure.State, rec *kafka.Record) error {
+	row, err := outcome.Read(rec.Value)
+	switch {
+	case errors.Is(err, form.ErrNewer):
+		return fmt.Errorf("offset %d: %w", rec.Offset, err)
+	case err != nil:
 		d.opts.Log.Error("reading outcome", "partition", rec.Partition, "offset", rec.Offset, "error", err)
-		return
+		return nil
 	}
 	o.folded = max(o.folded, rec.Offset)
-	key, ok := rowKey(&row)
+	key, ok := rowKey(row)
 	if !ok || o.window.seen(key) || o.window.delivered(key) {
-		return
+		return nil
 	}
 	o.window.settled(key, row.Verdict)
 	s := folded[row.Subscription]
@@ -116,7 +132,8 @@ func (d *Deliverer) refold(o *owned, r *restored, folded map[ident.ID]*failure.S
 		s = &clean
 		folded[row.Subscription] = s
 	}
-	s.Fold(&row, rec.Offset, d.failurePolicy(row.Subscription))
+	s.Fold(row, rec.Offset, d.failurePolicy(row.Subscription))
+	return nil
 }
 
 // adopt makes the endpoints of what was restored.

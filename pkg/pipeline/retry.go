@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"container/heap"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/backoff"
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/topics"
 )
@@ -125,6 +127,10 @@ func (r *Retrier) take(p *kafka.Partition, records []*kafka.Record) (moves []mov
 	}
 	for _, rec := range records {
 		d, err := decode(rec)
+		if errors.Is(err, form.ErrNewer) {
+			h.p.Halt(fmt.Errorf("offset %d: %w", rec.Offset, err))
+			continue
+		}
 		if err != nil {
 			// It goes to deliveries, whose owner buries it as a dead letter.
 			r.opts.Log.Error("record in a retry tier is no delivery", "topic", p.Topic, "partition", p.ID, "error", err)

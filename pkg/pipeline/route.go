@@ -185,6 +185,9 @@ func (b *backlog) take(p *kafka.Partition) []*kafka.Record {
 	return records
 }
 
+// RoutedVersion is the version of the form of a [RoutedRecord].
+const RoutedVersion = 1
+
 // RoutedRecord is the value of the routed topic: what became of a range of source records. Ranges of one source
 // partition follow each other without gaps but those of the source log itself; a crash repeats the last one.
 type RoutedRecord struct {
@@ -213,7 +216,7 @@ func (r *Router) chunk(p *kafka.Partition, records []*kafka.Record) (int, error)
 	snap := r.registry.Snapshot()
 	made := &acks{}
 	routed := RoutedRecord{
-		Version: 1, Topic: p.Topic, Partition: p.ID, First: records[0].Offset, Registry: snap.Version(),
+		Version: RoutedVersion, Topic: p.Topic, Partition: p.ID, First: records[0].Offset, Registry: snap.Version(),
 	}
 	n, sel := 0, newSelector(&r.filters, r.opts.Profiles, r.opts.Metrics)
 	for n < len(records) && (n == 0 || routed.Expanded < r.opts.MaxExpansions) {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/postrider/postrider/pkg/audit"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/task"
@@ -187,7 +188,11 @@ func (l *TaskLog) fold(r *kafka.Record) {
 	var t *task.Task
 	if !cancel && r.Value != nil {
 		t = &task.Task{}
-		if err := json.Unmarshal(r.Value, t); err != nil || t.ID != id {
+		switch err := form.Read(r.Value, t, &t.Version, task.Version); {
+		case errors.Is(err, form.ErrNewer):
+			l.log.Warn("leaving a task to a newer release", "task", id.UUID(), "error", err)
+			t = nil // what is known of it is not true any more
+		case err != nil || t.ID != id:
 			l.log.Error("passing over a task record", "partition", r.Partition, "offset", r.Offset, "error", err)
 			return
 		}

@@ -67,11 +67,11 @@ func (k *KafkaRows) Rows(ctx context.Context, sub ident.ID, bounds kafka.Ends, f
 		if string(r.Key) != key {
 			return nil
 		}
-		var row outcome.Outcome
-		if err := json.Unmarshal(r.Value, &row); err != nil {
+		row, err := outcome.Read(r.Value)
+		if err != nil {
 			return fmt.Errorf("reading outcome %s: %w", position(r), err)
 		}
-		fn(r.Offset, &row)
+		fn(r.Offset, row)
 		return nil
 	})
 }

@@ -8,12 +8,14 @@ import (
 
 	"github.com/postrider/postrider/pkg/access"
 	"github.com/postrider/postrider/pkg/catalogue"
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/pause"
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
-// schema is the version of the records' JSON that this code writes. Readers accept higher ones: fields are only added.
+// schema is the version of the records' JSON that this code writes. What is added does not raise it; readers leave higher ones to
+// a release that understands them, and stand still: to pass over a subscription would end its deliveries.
 const schema = 1
 
 // Kind is the first part of a record's key.
@@ -117,7 +119,7 @@ var errIdentity = errors.New("value has another id than the key")
 
 func decodeTenant(id ident.ID, value []byte, version int64) (*subscription.Tenant, string, error) {
 	r := tenantRecord{Tenant: new(subscription.Tenant)}
-	if err := json.Unmarshal(value, &r); err != nil {
+	if err := form.Read(value, &r, &r.Schema, schema); err != nil {
 		return nil, "", fmt.Errorf("reading tenant %s: %w", id, err)
 	}
 	if r.ID != id {
@@ -129,7 +131,7 @@ func decodeTenant(id ident.ID, value []byte, version int64) (*subscription.Tenan
 
 func decodeSubscription(id ident.ID, value []byte, version int64) (*subscription.Subscription, string, error) {
 	r := subscriptionRecord{Subscription: new(subscription.Subscription)}
-	if err := json.Unmarshal(value, &r); err != nil {
+	if err := form.Read(value, &r, &r.Schema, schema); err != nil {
 		return nil, "", fmt.Errorf("reading subscription %s: %w", id, err)
 	}
 	if r.ID != id || r.Tenant.IsZero() {
@@ -141,7 +143,7 @@ func decodeSubscription(id ident.ID, value []byte, version int64) (*subscription
 
 func decodeEventType(id ident.ID, value []byte, version int64) (*catalogue.EventType, string, error) {
 	r := eventTypeRecord{EventType: new(catalogue.EventType)}
-	if err := json.Unmarshal(value, &r); err != nil {
+	if err := form.Read(value, &r, &r.Schema, schema); err != nil {
 		return nil, "", fmt.Errorf("reading event type %s: %w", id, err)
 	}
 	if EventTypeKey(r.Name).ID != id {
@@ -153,7 +155,7 @@ func decodeEventType(id ident.ID, value []byte, version int64) (*catalogue.Event
 
 func decodeKey(id ident.ID, value []byte, version int64) (*access.Key, string, error) {
 	r := keyRecord{Key: new(access.Key)}
-	if err := json.Unmarshal(value, &r); err != nil {
+	if err := form.Read(value, &r, &r.Schema, schema); err != nil {
 		return nil, "", fmt.Errorf("reading key %s: %w", id, err)
 	}
 	if r.ID != id {
@@ -178,7 +180,7 @@ func decodePause(id ident.ID, value []byte, version int64) (*pause.Pause, string
 // decodeWrite reads the record that carries a write and nothing else.
 func decodeWrite(value []byte) (string, error) {
 	var h header
-	if err := json.Unmarshal(value, &h); err != nil {
+	if err := form.Read(value, &h, &h.Schema, schema); err != nil {
 		return "", fmt.Errorf("reading write: %w", err)
 	}
 	return h.Write, nil

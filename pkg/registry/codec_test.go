@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/subscription"
 )
@@ -40,9 +41,17 @@ func TestSubscriptionRoundTrip(t *testing.T) {
 
 func TestFieldsOfLaterVersionsAreIgnored(t *testing.T) {
 	id := ident.New()
-	back, _, err := decodeTenant(id, []byte(`{"version":9,"id":"`+id.UUID()+`","name":"x","colour":"blue"}`), 1)
+	back, _, err := decodeTenant(id, []byte(`{"version":1,"id":"`+id.UUID()+`","name":"x","colour":"blue"}`), 1)
 	require.NoError(t, err)
 	require.Equal(t, "x", back.Name)
+}
+
+func TestRecordsOfNewerReleasesAreRefused(t *testing.T) {
+	for _, kind := range []Kind{KindTenant, KindSubscription, KindEventType, KindKey, kindWrite} {
+		b := Empty().builder()
+		_, err := b.apply(1, []byte(Key{kind, ident.New()}.String()), []byte(`{"version":2,"id":7}`))
+		require.ErrorIs(t, err, form.ErrNewer, "%s", kind)
+	}
 }
 
 func FuzzRecord(f *testing.F) {

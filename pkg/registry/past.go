@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/postrider/postrider/pkg/form"
 )
 
 // Past makes the registry as it was at versions that are gone by. The log is compacted: how far back it holds every record is
@@ -75,7 +78,9 @@ func (p *Past) advance(ctx context.Context, version int64) error {
 		n := 0
 		for n < len(p.ahead) && p.ahead[n].offset < version {
 			r := p.ahead[n]
-			_, _ = b.apply(r.offset, r.key, r.value) // who follows the log passes over what cannot be read, and so does this
+			if _, err := b.apply(r.offset, r.key, r.value); errors.Is(err, form.ErrNewer) {
+				return fmt.Errorf("reading the registry's past, offset %d: %w", r.offset, err)
+			} // who follows the log passes over what else cannot be read, and so does this
 			n++
 		}
 		p.ahead = p.ahead[n:]

@@ -2,11 +2,14 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/postrider/postrider/pkg/form"
 )
 
 // Run follows the log until ctx is done, and then returns nil. An unreachable log is no error: [View.ConfirmedAt]
@@ -36,7 +39,7 @@ func (v *View) replay(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("replaying the registry, at %d of %d: %w", at, end, context.Cause(ctx))
 		}
-		if at, err = v.log.Read(ctx, at, v.applyTo(b)); err != nil {
+		if at, err = v.readTo(ctx, b, at); err != nil {
 			return fmt.Errorf("replaying the registry: %w", err)
 		}
 	}
@@ -67,9 +70,9 @@ func (v *View) follow(ctx context.Context) error {
 func (v *View) read(ctx context.Context) error {
 	now := v.Snapshot()
 	b := v.builder(now)
-	next, err := v.log.Read(ctx, now.Version(), v.applyTo(b))
+	next, err := v.readTo(ctx, b, now.Version())
 	if err != nil {
-		if v.lost(ctx, now.Version()) {
+		if !errors.Is(err, form.ErrNewer) && v.lost(ctx, now.Version()) {
 			return v.replay(ctx)
 		}
 		return err
@@ -95,16 +98,26 @@ func (v *View) lost(ctx context.Context, offset int64) bool {
 	return err == nil && (offset < start || offset > end)
 }
 
-// applyTo returns a function for [Log.Read] that applies records to b and passes over what it cannot decode.
-func (v *View) applyTo(b *builder) func(offset int64, key, value []byte) {
-	return func(offset int64, key, value []byte) {
+// readTo reads on from an offset, applies the records to b, and passes over what cannot be decoded. It does not pass over what
+// is of a newer release: that is an error, and the view stands still before it. Nobody then takes for deleted what is only not
+// understood; a deliverer that has no confirmed view starts no sends.
+func (v *View) readTo(ctx context.Context, b *builder, at int64) (next int64, err error) {
+	var newer error
+	next, err = v.log.Read(ctx, at, func(offset int64, key, value []byte) {
 		write, err := b.apply(offset, key, value)
-		if err != nil {
+		switch {
+		case newer != nil:
+			return
+		case errors.Is(err, form.ErrNewer):
+			newer = fmt.Errorf("offset %d: %w", offset, err)
+			return
+		case err != nil:
 			v.metrics.undecodable.Inc()
 			v.opts.Log.Error("passing over a registry record", "offset", offset, "error", err)
 		}
 		v.saw(write)
-	}
+	})
+	return next, errors.Join(newer, err)
 }
 
 func (v *View) builder(s *Snapshot) *builder {

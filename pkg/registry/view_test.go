@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 
+	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/subscription"
 )
@@ -178,6 +179,29 @@ func TestUnreadChangesAreNotConfirmed(t *testing.T) {
 		synctest.Wait()
 		require.LessOrEqual(t, time.Since(v.ConfirmedAt()), askEvery)
 		require.EqualValues(t, 2, v.Snapshot().Version())
+	})
+}
+
+// A subscription that cannot be understood is not one that was deleted: who follows the log stands still before it, unconfirmed,
+// and who begins does not begin.
+func TestAViewStandsStillBeforeWhatIsNewer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		v := open(t, m)
+		defer run(t, v)()
+		before, after := subscription.Tenant{ID: ident.New()}, subscription.Tenant{ID: ident.New()}
+		m.add(tenantEntry(t, before))
+		require.NoError(t, v.Wait(t.Context(), 1))
+		written := time.Now()
+		m.add(entry{key: Key{KindSubscription, ident.New()}.String(), value: []byte(`{"version":2}`)}, tenantEntry(t, after))
+		time.Sleep(time.Hour)
+		_, ok := v.Snapshot().Tenant(before.ID)
+		require.True(t, ok)
+		_, ok = v.Snapshot().Tenant(after.ID)
+		require.False(t, ok, "it read on")
+		require.False(t, v.ConfirmedAt().After(written), "confirmed")
+		_, err := Open(t.Context(), m, Options{})
+		require.ErrorIs(t, err, form.ErrNewer)
 	})
 }
 

@@ -16,7 +16,7 @@ var layers = []struct {
 	name     string
 	packages []string
 }{
-	{"values", []string{"ident", "tree", "offset", "event", "subscription", "delivery", "outcome", "access", "audit", "operational", "letter", "task", "pause"}},
+	{"values", []string{"form", "ident", "tree", "offset", "event", "subscription", "delivery", "outcome", "access", "audit", "operational", "letter", "task", "pause"}},
 	{"policy", []string{"match", "filter", "backoff", "failure", "sign", "envelope", "encrypt", "transform", "profile", "catalogue", "notice", "seal"}},
 	{"mechanism", []string{"egress", "wire", "attempt", "gate", "registry", "kafka", "view", "token", "notify"}},
 	{"flow", []string{"pipeline", "history"}},
