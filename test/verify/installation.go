@@ -18,6 +18,8 @@ type installation struct {
 	subscriptions int // of the registry check
 	// now is the release that is verified; before is the previous one, of checks that begin with it.
 	now, before rig.Release
+	// records is a directory to keep records of the previous release in; empty for none.
+	records string
 
 	endpoints *receiver
 	history   history.History

@@ -50,6 +50,7 @@ func checks() []check {
 		{name: "sigterm", make: sigterm},
 		{name: "sigterm-slow", make: sigtermSlow},
 		{name: "scaling", make: scaling},
+		{name: "autoscaling", make: autoscaling},
 		{name: "retry-latency", make: retryLatency},
 		{name: "idle", make: idle},
 		{name: "stop", make: stop},
@@ -64,9 +65,9 @@ func checks() []check {
 }
 
 type options struct {
-	only, out, binary, previous string
-	short, keep                 bool
-	subscriptions               int
+	only, out, binary, previous, records string
+	short, keep                          bool
+	subscriptions                        int
 }
 
 // checkLimit bounds one check; the longest takes about three minutes. With many subscriptions it is a multiple.
@@ -83,6 +84,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "", "also write the figures to this file, as JSON")
 	flag.StringVar(&o.binary, "binary", "", "the postrider to verify; built if empty")
 	flag.StringVar(&o.previous, "previous", "", "the release that the upgrade check begins with, a tag or commit; the last tag before HEAD if empty")
+	flag.StringVar(&o.records, "records", "", "have the upgrade check write what the previous release wrote to this directory, some records of each form")
 	flag.BoolVar(&o.keep, "keep", false, "keep topics, logs and configuration of the checks")
 	flag.IntVar(&o.subscriptions, "subscriptions", registrySubscriptions, "how many the registry check has, in steps of 100000")
 	flag.Parse()
@@ -147,7 +149,7 @@ func (c check) in(ctx context.Context, r *rig.Rig, o options, figures *report.Re
 	if err != nil {
 		return err
 	}
-	in.now, in.before = now, before
+	in.now, in.before, in.records = now, before, o.records
 	defer func() { //nolint:contextcheck // what was started has to end, also when ctx has ended
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "verify: %s: %v\n%s", c.name, err, in.Logs())

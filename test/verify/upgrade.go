@@ -71,6 +71,11 @@ func upgrade(ctx context.Context, in *installation) error {
 	if err := u.crossed(ctx); err != nil {
 		return err
 	}
+	if in.records != "" {
+		if err := in.keepRecords(ctx, in.records, in.before.Name, u.spans[0].to); err != nil {
+			return err
+		}
+	}
 	if err := in.reconcile(ctx, r); err != nil {
 		return err
 	}
