@@ -13,22 +13,29 @@ const (
 	saturationEvery = 100 * time.Millisecond
 	// saturatedAt is how long the median goroutine waits for a processor when there are too few.
 	saturatedAt = 500 * time.Microsecond
+	// lateAt is how late a timer wakes the process on average when others keep its processors from it: answers wait in their
+	// sockets then, and not in the queues that the runtime knows.
+	lateAt = time.Millisecond
+	// maxLate is what a single time counts as at most: one alone is no reason.
+	maxLate = 3 * time.Millisecond
 	// plenty attempts in flight for each processor keep it busy.
 	plenty = 8
 )
 
-// saturation tells whether goroutines wait for processors.
+// saturation tells whether goroutines wait for processors, or the process itself does.
 type saturation struct {
 	sample []metrics.Sample
 	before []uint64
+	late   time.Duration // moving average
 }
 
 func newSaturation() *saturation {
 	return &saturation{sample: []metrics.Sample{{Name: "/sched/latencies:seconds"}}}
 }
 
-// now reports about the time since the last call.
-func (s *saturation) now() bool {
+// now reports about the time since the last call, which was to be made when the process was woken so late.
+func (s *saturation) now(late time.Duration) bool {
+	s.late += (min(late, maxLate) - s.late) / 4
 	metrics.Read(s.sample)
 	h := s.sample[0].Value.Float64Histogram()
 	if s.before == nil {
@@ -36,7 +43,7 @@ func (s *saturation) now() bool {
 	}
 	long := saturated(h, s.before)
 	copy(s.before, h.Counts)
-	return long
+	return long || s.late >= lateAt
 }
 
 // saturated reports whether the median of what was counted since before is too long.
@@ -59,8 +66,8 @@ func (d *Deliverer) watchSaturation() {
 	defer ticker.Stop()
 	for {
 		select {
-		case <-ticker.C:
-			d.sched.saturated.Store(s.now())
+		case at := <-ticker.C:
+			d.sched.saturated.Store(s.now(time.Since(at)))
 		case <-d.stopped:
 			return
 		}

@@ -52,6 +52,20 @@ func TestLanesOfABusyProcess(t *testing.T) {
 // The runtime has the histogram under this name.
 func TestSaturationOfThisProcess(t *testing.T) {
 	s := newSaturation()
-	s.now()
+	s.now(0)
 	require.NotEmpty(t, s.before)
+}
+
+// A process that gets no processor is woken late, whatever waits in its own queues. Once does not count.
+func TestSaturationByOthers(t *testing.T) {
+	s := newSaturation()
+	s.now(0)
+	s.now(time.Second)
+	require.Less(t, s.late, lateAt)
+	s.now(2 * lateAt)
+	require.True(t, s.now(2*lateAt))
+	for range 10 {
+		s.now(0)
+	}
+	require.Less(t, s.late, lateAt)
 }
