@@ -96,7 +96,7 @@ func MessageID(tenant ident.ID, source, eventID string) ident.ID {
 
 // ID derives the delivery id: it is the same on every retry, resend and replay.
 func ID(message, subscription ident.ID) ident.ID {
-	return ident.Derive("postrider/delivery", message.UUID(), subscription.UUID())
+	return ident.DeriveOf("postrider/delivery", message, subscription)
 }
 
 // Key identifies one writing of a delivery. The deliverer's window of recent keys drops what a crash repeated.

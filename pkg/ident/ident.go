@@ -42,6 +42,20 @@ func Derive(domain string, parts ...string) ID {
 	return ID(sum[:16])
 }
 
+// DeriveOf is [Derive] of the UUID forms of ids.
+func DeriveOf(domain string, ids ...ID) ID {
+	var short [256]byte
+	buf := appendPart(short[:0], domain)
+	for _, id := range ids {
+		buf = id.AppendUUID(binary.BigEndian.AppendUint32(buf, uuidLen))
+	}
+	sum := sha256.Sum256(buf)
+	return ID(sum[:16])
+}
+
+// uuidLen is the length of the UUID form.
+const uuidLen = 36
+
 func appendPart(buf []byte, part string) []byte {
 	buf = binary.BigEndian.AppendUint32(buf, uint32(len(part))) //nolint:gosec // no part of an identity is 4 GiB
 	return append(buf, part...)
@@ -122,7 +136,7 @@ func putDigits(to []byte, n uint64) {
 
 // ParseUUID reads the 36-character UUID form.
 func ParseUUID(s string) (ID, error) {
-	if len(s) != 36 {
+	if len(s) != uuidLen {
 		return ID{}, fmt.Errorf("%w: %q is not a UUID", ErrMalformed, s)
 	}
 	u, err := uuid.Parse(s)

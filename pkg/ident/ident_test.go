@@ -230,3 +230,9 @@ func BenchmarkParseBase62(b *testing.B) {
 		_, _ = ident.ParseBase62("ep_", text)
 	}
 }
+
+func TestDeriveOf(t *testing.T) {
+	a, b := ident.Derive("a"), ident.Derive("b")
+	require.Equal(t, ident.Derive("domain", a.UUID(), b.UUID()), ident.DeriveOf("domain", a, b))
+	require.Equal(t, ident.Derive("domain"), ident.DeriveOf("domain"))
+}

@@ -67,12 +67,14 @@ package pipeline
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/postrider/postrider/pkg/backoff"
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/topics"
@@ -118,7 +120,7 @@ func encode(topic string, d *delivery.Delivery) *kafka.Record {
 		Topic:   topic,
 		Key:     d.Subscription.AppendUUID(nil),
 		Value:   d.Data,
-		Headers: make([]kafka.Header, 0, maxHeaders),
+		Headers: make([]kafka.Header, 0, usualHeaders),
 	}
 	for name, v := range d.Headers() {
 		r.Headers = append(r.Headers, kafka.Header{Key: name, Value: v})
@@ -126,8 +128,20 @@ func encode(topic string, d *delivery.Delivery) *kafka.Record {
 	return r
 }
 
-// maxHeaders is how many headers a delivery has at most.
-const maxHeaders = 25
+// usualHeaders is how many headers a delivery has, but for one that was tried before.
+const usualHeaders = 13
+
+// encodeNext makes the record of a delivery that differs from the one of r, which [encode] made, in subscription and id alone.
+// What is the same they share.
+func encodeNext(r *kafka.Record, d *delivery.Delivery) *kafka.Record {
+	const keyLen = 36
+	own := d.Subscription.AppendUUID(make([]byte, 0, keyLen+len(delivery.IDPrefix)+ident.Width))
+	key := own[:keyLen:keyLen]
+	own = d.ID.AppendBase62(own, delivery.IDPrefix)
+	next := &kafka.Record{Topic: r.Topic, Key: key, Value: r.Value, Headers: slices.Clone(r.Headers)}
+	next.Headers[0].Value = own[keyLen:] // the first is its id, see [delivery.Delivery.Headers]
+	return next
+}
 
 // decode reads the record of a delivery.
 func decode(r *kafka.Record) (*delivery.Delivery, error) {

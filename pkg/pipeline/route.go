@@ -48,8 +48,8 @@ type Router struct {
 	registry Registry
 	out      Producer
 	fail     func(error)
-	// operational is the topic of operational events, which not everybody receives.
-	operational string
+	// operational is the topic of operational events, which not everybody receives; deliveries the one of deliveries.
+	operational, deliveries string
 
 	filters filter.Cache
 
@@ -78,7 +78,8 @@ func NewRouter(opts RouterOptions, reg Registry, out Producer, fail func(error))
 	}
 	return &Router{
 		opts: opts, registry: reg, out: out, fail: fail, operational: opts.Topics.Name(topics.Operational),
-		parts: map[*kafka.Partition]*backlog{},
+		deliveries: opts.Topics.Name(topics.Deliveries),
+		parts:      map[*kafka.Partition]*backlog{},
 	}
 }
 
@@ -233,11 +234,19 @@ func (r *Router) chunk(p *kafka.Partition, records []*kafka.Record) (int, error)
 	for _, rec := range records[:n] {
 		p.Finish(rec.Offset)
 	}
-	r.opts.Metrics.expansions.Add(float64(routed.Expanded))
+	r.count(&routed)
 	if routed.Expanded >= r.opts.MaxExpansions {
 		p.CommitSoon()
 	}
 	return n, nil
+}
+
+func (r *Router) count(routed *RoutedRecord) {
+	m := r.opts.Metrics
+	m.expansions.Add(float64(routed.Expanded))
+	m.events.WithLabelValues("matched").Add(float64(routed.Events - routed.Unmatched - routed.Rejected))
+	m.events.WithLabelValues("unmatched").Add(float64(routed.Unmatched))
+	m.events.WithLabelValues("rejected").Add(float64(routed.Rejected))
 }
 
 func (r *Router) expand(
@@ -246,7 +255,6 @@ func (r *Router) expand(
 	ev, err := r.read(rec)
 	if err != nil {
 		routed.Rejected++
-		r.opts.Metrics.events.WithLabelValues("rejected").Inc()
 		r.opts.Log.Warn("event rejected", "source", position(rec).String(), "error", err)
 		acks.produce(ctx, r.out, r.rejected(rec, err))
 		return
@@ -255,19 +263,22 @@ func (r *Router) expand(
 	for _, to := range r.recipients(snap, ev, rec.Topic == r.operational) {
 		matched, filtered := sel.match(snap, to, ev)
 		routed.Filtered += filtered
-		for _, sub := range matched {
-			d := Expand(ev, to.tenant, sub, position(rec), snap.Version())
-			acks.produce(ctx, r.out, encode(r.opts.Topics.Name(topics.Deliveries), d))
-			made++
+		made += len(matched)
+		if len(matched) == 0 {
+			continue
 		}
+		d := Expand(ev, to.tenant, matched[0], position(rec), snap.Version())
+		first := encode(r.deliveries, d)
+		for _, sub := range matched[1:] {
+			next := delivery.Delivery{ID: delivery.ID(d.Message, sub.ID), Subscription: sub.ID}
+			acks.produce(ctx, r.out, encodeNext(first, &next))
+		}
+		acks.produce(ctx, r.out, first)
 	}
 	routed.Expanded += made
-	result := "matched"
 	if made == 0 {
 		routed.Unmatched++
-		result = "unmatched"
 	}
-	r.opts.Metrics.events.WithLabelValues(result).Inc()
 }
 
 func (r *Router) read(rec *kafka.Record) (*event.Event, error) {
@@ -324,20 +335,27 @@ type acks struct {
 	wg    sync.WaitGroup
 	mu    sync.Mutex
 	first error
+
+	promise func(*kafka.Record, error) // of all of them; made with the first
 }
 
 func (a *acks) produce(ctx context.Context, out Producer, r *kafka.Record) {
+	if a.promise == nil {
+		a.promise = a.done
+	}
 	a.wg.Add(1)
-	out.Produce(ctx, r, func(_ *kafka.Record, err error) {
-		defer a.wg.Done()
-		if err != nil {
-			a.mu.Lock()
-			defer a.mu.Unlock()
-			if a.first == nil {
-				a.first = err
-			}
+	out.Produce(ctx, r, a.promise)
+}
+
+func (a *acks) done(_ *kafka.Record, err error) {
+	defer a.wg.Done()
+	if err != nil {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if a.first == nil {
+			a.first = err
 		}
-	})
+	}
 }
 
 // wait returns nil when all were acknowledged, or the first error. The records end with the context they were produced

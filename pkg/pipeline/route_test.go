@@ -421,3 +421,16 @@ func TestCeilMilli(t *testing.T) {
 		require.Zero(t, got.Nanosecond()%1_000_000)
 	}
 }
+
+// The records of an event's deliveries share what they have in common, and each is the one that it would be alone.
+func TestRecordsOfOneEvent(t *testing.T) {
+	ev := &event.Event{Tenant: "acme", Source: "s", ID: "1", Type: "t", Time: time.Unix(1, 0), Data: []byte(`{}`)}
+	one, two := subscriptionNamed("one"), subscriptionNamed("two")
+	expand := func(sub *subscription.Subscription) *delivery.Delivery {
+		return Expand(ev, acme, sub, delivery.Position{Topic: "events"}, 7)
+	}
+	first := encode("deliveries", expand(one))
+	next := encodeNext(first, expand(two))
+	require.Equal(t, encode("deliveries", expand(two)), next)
+	require.Equal(t, encode("deliveries", expand(one)), first, "it is not changed")
+}
