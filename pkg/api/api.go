@@ -14,6 +14,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/audit"
 	"github.com/postrider/postrider/pkg/catalogue"
+	"github.com/postrider/postrider/pkg/notice"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/registry"
@@ -79,6 +80,11 @@ type Options struct {
 	Rules       subscription.Rules
 	// SourceIPs are the addresses that deliveries come from, for receivers' firewalls.
 	SourceIPs []netip.Prefix
+	// Notices sends test notices, NoticeMemory knows what tenants were told, and NoticePortal is where links of notices lead.
+	// Without the first two nobody is told anything.
+	Notices      NoticeSender
+	NoticeMemory NoticeMemory
+	NoticePortal notice.Portal
 	// PortalURL is where the portal is served, for the links of portal tokens.
 	PortalURL string
 	// RequestsPerSecond and Burst limit each key and portal token.
@@ -139,6 +145,7 @@ func New(opts Options) *API {
 	a.deadLetters()
 	a.rejected()
 	a.flexEngage()
+	a.notices()
 	a.document(mux)
 	mux.HandleFunc("/", a.unknown)
 	a.handler = a.chain(mux)

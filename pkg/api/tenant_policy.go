@@ -164,7 +164,7 @@ func changeTenant[T any](
 		}
 		t := *old
 		wrong := change(snap, &t)
-		if err := fieldErrors(errors.Join(wrong, subscription.ValidateTenant(&t, a.opts.Rules)), nil); err != nil {
+		if err := fieldErrors(errors.Join(wrong, subscription.ValidateTenant(&t, a.opts.Rules)), noticeFields); err != nil {
 			return err
 		}
 		applied, err := a.apply(ctx, registry.PutTenant(&t), in.WaitInput, in.conditional())

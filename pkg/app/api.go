@@ -92,8 +92,13 @@ func (a *App) apiOptions(store *registry.Store, p *Publishing, transport *egress
 	if err != nil {
 		return api.Options{}, err
 	}
+	sender, err := a.noticeSender()
+	if err != nil {
+		return api.Options{}, err
+	}
 	c := a.conf.API
 	return api.Options{
+		Notices: sender, NoticeMemory: a.opts.Views, NoticePortal: NoticePortal(a.conf),
 		Store: store, Presence: appliedWaiter{a.opts.Views}, Cipher: keyset, Profiles: profiles, Rules: rules,
 		Publisher: p.Publisher, Events: a.opts.Views, EventReader: p.Reader, Idempotency: a.opts.Views,
 		Attempts: a.opts.Views, Outcomes: p.Outcomes, EndpointViews: a.opts.Views, Breakers: a.opts.Views,
