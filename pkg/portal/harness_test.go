@@ -160,6 +160,7 @@ func newSite(t testing.TB, change ...func(*portal.Options)) *site {
 	}
 	s.past.options(&options)
 	s.letters.options(&options)
+	options.Notices, options.NoticeMemory = noticeOffice{}, noticeOffice{}
 	handler := api.New(options).Handler()
 	opts := portal.Options{API: handler, Cipher: keys, URL: s.server.URL + "/portal", Log: log}
 	for _, c := range change {

@@ -24,7 +24,7 @@ func pagesOf(app, endpoint string) []string {
 		base + "/endpoint", base + "/endpoint?search=x", base + "/endpoint/new", base + "/endpoint/" + endpoint,
 		base + "/endpoint/" + endpoint + "/edit", base + "/endpoint/" + endpoint + "/secret", base + "/endpoint/" + endpoint + "/test",
 		base + "/endpoint/" + endpoint + "/transformation", base + "/endpoint/" + endpoint + "/confirm/disable", base + "/endpoint/" + endpoint + "/confirm/delete",
-		base + "/event-type", base + "/event-type/order.created", base + "/event-type/order.created?endpoint=" + endpoint,
+		base + "/notices", base + "/event-type", base + "/event-type/order.created", base + "/event-type/order.created?endpoint=" + endpoint,
 		base + "/endpoint/example?filter_type=order.created", base + "/event", base + "/event?window=day&type=order.created",
 		base + "/event/" + ident.Derive("test", "kept").Base62("msg_"), base + "/event/" + ident.Derive("test", "expired").Base62("msg_"),
 	}

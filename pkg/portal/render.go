@@ -149,7 +149,7 @@ func (p *Portal) serveAsset(w http.ResponseWriter, r *http.Request) {
 // parse reads the templates. It panics if one is wrong: they are inside the binary.
 func (p *Portal) parse() pages {
 	functions := template.FuncMap{
-		"retryWords": retryWords, "failureWords": failureWords, "seconds": seconds, "instant": instant, "pretty": prettyJSON,
+		"retryWords": retryWords, "failureWords": failureWords, "seconds": seconds, "instant": instant, "pretty": prettyJSON, "recipient": recipientWords,
 		"typesWords": typesWords, "label": label, "disabledWords": disabledWords, "away": func() string { return awayWords },
 		"millis": millis, "several": several[int64], "skipped": skippedWords,
 		"lines":  func(s []string) string { return strings.Join(s, "\n") },

@@ -28,6 +28,7 @@ func everyPage(t *testing.T, b *tab, each func(name string)) {
 	}
 	visit("endpoints", app+"/endpoint")
 	visit("endpoints-none", app+"/endpoint?search=absent")
+	visit("notices", app+"/notices")
 	visit("new", app+"/endpoint/new")
 	b.do(script(`document.querySelectorAll("details").forEach((d) => d.open = true); document.querySelector("[name=which][value=some]").click();
 		document.querySelector("#retry").value = "exponential"; document.querySelector("#failure").value = "rate"; document.querySelector("[name=auth][value=basic]").click()`))
