@@ -164,7 +164,11 @@ func (d *dev) startRoles(ctx context.Context) (*devRoles, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := app.New(ctx, d.conf, app.Options{Log: d.log, Metrics: metrics, Presence: views, Views: views})
+	tracer, endTracing, err := app.OpenTracer(ctx, d.conf, d.log)
+	if err != nil {
+		return nil, err
+	}
+	a, err := app.New(ctx, d.conf, app.Options{Log: d.log, Metrics: metrics, Presence: views, Views: views, Tracer: tracer})
 	if err != nil {
 		return nil, err
 	}
@@ -181,6 +185,7 @@ func (d *dev) startRoles(ctx context.Context) (*devRoles, error) {
 	go func() {
 		defer close(r.ended)
 		r.err = errors.Join(a.Run(ctx), views.Close())
+		endTracing()
 		wait()
 	}()
 	return r, nil

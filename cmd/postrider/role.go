@@ -27,7 +27,12 @@ func runRole(cmd *cobra.Command, add func(context.Context, *app.App) error) erro
 		return err
 	}
 	defer func() { _ = views.Close() }() // nothing is buffered
-	a, err := app.New(ctx, conf, app.Options{Log: log, Metrics: metrics, Presence: views, Views: views})
+	tracer, endTracing, err := app.OpenTracer(ctx, conf, log)
+	if err != nil {
+		return err
+	}
+	defer endTracing()
+	a, err := app.New(ctx, conf, app.Options{Log: log, Metrics: metrics, Presence: views, Views: views, Tracer: tracer})
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/postrider/postrider/pkg/notify"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/registry"
+	"github.com/postrider/postrider/pkg/tracing"
 	"github.com/postrider/postrider/pkg/view"
 	"github.com/postrider/postrider/topics"
 )
@@ -27,6 +28,8 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Attempter makes the attempts; nil makes them over HTTP.
 	Attempter pipeline.Attempter
+	// Tracer makes the spans, see [OpenTracer]; nil traces nothing.
+	Tracer *tracing.Tracer
 	// Rand replaces the random numbers in [0, 1) of retry policies with jitter; it is called from many goroutines.
 	Rand func() float64
 	// Presence is told the registry version that roles have applied, see [OpenViews]; nil is told nothing. Nothing waits

@@ -67,7 +67,7 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 			DropHeaders: c.Outcomes.ResponseHeaders == config.Drop,
 			KeepQueries: c.Outcomes.URLQuery == config.Keep,
 		},
-		Tokens: tokens, CheckURL: guard.CheckURL, Rand: a.opts.Rand, Log: a.opts.Log, Metrics: a.metrics,
+		Tokens: tokens, CheckURL: guard.CheckURL, Rand: a.opts.Rand, Tracer: a.opts.Tracer, Log: a.opts.Log, Metrics: a.metrics,
 	}
 	if a.opts.Views != nil {
 		opts.Breakers = a.opts.Views

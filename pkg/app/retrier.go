@@ -23,7 +23,7 @@ func (a *App) AddRetrier() error {
 	}
 	fail, failed := failures()
 	retrier := pipeline.NewRetrier(pipeline.RetrierOptions{
-		Topics: a.topics, Buffer: a.conf.Retrier.Buffer, Log: a.opts.Log, Metrics: a.metrics,
+		Topics: a.topics, Buffer: a.conf.Retrier.Buffer, Tracer: a.opts.Tracer, Log: a.opts.Log, Metrics: a.metrics,
 	}, out, fail)
 	opts := a.groupOptions(retrierRole, a.topics.RetryTopics()...)
 	opts.MaxPartitionBytes = waitingFetch

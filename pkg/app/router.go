@@ -41,7 +41,7 @@ func (a *App) AddRouter(ctx context.Context) error {
 	fail, failed := failures()
 	router := pipeline.NewRouter(pipeline.RouterOptions{
 		Topics: a.topics, Decoder: sources.decoder, OperationalTenant: a.conf.Router.OperationalTenant, MaxExpansions: a.conf.Router.MaxExpansions,
-		Profiles: profiles, Log: a.opts.Log, Metrics: a.metrics,
+		Profiles: profiles, Tracer: a.opts.Tracer, Log: a.opts.Log, Metrics: a.metrics,
 	}, view, out, fail)
 	opts := a.groupOptions(routerRole, sources.topics...)
 	opts.Pattern = sources.pattern

@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/pkg/notify"
 	"github.com/postrider/postrider/pkg/portal"
 	"github.com/postrider/postrider/pkg/profile"
+	"github.com/postrider/postrider/pkg/tracing"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -28,6 +29,7 @@ type Config struct {
 	Portal    Portal       `koanf:"portal"`
 	Notices   Notices      `koanf:"notices"`
 	Log       Log          `koanf:"log"`
+	Tracing   Tracing      `koanf:"tracing"`
 	Sources   []Source     `koanf:"sources"`
 	Router    Router       `koanf:"router"`
 	Deliverer Deliverer    `koanf:"deliverer"`
@@ -141,6 +143,24 @@ type SMTP struct {
 type Log struct {
 	Level  string `koanf:"level"`  // debug, info, warn or error
 	Format string `koanf:"format"` // text or json
+}
+
+// Tracing is what is traced, and where to. What it does not say, the environment variables of OpenTelemetry (OTEL_…) do.
+type Tracing struct {
+	Enabled bool `koanf:"enabled"`
+	// Endpoint is the URL of a collector that takes OTLP over HTTP; empty for what OTEL_EXPORTER_OTLP_ENDPOINT says.
+	Endpoint string `koanf:"endpoint"`
+	// Ratio is how much is traced, from 0 to 1, where neither the producer nor the tenant's ratio decides.
+	Ratio float64 `koanf:"ratio"`
+	// FollowParent has producers decide about events that come with a trace context.
+	FollowParent bool `koanf:"follow_parent"`
+	// Tenants have ratios of their own.
+	Tenants []tracing.TenantRatio `koanf:"tenants"`
+}
+
+// Sampling is what is traced, as the tracer takes it.
+func (t Tracing) Sampling() tracing.Sampling {
+	return tracing.Sampling{Ratio: t.Ratio, FollowParent: t.FollowParent, Tenants: t.Tenants}
 }
 
 // Source is a set of topics and how to read events from them.
@@ -276,6 +296,7 @@ func Default() Config {
 		Portal:  Portal{FrameAncestors: []string{}},
 		Notices: Notices{Gather: time.Minute, Every: time.Hour, SMTP: SMTP{Port: 587, TLS: notify.TLSStart}},
 		Log:     Log{Level: "info", Format: "text"},
+		Tracing: Tracing{Ratio: 0.01, FollowParent: true, Tenants: []tracing.TenantRatio{}},
 		Sources: []Source{},
 		Router:  Router{MaxExpansions: 5000},
 		Retrier: Retrier{Buffer: 10_000},

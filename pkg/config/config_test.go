@@ -18,6 +18,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/tracing"
 )
 
 var update = flag.Bool("update", false, "rewrite configs/reference.yaml")
@@ -143,6 +144,19 @@ deliverer:
 	require.Equal(t, want.Sources[0], c.AllSources()[1])
 }
 
+func TestTracingIsReadFromEverywhere(t *testing.T) {
+	want := tracing.Sampling{Ratio: 0.5, FollowParent: true, Tenants: []tracing.TenantRatio{{Tenant: "acme", Ratio: 1}, {Tenant: "app_x", Ratio: 0}}}
+	file := filepath.Join(t.TempDir(), "postrider.yaml")
+	require.NoError(t, os.WriteFile(file, []byte("tracing: {ratio: 0.5, tenants: [acme=1, app_x=0]}\n"), 0o600))
+	c, err := Load(file, nil, nil)
+	require.NoError(t, err)
+	require.Equal(t, want, c.Tracing.Sampling())
+	require.Contains(t, c.String(), `tracing.tenants: ["acme=1", "app_x=0"]`)
+	c, err = Load("", nil, []string{"POSTRIDER_TRACING_TENANTS=acme=1, app_x=0", "POSTRIDER_TRACING_RATIO=0.5"})
+	require.NoError(t, err)
+	require.Equal(t, want, c.Tracing.Sampling())
+}
+
 func TestLoadRefuses(t *testing.T) {
 	tests := []struct {
 		name, file string
@@ -175,6 +189,12 @@ func TestLoadRefuses(t *testing.T) {
 		{name: "outcomes", file: "deliverer: {outcomes: {response_body: hide, response_headers: '', url_query: 'yes'}}\n", want: []string{
 			`deliverer.outcomes.response_body: "hide": want keep, drop`, `deliverer.outcomes.response_headers: "": want keep, drop`,
 			`deliverer.outcomes.url_query: "yes": want keep, drop`,
+		}},
+		{name: "tracing", file: "tracing: {endpoint: 'http://user:hush@collector:4318', ratio: 1.5}\n", want: []string{
+			"tracing.endpoint: want http(s)://host:port, without a user", "tracing.ratio: 1.5: want 0 to 1",
+		}},
+		{name: "what is traced", file: "tracing: {ratio: much, tenants: [acme=0.1, beta=2]}\n", want: []string{
+			`tracing.ratio: "much": want a number such as 0.01`, `tracing.tenants: [1]: "beta=2": want tenant=ratio such as acme=0.1`,
 		}},
 		{name: "size", file: "deliverer: {max_in_flight_bytes: 5MB}\n", want: []string{`deliverer.max_in_flight_bytes: "5MB": want a size such as`}},
 		{name: "too small a size", file: "deliverer: {max_in_flight_bytes: 1KiB}\n", want: []string{"deliverer.max_in_flight_bytes: 1KiB: want 2MiB to 1024GiB"}},

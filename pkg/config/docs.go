@@ -72,6 +72,15 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"log.level":  "debug, info, warn or error.",
 	"log.format": "text or json.",
 
+	"tracing": "Traces with OpenTelemetry, from the producer's context through the router to each attempt. Only the router decides what is\n" +
+		"traced. What does not stand here comes from OpenTelemetry's own variables: OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME,\n" +
+		"OTEL_RESOURCE_ATTRIBUTES, OTEL_BSP_… and so on, but not OTEL_TRACES_SAMPLER. OTEL_SDK_DISABLED=true turns it off.",
+	"tracing.enabled":       "Off, tracing costs nothing.",
+	"tracing.endpoint":      "The collector, which takes OTLP over HTTP: http://collector:4318. Empty: OTEL_EXPORTER_OTLP_ENDPOINT, or\nhttp://localhost:4318.",
+	"tracing.ratio":         "How much is traced, from 0 to 1, where neither the producer nor the tenant's own ratio decides.",
+	"tracing.follow_parent": "An event that comes with a trace context is traced if its producer's span is sampled, and only then.",
+	"tracing.tenants":       "Tenants with ratios of their own, which hold whatever producers decided: [acme=1, app_2x…=0]. By uid or id.",
+
 	"sources":                    "Where events come from, besides the topic `events` of Postrider's own (CloudEvents), which the router always\nreads and `postrider send` writes to. As environment variable: YAML.",
 	"sources[].name":             "Source of mapped events, part of their identity: renaming it gives the same events new identities.",
 	"sources[].topics":           "Topics to read, by name. Or pattern.",

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/postrider/postrider/pkg/tracing"
 )
 
 // set writes raw, as YAML, the environment or a flag gave it, to the setting v. The error says what is allowed.
@@ -26,6 +28,12 @@ func set(v reflect.Value, raw any) error {
 		return parse(p, raw, "true or false", strconv.ParseBool)
 	case *int:
 		return parse(p, raw, "a whole number", strconv.Atoi)
+	case *float64:
+		return parse(p, raw, "a number such as 0.01", func(s string) (float64, error) { return strconv.ParseFloat(s, 64) })
+	case *tracing.TenantRatio:
+		return parse(p, raw, "tenant=ratio such as acme=0.1, a ratio being from 0 to 1", func(s string) (r tracing.TenantRatio, err error) {
+			return r, r.UnmarshalText([]byte(s))
+		})
 	}
 	switch v.Kind() {
 	case reflect.String:
@@ -84,7 +92,7 @@ func setList(v reflect.Value, raw any) error {
 			items = append(items, s)
 		}
 	case string:
-		if v.Type().Elem().Kind() == reflect.Struct && v.Type().Elem() != reflect.TypeFor[netip.Prefix]() {
+		if v.Type().Elem() == reflect.TypeFor[Source]() {
 			if err := yaml.Unmarshal([]byte(raw), &items); err != nil {
 				return fmt.Errorf("reading YAML: %w", err)
 			}

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/postrider/postrider/pkg/tracing"
 )
 
 // hidden is shown in the place of a secret.
@@ -57,6 +59,10 @@ func text(v any) string {
 	case []int:
 		return list(v)
 	case []netip.Prefix:
+		return list(v)
+	case tracing.TenantRatio:
+		return quote(v.String())
+	case []tracing.TenantRatio:
 		return list(v)
 	case []Source:
 		names := make([]string, 0, len(v))

@@ -30,6 +30,7 @@ func (c *Config) Validate() error {
 		c.Notices.validate(),
 		oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error"),
 		oneOf("log.format", c.Log.Format, "text", "json"),
+		c.Tracing.validate(),
 		c.validateSources(),
 		within("router.max_expansions", c.Router.MaxExpansions, 1, 100_000),
 		within("deliverer.workers", d.Workers, 1, 65_536),
@@ -128,6 +129,14 @@ func (n Notices) validate() error {
 		errs = append(errs, fmt.Errorf("notices.smtp.%w", err))
 	}
 	return errors.Join(errs...)
+}
+
+func (t Tracing) validate() error {
+	var errs []error
+	if u, err := url.Parse(t.Endpoint); t.Endpoint != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil) {
+		errs = append(errs, errors.New("tracing.endpoint: want http(s)://host:port, without a user, as http://collector:4318")) // it may hold a secret
+	}
+	return errors.Join(append(errs, within("tracing.ratio", t.Ratio, 0, 1))...)
 }
 
 func (e Encryption) validate() error {

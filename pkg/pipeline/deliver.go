@@ -19,6 +19,7 @@ import (
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/token"
+	"github.com/postrider/postrider/pkg/tracing"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -65,7 +66,9 @@ type DelivererOptions struct {
 	CheckURL func(url string) error
 	Outcomes OutcomeOptions
 	// Rand returns a number in [0, 1) for the jitter of retry policies, from many goroutines; math/rand by default.
-	Rand    func() float64
+	Rand func() float64
+	// Tracer makes the spans of attempts; nil: none.
+	Tracer  *tracing.Tracer
 	Log     *slog.Logger
 	Metrics *Metrics
 }

@@ -11,6 +11,7 @@
 //	try.go             one delivery through registry, transformation, breaker and attempt to its verdict
 //	transform.go       the subscription's program, and what it ends without an attempt
 //	sender.go          the prepared profile of each subscription
+//	traced.go          the trace context that an endpoint gets
 //	row.go             the outcome of a delivery, an attempt or none
 //	settle.go          verdict → retry or dead-letter record → outcome → finished
 //	operational.go     operational events, and the failures in a row that disable a subscription

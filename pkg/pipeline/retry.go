@@ -13,6 +13,7 @@ import (
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/form"
 	"github.com/postrider/postrider/pkg/kafka"
+	"github.com/postrider/postrider/pkg/tracing"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -21,7 +22,9 @@ type RetrierOptions struct {
 	Topics Topics
 	// Buffer is how many records that are due within a second wait in memory before partitions are held; 10,000 by
 	// default.
-	Buffer  int
+	Buffer int
+	// Tracer makes the spans of stays in the tiers; nil: none.
+	Tracer  *tracing.Tracer
 	Log     *slog.Logger
 	Metrics *Metrics
 }
@@ -61,8 +64,9 @@ type head struct {
 
 // waiter is one record of a retry tier.
 type waiter struct {
-	d  *delivery.Delivery
-	at int64 // its offset
+	d     *delivery.Delivery
+	at    int64     // its offset
+	since time.Time // when it was written
 }
 
 // early is how much before its time a record may leave a tier, to take those that are ready at almost the same time in
@@ -139,7 +143,7 @@ func (r *Retrier) take(p *kafka.Partition, records []*kafka.Record) (moves []mov
 			moves = append(moves, move{h: h, record: back, at: rec.Offset})
 			continue
 		}
-		h.records = append(h.records, &waiter{d: d, at: rec.Offset})
+		h.records = append(h.records, &waiter{d: d, at: rec.Offset, since: rec.Timestamp})
 		h.bytes += len(d.Data) + itemOverhead
 	}
 	r.arm(h, time.Now())
@@ -326,6 +330,7 @@ func (r *Retrier) pop(t *timer, now time.Time) []move {
 
 func (r *Retrier) hop(h *head, w *waiter, now time.Time) move {
 	wait, _ := backoff.Ready(w.d.Due, now)
+	r.opts.Tracer.Waited(w.d, h.p.Topic, w.since, now)
 	r.opts.Metrics.moves.WithLabelValues(backoff.TierName(wait)).Inc()
 	h.moving.Add(1)
 	return move{h: h, record: r.opts.Topics.waiting(w.d, now), at: w.at}
@@ -334,6 +339,7 @@ func (r *Retrier) hop(h *head, w *waiter, now time.Time) move {
 func (r *Retrier) back(h *head, w *waiter, now time.Time) move {
 	r.opts.Metrics.moves.WithLabelValues("deliveries").Inc()
 	r.opts.Metrics.late.Observe(now.Sub(w.d.Due).Seconds())
+	r.opts.Tracer.Waited(w.d, h.p.Topic, w.since, now)
 	w.d.Ready = time.Time{}
 	h.moving.Add(1)
 	return move{h: h, record: encode(r.opts.Topics.Name(topics.Deliveries), w.d), at: w.at}

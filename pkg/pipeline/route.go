@@ -15,6 +15,7 @@ import (
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/pkg/tracing"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -30,8 +31,10 @@ type RouterOptions struct {
 	MaxExpansions int
 	// Profiles say which disabled subscriptions have deliveries made all the same; nil: none.
 	Profiles Profiles
-	Log      *slog.Logger
-	Metrics  *Metrics
+	// Tracer decides what is traced; nil: nothing.
+	Tracer  *tracing.Tracer
+	Log     *slog.Logger
+	Metrics *Metrics
 }
 
 // Bounds of the source records of a partition that wait in memory before it is held. What a worker has taken and the fetch
@@ -261,19 +264,21 @@ func (r *Router) expand(
 	}
 	made := 0
 	for _, to := range r.recipients(snap, ev, rec.Topic == r.operational) {
+		span := r.opts.Tracer.Route(ev, to.tenant, position(rec))
 		matched, filtered := sel.match(snap, to, ev)
 		routed.Filtered += filtered
+		if len(matched) > 0 {
+			d := Expand(ev, to.tenant, matched[0], position(rec), snap.Version())
+			span.Trace(d)
+			first := encode(r.deliveries, d)
+			for _, sub := range matched[1:] {
+				next := delivery.Delivery{ID: delivery.ID(d.Message, sub.ID), Subscription: sub.ID}
+				acks.produce(ctx, r.out, encodeNext(first, &next))
+			}
+			acks.produce(ctx, r.out, first)
+		}
+		span.Routed(len(matched), filtered)
 		made += len(matched)
-		if len(matched) == 0 {
-			continue
-		}
-		d := Expand(ev, to.tenant, matched[0], position(rec), snap.Version())
-		first := encode(r.deliveries, d)
-		for _, sub := range matched[1:] {
-			next := delivery.Delivery{ID: delivery.ID(d.Message, sub.ID), Subscription: sub.ID}
-			acks.produce(ctx, r.out, encodeNext(first, &next))
-		}
-		acks.produce(ctx, r.out, first)
 	}
 	routed.Expanded += made
 	if made == 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/pkg/tracing"
 )
 
 // OutcomeOptions say what outcomes hold of endpoints' answers and URLs. A subscription may hold back its own responses where
@@ -146,15 +147,16 @@ func shownURL(raw string, keepQuery bool) (shown string, cut bool) {
 }
 
 // logAttempt writes the one wide line per attempt.
-func (d *Deliverer) logAttempt(row *outcome.Outcome) {
+func (d *Deliverer) logAttempt(row *outcome.Outcome, span *tracing.Span) {
 	if !d.opts.Log.Enabled(context.Background(), slog.LevelInfo) {
 		return
 	}
-	d.opts.Log.LogAttrs(context.Background(), slog.LevelInfo, "attempt",
+	d.opts.Log.LogAttrs(context.Background(), slog.LevelInfo, "attempt", append([]slog.Attr{
 		slog.String("delivery", row.Delivery), slog.String("message", row.Message), slog.String("type", row.EventType),
 		slog.String("tenant", row.Tenant.UUID()), slog.String("subscription", row.Subscription.UUID()),
 		slog.String("url", row.URL), slog.Int("attempt", row.Attempt), slog.Int("pass", row.Pass),
 		slog.String("trigger", string(row.Trigger)), slog.String("result", string(row.Result)),
 		slog.Int("status", row.Status), slog.String("verdict", string(row.Verdict)), slog.String("reason", string(row.Reason)),
-		slog.Float64("duration_ms", row.DurationMS), slog.Float64("queue_ms", row.QueueMS), slog.String("detail", row.Detail))
+		slog.Float64("duration_ms", row.DurationMS), slog.Float64("queue_ms", row.QueueMS), slog.String("detail", row.Detail),
+	}, span.LogAttrs()...)...)
 }

@@ -81,7 +81,7 @@ func BenchmarkRow(b *testing.B) {
 		c := &candidate{item: it, decision: &decision{sub: sub, tenant: acme, profile: standard}, started: resp.Started, digest: strings.Repeat("0a", 32)}
 		row := &d.rowOf(c, &resp, j, v).Outcome
 		d.opts.Metrics.attempts.of(j.Result).Inc()
-		d.logAttempt(row)
+		d.logAttempt(row, nil)
 		d.opts.Metrics.verdicts.of(because{row.Verdict, row.Reason}).Inc()
 		_, _ = d.rows.encode(row)
 	}

@@ -22,7 +22,8 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 	row := &r.Outcome
 	d.opts.Metrics.attempts.of(j.Result).Inc()
 	d.opts.Metrics.attemptTime.Observe(resp.Duration.Seconds())
-	d.logAttempt(row)
+	d.logAttempt(row, c.span)
+	c.span.Tried(row, resp.Proto)
 	if v.Verdict == outcome.Delivered {
 		d.remember(c.item) // before the lane hands out another record of this delivery
 	}
@@ -39,6 +40,7 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 		next := copyFor(c.d, v.reason)
 		next.Attempts++
 		next.Parks, next.First, next.Due = 0, r.first, v.due
+		c.span.Last(next)
 		if !d.write(c.item, d.opts.Topics.waiting(next, time.Now())) {
 			return
 		}
@@ -61,6 +63,7 @@ func (d *Deliverer) deadLetter(c *candidate, row *outcome.Outcome) *kafka.Record
 	dead := *c.d
 	dead.Attempts, dead.First, dead.Reason = row.Attempt, c.first(), string(row.Reason)
 	dead.Due, dead.Ready, dead.Slot = time.Time{}, time.Time{}, time.Time{}
+	c.span.Last(&dead)
 	r := encode(d.opts.Topics.Name(topics.DeadLetters), &dead)
 	r.Headers = append(r.Headers,
 		kafka.Header{Key: delivery.HeaderResult, Value: []byte(row.Result)},

@@ -83,6 +83,7 @@ func (d *Deliverer) countTransformation(result string) {
 
 // untransformed ends a delivery of which the program made no request.
 func (d *Deliverer) untransformed(c *candidate, err error) {
+	c.span = d.opts.Tracer.Attempt(c.d, c.started)
 	resp := attempt.Response{Result: outcome.ResultTransformation, Detail: err.Error(), Started: c.started}
 	d.settle(c, resp, profile.Judgement{Result: resp.Result}, health{},
 		verdict{Verdict: outcome.Dead, reason: outcome.ReasonNotRetryable})

@@ -16,6 +16,7 @@ import (
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/pkg/subscription"
+	"github.com/postrider/postrider/pkg/tracing"
 )
 
 // candidate is a delivery with everything that decides about it.
@@ -29,6 +30,8 @@ type candidate struct {
 	message *profile.Message
 	// digest is that of the request's body; empty before there is one.
 	digest string
+	// span is the attempt's; nil unless it is traced.
+	span *tracing.Span
 }
 
 // verdict is what becomes of a delivery.
@@ -239,6 +242,7 @@ func (d *Deliverer) refused(c *candidate, r gate.Refusal) {
 func (d *Deliverer) attempt(c *candidate, permit *gate.Permit) {
 	o := c.lane.owner
 	c.started = time.Now()
+	c.span = d.opts.Tracer.Attempt(c.d, c.started)
 	req, err := d.request(c)
 	var resp attempt.Response
 	if err != nil {
@@ -247,6 +251,7 @@ func (d *Deliverer) attempt(c *candidate, permit *gate.Permit) {
 		if permit != nil {
 			permit.Abandon(time.Now())
 		}
+		c.span.GivenUp()
 		d.sched.unblock(c.lane)
 		d.abandon(c.item)
 		return
@@ -299,13 +304,14 @@ func (d *Deliverer) request(c *candidate) (*attempt.Request, error) {
 	c.digest = digest
 	req := &attempt.Request{
 		Method: cmp.Or(m.Method, http.MethodPost), URL: m.URL, Body: body,
-		Header:     with.sender.AppendHeaders(nil, m, c.started, body),
+		Header:     c.traceContext(with.sender.AppendHeaders(nil, m, c.started, body)),
 		Timeout:    c.profile.TimeoutFor(c.sub),
 		Authorizer: with.authorizer, TLS: with.tls,
 	}
 	if m.Elsewhere {
 		req.Authorizer, req.TLS = nil, nil
 	}
+	c.span.Sends(req.Method, req.URL, len(body))
 	return req, nil
 }
 

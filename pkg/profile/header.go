@@ -17,6 +17,9 @@ func (p *Profile) ReservedHeader(name string) bool {
 	if subscription.FramingHeader(name) || sign.HasHeader(p.scheme, name) {
 		return true
 	}
+	if p.TraceContext && (name == "traceparent" || name == "tracestate") {
+		return true
+	}
 	for own := range p.Headers {
 		if strings.EqualFold(own, name) {
 			return true

@@ -14,6 +14,7 @@
 //	throttle: [429, 502, 504]       # optional, statuses that also slow the lane down
 //	disableOnGone: true             # optional, 410 disables the subscription
 //	recordDisabled: true            # optional, events of while a subscription is disabled are recorded, and can be listed
+//	traceContext: true              # optional, endpoints get the W3C trace context: traceparent and tracestate
 //	timeout: 15s                    # of a whole attempt, 1s to 60s
 //	minTLS: "1.2"                   # optional, lowest TLS version of endpoints, 1.0 to 1.3
 //	retry: {kind: fixed, interval: 1m, maxTries: 4}
@@ -72,10 +73,12 @@ type Profile struct {
 	Throttle      []int             `yaml:"throttle"`
 	DisableOnGone bool              `yaml:"disableOnGone"`
 	// RecordDisabled has deliveries made for disabled subscriptions, too. They end as cancelled.
-	RecordDisabled bool                     `yaml:"recordDisabled"`
-	Timeout        subscription.Duration    `yaml:"timeout"`
-	MinTLS         TLSVersion               `yaml:"minTLS"`
-	Retry          subscription.RetryPolicy `yaml:"retry"`
+	RecordDisabled bool `yaml:"recordDisabled"`
+	// TraceContext has attempts carry traceparent and tracestate, which no subscription may set then.
+	TraceContext bool                     `yaml:"traceContext"`
+	Timeout      subscription.Duration    `yaml:"timeout"`
+	MinTLS       TLSVersion               `yaml:"minTLS"`
+	Retry        subscription.RetryPolicy `yaml:"retry"`
 
 	Failure *subscription.FailurePolicy `yaml:"failure"`
 

@@ -165,6 +165,16 @@ func TestReservedHeaders(t *testing.T) {
 	}
 }
 
+func TestATraceIsReservedWhereTheProfileSendsIt(t *testing.T) {
+	p := *get(t, "standard")
+	for _, header := range []string{"traceparent", "Tracestate"} {
+		require.False(t, p.ReservedHeader(header), header)
+		p.TraceContext = true
+		require.True(t, p.ReservedHeader(header), header)
+		p.TraceContext = false
+	}
+}
+
 func TestSenderRefusesWhatCannotBeSent(t *testing.T) {
 	for _, name := range load(t).Names() {
 		p := get(t, name)

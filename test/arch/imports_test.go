@@ -18,7 +18,7 @@ var layers = []struct {
 }{
 	{"values", []string{"form", "ident", "tree", "offset", "event", "subscription", "delivery", "outcome", "access", "audit", "operational", "letter", "task", "pause"}},
 	{"policy", []string{"match", "filter", "backoff", "failure", "sign", "envelope", "encrypt", "transform", "profile", "catalogue", "notice", "seal"}},
-	{"mechanism", []string{"egress", "wire", "attempt", "gate", "registry", "kafka", "view", "token", "notify"}},
+	{"mechanism", []string{"egress", "wire", "attempt", "gate", "registry", "kafka", "view", "token", "notify", "tracing"}},
 	{"flow", []string{"pipeline", "history"}},
 	{"faces", []string{"api", "portal"}},
 	{"assembly", []string{"config", "app"}},
