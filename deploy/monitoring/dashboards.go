@@ -69,6 +69,7 @@ func overview() Dashboard {
 			{Title: "Time of an attempt", Unit: "s", Query: quantiles("postrider_deliverer_attempt_seconds")},
 			{Title: "Subscriptions", Unit: "short", Query: lines(`max(postrider_registry_subscriptions{$scope})`, "subscriptions")},
 		}},
+		canaryRow(),
 	}}
 }
 

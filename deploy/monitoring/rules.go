@@ -4,7 +4,7 @@ import "slices"
 
 // Alerts returns all alerts, the worst first.
 func Alerts() []Alert {
-	return slices.Concat(flowAlerts(), stateAlerts(), apiAlerts(), endpointAlerts())
+	return slices.Concat(flowAlerts(), stateAlerts(), apiAlerts(), endpointAlerts(), canaryAlerts())
 }
 
 // flowAlerts are about deliveries that do not get on.

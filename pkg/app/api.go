@@ -26,6 +26,7 @@ import (
 //	  │       ├──▶ Letters ──▶ deliveries, source topics; marks in deadletters and rejected; audit
 //	  │       └◀── audit log, events, outcomes, deadletters, rejected, Redis: index and views
 //	  └──▶ portal ──▶ api
+//	canary ──▶ Publisher ──▶ … deliverer ──HTTP──▶ canary
 //	operational ──▶ group "disabler" ──▶ registry.Store; beside it notices ──▶ SMTP, chats
 func (a *App) AddAPI(ctx context.Context) error {
 	store, err := a.Store(ctx)
@@ -62,11 +63,15 @@ func (a *App) AddAPI(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	server := api.Server(handler)
+	canary := a.newCanary(store, publishing, letters)
+	server := api.Server(withCanary(canary, handler))
 	a.roles = append(a.roles, &Role{Name: "api", run: func(ctx context.Context) error {
 		reading, stop := context.WithCancel(ctx)
 		var following errgroup.Group
 		following.Go(func() error { return letters.Run(reading) })
+		if canary != nil {
+			following.Go(func() error { canary.Run(reading); return nil })
+		}
 		err := serve(ctx, server, listener)
 		stop()
 		flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout) // ctx has ended

@@ -49,6 +49,13 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 		}
 		client, tokens = attempt.New(transport), token.New(transport)
 	}
+	exception, err := canaryException(a.conf)
+	if err != nil {
+		return err
+	}
+	if a.opts.Attempter != nil { // it makes all attempts
+		exception.Client = nil
+	}
 	out, err := kafka.NewProducer(a.conf.Kafka.For("deliverer-producer", a.opts.Metrics), a.topics.Name(topics.Outcomes), a.topics.Name(topics.EndpointStates))
 	if err != nil {
 		return err
@@ -67,7 +74,7 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 			DropHeaders: c.Outcomes.ResponseHeaders == config.Drop,
 			KeepQueries: c.Outcomes.URLQuery == config.Keep,
 		},
-		Tokens: tokens, CheckURL: guard.CheckURL, Rand: a.opts.Rand, Tracer: a.opts.Tracer, Log: a.opts.Log, Metrics: a.metrics,
+		Tokens: tokens, CheckURL: guard.CheckURL, Exception: exception, Rand: a.opts.Rand, Tracer: a.opts.Tracer, Log: a.opts.Log, Metrics: a.metrics,
 	}
 	if a.opts.Views != nil {
 		opts.Breakers = a.opts.Views

@@ -20,22 +20,22 @@ import (
 	"github.com/postrider/postrider/topics"
 )
 
-const canary = "CANARY"
+const hush = "CANARY"
 
 func journalSubscription() *subscription.Subscription {
 	return &subscription.Subscription{
 		ID: ident.New(), Tenant: ident.Derive("test", "acme"), UID: "orders", Version: 4,
-		URL:     "https://u:" + canary + "@a.example/in?token=" + canary,
-		Secrets: []string{canary}, Retired: []subscription.RetiredSecret{{Secret: canary}},
-		Headers: map[string]string{"X-A": canary}, ClientIdentity: canary,
-		Authorization: &subscription.Authorization{Token: canary},
+		URL:     "https://u:" + hush + "@a.example/in?token=" + hush,
+		Secrets: []string{hush}, Retired: []subscription.RetiredSecret{{Secret: hush}},
+		Headers: map[string]string{"X-A": hush}, ClientIdentity: hush,
+		Authorization: &subscription.Authorization{Token: hush},
 		OAuth: &subscription.OAuth{
-			TokenURL: "https://t.example/?k=" + canary, ClientSecret: canary, RefreshToken: canary,
-			ExtraParams: map[string]string{"p": canary}, ExtraHeaders: map[string]string{"h": canary},
-			JWT: &subscription.OAuthJWT{Key: canary},
+			TokenURL: "https://t.example/?k=" + hush, ClientSecret: hush, RefreshToken: hush,
+			ExtraParams: map[string]string{"p": hush}, ExtraHeaders: map[string]string{"h": hush},
+			JWT: &subscription.OAuthJWT{Key: hush},
 		},
-		Transformation: &subscription.Transformation{Code: ".", Variables: map[string]string{"v": canary}},
-		Encryption:     &subscription.Encryption{Scheme: "jwe", Key: canary},
+		Transformation: &subscription.Transformation{Code: ".", Variables: map[string]string{"v": hush}},
+		Encryption:     &subscription.Encryption{Scheme: "jwe", Key: hush},
 	}
 }
 
@@ -45,7 +45,7 @@ func journalled(t *testing.T, by audit.Actor, done ...registry.Applied) (entries
 	records, err := Journal("p.", registry.Empty)(by, time.Now().UTC(), done)
 	require.NoError(t, err)
 	for _, r := range records {
-		require.NotContains(t, string(r.Value), canary)
+		require.NotContains(t, string(r.Value), hush)
 		doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(r.Value))
 		require.NoError(t, err)
 		switch r.Topic {
@@ -90,7 +90,7 @@ func TestJournalOfSubscriptions(t *testing.T) {
 	s := journalSubscription()
 	key := registry.Key{Kind: registry.KindSubscription, ID: s.ID}
 	rotated, disabled, renamed := *s, *s, *s
-	rotated.Secrets = []string{canary + "2"}
+	rotated.Secrets = []string{hush + "2"}
 	disabled.Disabled = true
 	renamed.Name = "n"
 	command, system := audit.Actor{Kind: audit.ActorCommand}, audit.Actor{Kind: audit.ActorSystem}

@@ -35,6 +35,7 @@ type Config struct {
 	Deliverer Deliverer    `koanf:"deliverer"`
 	Retrier   Retrier      `koanf:"retrier"`
 	Recorder  Recorder     `koanf:"recorder"`
+	Canary    Canary       `koanf:"canary"`
 	Egress    Egress       `koanf:"egress"`
 	// Encryption is how secrets are kept in the registry.
 	Encryption Encryption `koanf:"encryption"`
@@ -238,6 +239,16 @@ type Recorder struct {
 	EventRetention time.Duration `koanf:"event_retention"`
 }
 
+// Canary is a tenant of Postrider's own, whose events go to the api role; see package canary.
+type Canary struct {
+	// Interval is the time between two events of an api process; 0 is off.
+	Interval time.Duration `koanf:"interval"`
+	// URL is where deliverers reach the API's listener, with the path /canary.
+	URL string `koanf:"url"`
+	// LostAfter is how long an event may take.
+	LostAfter time.Duration `koanf:"lost_after"`
+}
+
 // Egress is what endpoints may be, and the connections to them.
 type Egress struct {
 	// AllowHTTP permits http:// endpoints, for development.
@@ -303,6 +314,7 @@ func Default() Config {
 		Recorder: Recorder{
 			EventRetention: 7 * 24 * time.Hour, // two days less than the topic's
 		},
+		Canary: Canary{LostAfter: 5 * time.Minute},
 		Deliverer: Deliverer{
 			Workers:          512,
 			MaxInFlightBytes: 256 << 20,

@@ -190,6 +190,12 @@ func TestLoadRefuses(t *testing.T) {
 			`deliverer.outcomes.response_body: "hide": want keep, drop`, `deliverer.outcomes.response_headers: "": want keep, drop`,
 			`deliverer.outcomes.url_query: "yes": want keep, drop`,
 		}},
+		{name: "canary", file: "canary: {interval: 10ms, lost_after: 1s}\n", want: []string{
+			`canary.url: "": want http(s)://host:port/canary`, "canary.interval: 10ms: want 1s to 1h", "canary.lost_after: 1s: want 10s to 24h",
+		}},
+		{name: "canary elsewhere", file: "canary: {interval: 10s, url: \"http://api:8070/api/v1/app\"}\napi: {portal_url: \"https://a.example/canary\"}\n", want: []string{
+			`canary.url: "http://api:8070/api/v1/app": want http(s)://host:port/canary`, "api.portal_url: ",
+		}},
 		{name: "tracing", file: "tracing: {endpoint: 'http://user:hush@collector:4318', ratio: 1.5}\n", want: []string{
 			"tracing.endpoint: want http(s)://host:port, without a user", "tracing.ratio: 1.5: want 0 to 1",
 		}},

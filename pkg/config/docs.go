@@ -125,6 +125,13 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"recorder":                 "Fills the views in Redis, through which the API finds events and attempts. Other roles that use Redis need the same settings.",
 	"recorder.event_retention": "How long events and attempts are found, by id and in lists: at most as long as their topics keep them. 1h to 720h. An\nevent takes about 200 bytes of Redis' memory, an attempt 30 and what its subscription has: see README.md.",
 
+	"canary": "Events of a tenant of Postrider's own (uid postrider-canary), which every api process sends all the way to a receiver in\n" +
+		"the api role: metrics tell how long that takes and when one last came through. The api and the deliverer need the same settings.",
+	"canary.interval": "Time between two events of a process, 1s to 1h. 0s: off.",
+	"canary.url": "Where deliverers reach api.listen, with the path /canary: http://postrider-api/canary. For the canary's subscription, and\n" +
+		"for nothing else, this URL may be internal.",
+	"canary.lost_after": "How long an event may take before it counts as lost, 10s to 24h.",
+
 	"egress":                "What endpoints may be, and the connections to them.",
 	"egress.allow_http":     "Permit http:// endpoints. For development.",
 	"egress.allow_networks": "Networks that may be reached although they are private, special or denied: [10.0.0.0/8]. With one, internal names\n(localhost, names without a dot) may be endpoints too.",

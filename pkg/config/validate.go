@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/postrider/postrider/pkg/canary"
 	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/notify"
@@ -47,6 +48,7 @@ func (c *Config) Validate() error {
 		d.Outcomes.validate(),
 		within("retrier.buffer", c.Retrier.Buffer, 1, 1_000_000),
 		within("recorder.event_retention", c.Recorder.EventRetention, time.Hour, 30*24*time.Hour),
+		c.Canary.validate(),
 		c.Egress.validate(),
 		c.Encryption.validate(),
 	)
@@ -97,8 +99,8 @@ func (a API) validate() error {
 	}
 	if u, err := url.Parse(a.PortalURL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.Fragment != "" {
 		errs = append(errs, fmt.Errorf("api.portal_url: %q: want http(s)://host/path", a.PortalURL))
-	} else if top, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); top == "api" || top == "v1" {
-		errs = append(errs, fmt.Errorf("api.portal_url: %q: want another path than the API's, which is below /api and /v1", a.PortalURL))
+	} else if top, _, _ := strings.Cut(strings.TrimPrefix(u.Path, "/"), "/"); top == "api" || top == "v1" || "/"+top == canary.Path {
+		errs = append(errs, fmt.Errorf("api.portal_url: %q: want another path than the API's, which is below /api, /v1 and %s", a.PortalURL, canary.Path))
 	}
 	for _, p := range slices.Concat(a.SourceIPs, a.TrustedProxies) {
 		if p != p.Masked() {
@@ -129,6 +131,19 @@ func (n Notices) validate() error {
 		errs = append(errs, fmt.Errorf("notices.smtp.%w", err))
 	}
 	return errors.Join(errs...)
+}
+
+func (c Canary) validate() error {
+	if c.Interval == 0 {
+		return nil
+	}
+	var errs []error
+	if u, err := url.Parse(c.URL); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil ||
+		u.Path != canary.Path || u.RawQuery != "" || u.Fragment != "" {
+		errs = append(errs, fmt.Errorf("canary.url: %q: want http(s)://host:port%s, where deliverers reach api.listen", c.URL, canary.Path))
+	}
+	return errors.Join(append(errs, within("canary.interval", c.Interval, time.Second, time.Hour),
+		within("canary.lost_after", c.LostAfter, 10*time.Second, 24*time.Hour))...)
 }
 
 func (t Tracing) validate() error {

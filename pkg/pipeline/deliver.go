@@ -28,6 +28,20 @@ type Attempter interface {
 	Do(ctx context.Context, req *attempt.Request) (attempt.Response, error)
 }
 
+// Exception is a subscription, of this tenant, whose attempts another client makes; without a client there is none.
+type Exception struct {
+	Tenant, Subscription ident.ID
+	Client               Attempter
+}
+
+// clientOf returns what makes the attempts of a candidate.
+func (d *Deliverer) clientOf(c *candidate) Attempter {
+	if e := &d.opts.Exception; e.Client != nil && c.sub.ID == e.Subscription && c.sub.Tenant == e.Tenant {
+		return e.Client
+	}
+	return d.client
+}
+
 // RangeReader reads a stretch of a partition. [kafka.Reader] is one.
 type RangeReader interface {
 	Range(ctx context.Context, topic string, partition int32, from int64, fn func(*kafka.Record) error) (kafka.Ends, error)
@@ -67,6 +81,8 @@ type DelivererOptions struct {
 	Outcomes OutcomeOptions
 	// Rand returns a number in [0, 1) for the jitter of retry policies, from many goroutines; math/rand by default.
 	Rand func() float64
+	// Exception is the one subscription whose attempts go out another way.
+	Exception Exception
 	// Tracer makes the spans of attempts; nil: none.
 	Tracer  *tracing.Tracer
 	Log     *slog.Logger

@@ -247,7 +247,7 @@ func (d *Deliverer) attempt(c *candidate, permit *gate.Permit) {
 	var resp attempt.Response
 	if err != nil {
 		resp = attempt.Response{Result: outcome.ResultRequest, Detail: err.Error(), Started: c.started}
-	} else if resp, err = d.client.Do(o.ctx, req); err != nil {
+	} else if resp, err = d.clientOf(c).Do(o.ctx, req); err != nil {
 		if permit != nil {
 			permit.Abandon(time.Now())
 		}

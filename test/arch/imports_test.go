@@ -20,7 +20,7 @@ var layers = []struct {
 	{"policy", []string{"match", "filter", "backoff", "failure", "sign", "envelope", "encrypt", "transform", "profile", "catalogue", "notice", "seal"}},
 	{"mechanism", []string{"egress", "wire", "attempt", "gate", "registry", "kafka", "view", "token", "notify", "tracing"}},
 	{"flow", []string{"pipeline", "history"}},
-	{"faces", []string{"api", "portal"}},
+	{"faces", []string{"api", "portal", "canary"}},
 	{"assembly", []string{"config", "app"}},
 }
 

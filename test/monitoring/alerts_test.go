@@ -51,6 +51,10 @@ postrider_deliverer_attempts_total{result="blocked"} 0x60
 postrider_deliverer_breakers_open{instance="a"} 100x60
 postrider_deliverer_verdicts_total{verdict="delivered"} 0+6000x60
 postrider_deliverer_verdicts_total{verdict="dead"} 0+60x60
+postrider_canary_interval_seconds{instance="a"} 30x60
+postrider_canary_age_seconds{instance="a"} 25x60
+postrider_canary_age_seconds{instance="b"} 0+60x60
+postrider_canary_events_total{result="lost"} 0x60
 `
 
 // broken are what is different when an alert has to fire, as lines in place of those of the same series; a line without values
@@ -80,6 +84,8 @@ postrider_api_request_seconds_bucket{le="8.192"} 0+6000x60`,
 	"PostriderProxyFails":       `postrider_deliverer_attempts_total{result="proxy"} 0x30 0+60x30`,
 	"PostriderEndpointsBlocked": `postrider_deliverer_attempts_total{result="blocked"} 0x20 0+6x40`,
 	"PostriderBreakersOpen":     `postrider_deliverer_breakers_open{instance="a"} 100x10 300x50`,
+	"PostriderCanaryStale":      `postrider_canary_age_seconds{instance="a"} 25x20 60+60x40`,
+	"PostriderCanaryLost":       `postrider_canary_events_total{result="lost"} 0x30 1x30`,
 	"PostriderDeadLetters":      `postrider_deliverer_verdicts_total{verdict="dead"} 0+600x60`,
 }
 

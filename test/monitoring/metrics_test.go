@@ -105,6 +105,7 @@ func process(t *testing.T) (known map[string]metric, url string) {
 	conf := config.Default()
 	conf.Kafka.Brokers, conf.Redis.Addresses = cluster.ListenAddrs(), []string{redis.Addr()}
 	conf.API.Listen = "127.0.0.1:0"
+	conf.Canary.Interval, conf.Canary.URL = time.Hour, "http://localhost/canary" // for its metrics
 	keyset, err := seal.Generate()
 	require.NoError(t, err)
 	conf.Encryption.Keyset, err = keyset.JSON()
