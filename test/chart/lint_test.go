@@ -65,6 +65,7 @@ func TestValuesThatAreRefused(t *testing.T) {
 		`serviceAccount: {create: false, name: default}`:      "name",
 		`serviceAccount: {create: false}`:                     "serviceAccount.name: missing",
 		`ingress: {enabled: true}`:                            "ingress.hosts: missing",
+		`canary: {interval: often}`:                           "interval",
 		`config: {deliverer: {drain: soon}}`:                  "soon: want a duration such as 5s",
 		`roles: {deliver: {config: {deliverer: {drain: 5}}}}`: "drain",
 	} {

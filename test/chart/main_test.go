@@ -47,6 +47,8 @@ config:
   kafka: {prefix: hooks., sasl: {mechanism: PLAIN, user: hooks}}
   deliverer: {drain: 1m30s}
   egress: {proxy: {url: "http://proxy.example.com:3128", username: hooks}, deny_networks: [192.0.2.0/24]}
+  tracing: {enabled: true, endpoint: "http://collector.observability:4318", tenants: [acme=1]}
+canary: {interval: 30s}
 secrets:
   kafka: {name: kafka, passwordKey: word}
   kafkaTLS: {name: kafka-tls, caKey: ""}

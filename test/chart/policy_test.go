@@ -222,3 +222,32 @@ networkPolicy: {proxy: {to: [{ipBlock: {cidr: 10.1.2.3/32}}]}}`))) {
 		assert.False(t, reaches(t, p, "198.51.100.7", 443), "%s", name)
 	}
 }
+
+// selects tells whether one of the peers is the pods of a role.
+func selects(peers []networkingv1.NetworkPolicyPeer, role string) bool {
+	return slices.ContainsFunc(peers, func(p networkingv1.NetworkPolicyPeer) bool {
+		return p.PodSelector != nil && p.PodSelector.MatchLabels["app.kubernetes.io/component"] == role
+	})
+}
+
+// The canary's way is from deliverers to the API's pods and nowhere else in the cluster, and traces go to the collector.
+func TestTheCanaryAndTracesHaveTheirWay(t *testing.T) {
+	t.Parallel()
+	for text, on := range map[string]bool{
+		"{}": false,
+		`{canary: {interval: 30s}, config: {tracing: {enabled: true}}, networkPolicy: {apiFrom: [{namespaceSelector: {}}], tracing: {to: [{ipBlock: {cidr: 10.1.2.3/32}}]}}}`: true,
+	} {
+		for name, p := range of[*networkingv1.NetworkPolicy](render(t, values(t, text))) {
+			role := name[strings.LastIndex(name, "-")+1:]
+			toAPI := slices.ContainsFunc(p.Spec.Egress, func(r networkingv1.NetworkPolicyEgressRule) bool {
+				return selects(r.To, "api") && len(r.To) == 1 && len(r.Ports) == 1 && r.Ports[0].Port.StrVal == "http"
+			})
+			fromDeliver := slices.ContainsFunc(p.Spec.Ingress, func(r networkingv1.NetworkPolicyIngressRule) bool { return selects(r.From, "deliver") })
+			assert.Equal(t, on && role == "deliver", toAPI, "%s", name)
+			assert.Equal(t, on && role == "api", fromDeliver, "%s", name)
+			traces := on && slices.Contains([]string{"router", "deliver", "retry"}, role)
+			assert.Equal(t, traces, reaches(t, p, "10.1.2.3", 4318), "%s", name)
+			assert.False(t, reaches(t, p, "10.96.0.1", 8070), "%s", name)
+		}
+	}
+}

@@ -92,6 +92,10 @@ role's own, and where secrets and profiles are mounted. */}}
 {{- end -}}
 {{- end -}}
 {{- if and (dig "profiles" "" .) .root.Values.profiles }}{{ $_ := set $add "profiles_dir" "/etc/postrider/profiles" }}{{ end -}}
+{{- with .root.Values.canary.interval -}}
+{{- $url := printf "http://%s-api.%s.svc:%v/canary" (include "postrider.fullname" $.root) $.root.Release.Namespace $.root.Values.service.port -}}
+{{- $_ := mustMergeOverwrite $add (dict "canary" (dict "interval" . "url" $url)) -}}
+{{- end -}}
 {{- if .root.Values.networkPolicy.enabled -}}
 {{- $denied := concat (dig "egress" "deny_networks" list $config) .root.Values.networkPolicy.clusterRanges | uniq -}}
 {{- $_ := mustMergeOverwrite $add (dict "egress" (dict "deny_networks" $denied)) -}}
