@@ -48,7 +48,7 @@ const scope = "github.com/postrider/postrider"
 // dropped when the batches are full. Close the tracer.
 func Open(ctx context.Context, endpoint string, s Sampling, log *slog.Logger) (*Tracer, error) {
 	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
-		return nil, nil //nolint:nilnil // a nil tracer works
+		return nil, nil // a nil tracer works
 	}
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("tracing", "error", err) }))
 	var opts []otlptracehttp.Option

@@ -1,11 +1,11 @@
 package flow
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -52,11 +52,11 @@ func (n *nest) Publish(ctx context.Context, p pipeline.Publication) (pipeline.Pu
 }
 
 // answer is the service: each request goes to the next instance.
-func (n *nest) answer(r *attempt.Request) attempt.Response {
+func (n *nest) answer(ctx context.Context, r *attempt.Request) attempt.Response {
 	if n.down.Load() {
 		return reply(503)
 	}
-	req := httptest.NewRequest(r.Method, r.URL, strings.NewReader(string(r.Body))) //nolint:noctx // it goes nowhere
+	req := httptest.NewRequestWithContext(ctx, r.Method, r.URL, bytes.NewReader(r.Body))
 	for _, h := range r.Header {
 		req.Header.Add(h.Name, h.Value)
 	}
@@ -66,9 +66,9 @@ func (n *nest) answer(r *attempt.Request) attempt.Response {
 }
 
 // Do implements pipeline.Attempter.
-func (n *nest) Do(_ context.Context, r *attempt.Request) (attempt.Response, error) {
+func (n *nest) Do(ctx context.Context, r *attempt.Request) (attempt.Response, error) {
 	start := time.Now()
-	resp := n.answer(r)
+	resp := n.answer(ctx, r)
 	resp.Started = start
 	return resp, nil
 }
