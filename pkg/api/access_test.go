@@ -165,6 +165,7 @@ var mayUse = map[string]string{
 	"postrider.endpoint.last-attempts":               viewers,
 	"postrider.endpoint.health":                      viewers,
 	"postrider.endpoint.list-events":                 viewers,
+	"postrider.endpoint.tail":                        viewers,
 	"postrider.endpoint.overview":                    viewers,
 }
 

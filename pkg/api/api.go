@@ -110,6 +110,8 @@ type API struct {
 	validators *catalogue.Validators
 	// simulations has a place for each program that is being tried.
 	simulations chan struct{}
+	// tails has what follows attempts now.
+	tails tails
 	// repeats are what idempotency keys need.
 	repeats repeats
 }
@@ -126,6 +128,7 @@ func New(opts Options) *API {
 	mux := http.NewServeMux()
 	a := &API{opts: opts, metrics: newMetrics(opts.Metrics), limits: newLimits(opts.RequestsPerSecond, opts.Burst)}
 	a.simulations = newSimulations()
+	a.tails.ending = make(chan struct{})
 	a.validators = catalogue.NewValidators(maxValidators)
 	a.huma = humago.New(mux, humaConfig())
 	a.huma.UseMiddleware(a.measure, a.admit)
@@ -155,6 +158,9 @@ func New(opts Options) *API {
 // Handler returns the API as an [http.Handler]. It serves everything below /api/v1, and flexEngage's
 // call below /v1.
 func (a *API) Handler() http.Handler { return a.handler }
+
+// EndStreams ends the answers that go on and on; whoever reads them asks again, elsewhere. It is for a server that shuts down.
+func (a *API) EndStreams() { a.tails.end() }
 
 // chain is the way of a request to its operation; see the package doc.
 func (a *API) chain(operations http.Handler) http.Handler {

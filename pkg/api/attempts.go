@@ -76,6 +76,7 @@ func (a *API) attempts() {
 		"Of the request's none are kept, since some are secret. The values of the response's that are likely to be a secret are not "+
 			"kept either: their names are in sensitive."), a.getAttemptHeaders)
 	a.attemptDetails()
+	a.attemptTails()
 	a.expunging()
 	a.endpointStatuses()
 	a.endpointEvents()

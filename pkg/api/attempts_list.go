@@ -7,6 +7,7 @@ import (
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/pipeline"
+	"github.com/postrider/postrider/pkg/subscription"
 	"github.com/postrider/postrider/pkg/view"
 )
 
@@ -19,6 +20,15 @@ func (a *API) listEndpointAttempts(ctx context.Context, in *EndpointAttemptList)
 	if err != nil {
 		return nil, err
 	}
+	page, out, err := a.attemptsOf(ctx, s, in, &q)
+	if err != nil {
+		return nil, err
+	}
+	return viewAnswer(ctx, a, rowList(attemptPrefix, &q, page, out), page.expired), nil
+}
+
+// attemptsOf returns a page of the attempts of an endpoint.
+func (a *API) attemptsOf(ctx context.Context, s *subscription.Subscription, in *EndpointAttemptList, q *rowQuery) (*rowPage, []MessageAttemptOut, error) {
 	in.leaveOut(&q.AttemptQuery)
 	tenant := called(ctx).tenant.ID
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
@@ -30,14 +40,14 @@ func (a *API) listEndpointAttempts(ctx context.Context, in *EndpointAttemptList)
 			return a.tagged(ctx, tenant, in.Tag, rows)
 		}
 	}
-	page, err := a.rows(ctx, tenant, q)
+	page, err := a.rows(ctx, tenant, *q)
 	if err != nil {
-		return nil, a.away(ctx, "listing attempts", err)
+		return nil, nil, a.away(ctx, "listing attempts", err)
 	}
 	var messages map[string]pipeline.ReadEvent
 	if in.WithMsg {
 		if messages, err = a.messagesOf(ctx, tenant, &page, in.WithContent.wanted()); err != nil {
-			return nil, a.away(ctx, "reading the events of attempts", err)
+			return nil, nil, a.away(ctx, "reading the events of attempts", err)
 		}
 	}
 	out := make([]MessageAttemptOut, len(page.rows))
@@ -47,7 +57,7 @@ func (a *API) listEndpointAttempts(ctx context.Context, in *EndpointAttemptList)
 			out[i].Msg = new(messageOut(messages[r.row.Message], in.WithContent.wanted()))
 		}
 	}
-	return viewAnswer(ctx, a, rowList(attemptPrefix, &q, &page, out), page.expired), nil
+	return &page, out, nil
 }
 
 // leaveOut has the index leave out most of what is not asked for, which costs it less than to return it.

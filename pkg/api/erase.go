@@ -97,6 +97,9 @@ func (a *API) preset(op *huma.Operation, r route, body, answered reflect.Type) {
 		if r.lines {
 			media = linesType
 		}
+		if r.events {
+			media = eventsType
+		}
 		content = map[string]*huma.MediaType{media: {Schema: schemas.Schema(answered, true, op.OperationID+"Response")}}
 	}
 	op.Responses = map[string]*huma.Response{

@@ -38,6 +38,8 @@ type route struct {
 	versioned bool
 	// lines says that the answer is a line of JSON for each element; see [registerLines].
 	lines bool
+	// events says that the answer is a stream of Server-Sent Events, each with a body in JSON; see [API.tail].
+	events bool
 	// views says that the answer is made of the views of attempts, and has a header that says how far they are.
 	views bool
 	// makesApp says that the operation makes the app of the path if there is none and its body says how.

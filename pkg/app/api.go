@@ -59,12 +59,14 @@ func (a *App) AddAPI(ctx context.Context) error {
 		return fmt.Errorf("api.listen: %w", err)
 	}
 	a.apiAddr = listener.Addr().String()
-	handler, err := a.withPortal(api.New(opts).Handler(), opts.Cipher)
+	served := api.New(opts)
+	handler, err := a.withPortal(served.Handler(), opts.Cipher)
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	canary := a.newCanary(store, publishing, letters)
 	server := api.Server(withCanary(canary, handler))
+	server.RegisterOnShutdown(served.EndStreams)
 	a.roles = append(a.roles, &Role{Name: "api", run: func(ctx context.Context) error {
 		reading, stop := context.WithCancel(ctx)
 		var following errgroup.Group

@@ -16,9 +16,9 @@ type attemptsPage struct {
 	Type, Channel              string
 	Next, Prev                 string
 	Narrowed, Continues, Away  bool
-	// Live has the list load itself again and again; Here is the query of what it is narrowed to.
-	Live bool
-	Here string
+	// Live has new attempts put on top of the list; Here is the query of what it is narrowed to, and Stream where they come from.
+	Live         bool
+	Here, Stream string
 }
 
 // attemptRow is an attempt in a list.
@@ -77,13 +77,22 @@ func (v *visit) listAttempts() error {
 	out.Narrowed = status+class+window+out.Type+out.Channel != ""
 	out.Continues = len(list.Data) == 0 && out.Next != ""
 	out.Live = q.Get("live") != "" && q.Get("iterator") == ""
-	out.Here = query("", append(narrowing, "type", out.Type, "class", class, "window", window)...)
-	e.More = out
-	if v.fragment() {
-		return v.piece("attempt-rows", "Attempts", e)
+	narrowing = append(narrowing, "type", out.Type, "class", class)
+	out.Here = query("", append(narrowing, "window", window)...)
+	if out.Live {
+		out.Stream = v.p.base + query(v.appPath("endpoint", e.ID, "attempt", "live"), append(narrowing, "iterator", newest(&list))...)
 	}
+	e.More = out
 	v.show(http.StatusOK, "attempts", &page{Title: "Attempts", Data: e, Done: q.Get("done")})
 	return nil
+}
+
+// newest is the iterator of the first row of a list, behind which is what comes; empty if the list is.
+func newest(list *api.List[api.MessageAttemptOut]) string {
+	if len(list.Data) == 0 {
+		return ""
+	}
+	return strings.TrimPrefix(value(list.PrevIterator), "-")
 }
 
 // attemptPage is what the page of an attempt shows.

@@ -64,26 +64,9 @@ func (r *reply) Write(p []byte) (int, error) {
 // do makes a request to a path below /api/v1 and decodes the answer into out, unless that is nil. It returns the ETag. What
 // the API refuses is a [*Refusal]. Headers are names and values in turn.
 func (c caller) do(method, path string, body, out any, headers ...string) (etag string, err error) {
-	var raw bytes.Buffer
-	if body != nil {
-		encoder := json.NewEncoder(&raw)
-		encoder.SetEscapeHTML(false) // a payload is sent as it was typed
-		if err := encoder.Encode(body); err != nil {
-			return "", fmt.Errorf("encoding a request: %w", err)
-		}
-	}
-	r, err := http.NewRequestWithContext(c.from.Context(), method, "/api/v1"+path, &raw)
+	r, err := c.request(method, path, body, headers...)
 	if err != nil {
-		return "", fmt.Errorf("making a request: %w", err)
-	}
-	r.RemoteAddr = c.from.RemoteAddr // limits, logs and audit see the browser's
-	r.Header["X-Forwarded-For"] = c.from.Header.Values("X-Forwarded-For")
-	r.Header.Set("Authorization", "Bearer "+c.token)
-	if body != nil {
-		r.Header.Set("Content-Type", "application/json")
-	}
-	for i := 0; i+1 < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
+		return "", err
 	}
 	answer := &reply{header: http.Header{}}
 	c.api.ServeHTTP(answer, r)
@@ -99,6 +82,32 @@ func (c caller) do(method, path string, body, out any, headers ...string) (etag 
 		}
 	}
 	return answer.header.Get("ETag"), nil
+}
+
+// request makes a request in the name of whoever makes one to the portal.
+func (c caller) request(method, path string, body any, headers ...string) (*http.Request, error) {
+	var raw bytes.Buffer
+	if body != nil {
+		encoder := json.NewEncoder(&raw)
+		encoder.SetEscapeHTML(false) // a payload is sent as it was typed
+		if err := encoder.Encode(body); err != nil {
+			return nil, fmt.Errorf("encoding a request: %w", err)
+		}
+	}
+	r, err := http.NewRequestWithContext(c.from.Context(), method, "/api/v1"+path, &raw)
+	if err != nil {
+		return nil, fmt.Errorf("making a request: %w", err)
+	}
+	r.RemoteAddr = c.from.RemoteAddr // limits, logs and audit see the browser's
+	r.Header["X-Forwarded-For"] = c.from.Header.Values("X-Forwarded-For")
+	r.Header.Set("Authorization", "Bearer "+c.token)
+	if body != nil {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return r, nil
 }
 
 func (c caller) get(path string, out any) error {

@@ -52,6 +52,9 @@ func (s *status) WriteHeader(code int) {
 	s.ResponseWriter.WriteHeader(code)
 }
 
+// Unwrap is for [http.ResponseController].
+func (s *status) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
 // log gives every request an id, which its requests to the API have as well, and leaves one line of it: the path, in which there
 // are ids alone, without the query.
 func (p *Portal) log(next http.Handler) http.Handler {

@@ -4,6 +4,7 @@ package portal
 func watchingPages(app string, page func(pattern string, show func(*visit) error)) {
 	one := app + "/endpoint/{endpoint}"
 	page("GET "+one+"/attempt", (*visit).listAttempts)
+	page("GET "+one+"/attempt/live", (*visit).followAttempts)
 	page("GET "+one+"/last", (*visit).showLast)
 	page("GET "+app+"/event/{event}/attempt/{attempt}", (*visit).showAttempt)
 	page("POST "+app+"/event/{event}/resend", (*visit).resend)

@@ -100,11 +100,6 @@ func TestSeeAFailureAndRepairIt(t *testing.T) {
 	} {
 		require.Len(t, attemptsOn(b.get(one+"/attempt?"+query).body), want, query)
 	}
-	live := b.get(one + "/attempt?status=2&live=1").body
-	require.Contains(t, live, `/attempt?status=2&amp;live=1" hx-trigger="every 2s"`)
-	rows := b.do(http.MethodGet, one+"/attempt?status=2&live=1", nil, "HX-Request", "true").body
-	require.NotContains(t, rows, "<html", "a piece of the page")
-	require.Len(t, attemptsOn(rows), 2)
 	paths := attemptsOn(list)
 	timeout := b.get(paths[0]).body
 	for _, want := range []string{"The endpoint did not answer in time.", "all tries are used up", "Answer at once", "There was none."} {

@@ -80,6 +80,26 @@
     last.after(row);
   };
 
+  // What is attempted appears on top of the list while it is looked at. The browser connects again by itself, from where it was.
+  const follow = (list) => {
+    const rows = list.querySelector("tbody"), said = document.getElementById("live"), most = 500;
+    if (!rows || !said) return;
+    const source = new EventSource(list.dataset.stream);
+    const say = (what) => {
+      if (said.textContent !== said.dataset[what]) said.textContent = said.dataset[what];
+    };
+    source.addEventListener("ready", () => say("on"));
+    source.addEventListener("attempt", (event) => {
+      const piece = document.createElement("template");
+      piece.innerHTML = event.data;
+      localTimes(piece.content);
+      rows.prepend(piece.content);
+      while (rows.rows.length > most) rows.lastElementChild.remove();
+    });
+    source.addEventListener("error", () => say(source.readyState === EventSource.CLOSED ? "end" : "off"));
+    window.addEventListener("pagehide", () => source.close());
+  };
+
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button");
     if (button?.dataset.copy) copy(button);
@@ -104,5 +124,6 @@
 
   signIn();
   localTimes(document);
+  for (const list of document.querySelectorAll("[data-stream]")) follow(list);
   document.getElementById("summary")?.focus();
 })();
