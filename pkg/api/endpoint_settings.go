@@ -23,6 +23,7 @@ type SettingsIn struct {
 	Headers          map[string]*string   `json:"headers,omitempty" nullable:"true" doc:"Null keeps the value that the header of that name has, which may be one that is not shown."`
 	SensitiveHeaders []string             `json:"sensitiveHeaders,omitempty" nullable:"true" maxItems:"50" doc:"Beside those that are marked already."`
 	Authorization    Opt[AuthorizationIn] `json:"authorization,omitzero" doc:"Left out, it stays; null takes it away. It asks for manage-secrets."`
+	CredentialsIn
 }
 
 // SettingsOut is an endpoint with all that it is set to, without what is secret.
@@ -33,12 +34,13 @@ type SettingsOut struct {
 	Headers          map[string]string `json:"headers"`
 	SensitiveHeaders []string          `json:"sensitiveHeaders" nullable:"false"`
 	Authorization    AuthorizationOut  `json:"authorization"`
-	Locked           bool              `json:"locked" doc:"Only an operator enables it again."`
-	DisabledReason   string            `json:"disabledReason,omitempty" doc:"Why Postrider disabled it: gone (it answered 410) or failing. Left out if a person did."`
+	CredentialsOut
+	Locked         bool   `json:"locked" doc:"Only an operator enables it again."`
+	DisabledReason string `json:"disabledReason,omitempty" doc:"Why Postrider disabled it: gone (it answered 410) or failing. Left out if a person did."`
 }
 
 // settingsNames are the names of fields in settings.
-var settingsNames = map[string]string{"timeout": "timeoutSeconds", "secrets[0]": "profile"} //nolint:gochecknoglobals // a table
+var settingsNames = map[string]string{"timeout": "timeoutSeconds", "secrets[0]": "profile", "ca": "serverCa"} //nolint:gochecknoglobals // a table
 
 func (a *API) endpointSettings() {
 	const doc = "The settings that stand in resources of their own otherwise, changed at once: all or none. What is left out takes its " +
@@ -97,6 +99,9 @@ func (a *API) applySettings(ctx context.Context, e *edit, body *SettingsIn) erro
 		return err
 	}
 	if err := body.applyAuthorization(called(ctx), s); err != nil {
+		return err
+	}
+	if err := body.applyCredentials(called(ctx), s); err != nil {
 		return err
 	}
 	if s.Filter != "" && (e.old == nil || e.old.Filter != s.Filter) {
@@ -174,6 +179,6 @@ func (a *API) settingsOut(e *edit) SettingsOut {
 	return SettingsOut{
 		EndpointOut: endpointOut(e.sub), DeliveryPolicyOut: a.policyOut(e), Filter: e.sub.Filter, Headers: shownHeaders(e.sub),
 		SensitiveHeaders: sensitiveOf(e.sub), Authorization: authorizationOut(e), Locked: e.sub.Locked,
-		DisabledReason: e.sub.DisabledReason,
+		DisabledReason: e.sub.DisabledReason, CredentialsOut: credentialsOut(e),
 	}
 }

@@ -197,6 +197,59 @@ func TestSettings(t *testing.T) {
 	require.Regexp(t, `^[0-9a-f]{64}$`, h.ok(http.StatusOK, http.MethodGet, orders+"/secret", nil).json(t)["key"])
 }
 
+// All that an endpoint authenticates with is set in the one write: what is left out stays, null takes it away, secrets that are
+// not given again stay with the service that they are for, and nothing secret is shown.
+func TestSettingsOfCredentials(t *testing.T) {
+	h := acme(t)
+	tenant, _ := h.store.Snapshot().ResolveTenant("acme")
+	sub := func() *subscription.Subscription {
+		s, _ := h.store.Snapshot().ResolveSubscription(tenant.ID, "orders")
+		return s
+	}
+	put := func(token, more string) reply {
+		return h.call(token, http.MethodPut, orders+"/settings", `{"uid":"orders","url":"https://a.example/in"`+more+`}`)
+	}
+	set := func(more string) {
+		t.Helper()
+		got := put(h.operator, more)
+		require.Equal(t, http.StatusOK, got.status, got.body)
+	}
+	oauth := func(more string) string {
+		return `,"oauth":{"grantType":"clientCredentials","authMethod":"clientSecretBasic","clientId":"c","tokenUrl":"https://login.example/"` + more + `}`
+	}
+	set(oauth(`,"clientSecret":"hush","extraParams":{"audience":"a"}`) + `,"encryption":{"scheme":"voyado","key":"0123456789abcdefghijABCDEFGHIJ01"}`)
+	shown := h.ok(http.StatusOK, http.MethodGet, orders+"/settings", nil)
+	require.NotContains(t, shown.body, "hush")
+	require.NotContains(t, shown.body, "audience")
+	require.Equal(t, "c", shown.json(t)["oauth"].(map[string]any)["clientId"])
+	require.Equal(t, "voyado", shown.json(t)["encryptionScheme"])
+	require.Equal(t, false, shown.json(t)["clientIdentity"])
+
+	set("")
+	require.Equal(t, "hush", sub().OAuth.ClientSecret, "left out")
+	set(oauth(`,"scopes":["s"]`) + `,"encryption":{"scheme":"voyado"}`)
+	require.Equal(t, "hush", sub().OAuth.ClientSecret, "not given again")
+	require.Equal(t, map[string]string{"audience": "a"}, sub().OAuth.ExtraParams)
+	require.Equal(t, []string{"s"}, sub().OAuth.Scopes)
+	require.Equal(t, "0123456789abcdefghijABCDEFGHIJ01", sub().Encryption.Key)
+
+	elsewhere := strings.Replace(oauth(""), "login.example", "other.example", 1)
+	require.Equal(t, http.StatusUnprocessableEntity, put(h.operator, elsewhere).status, "a secret goes to no other service")
+	for more, want := range map[string]string{
+		`,"encryption":{"scheme":"jwe"}`:     "body.encryption.key",
+		`,"clientIdentity":"no certificate"`: "body.clientIdentity",
+		`,"serverCa":"no certificate"`:       "body.serverCa",
+	} {
+		require.Equal(t, []string{want}, put(h.operator, more).locs(t), more)
+	}
+	owner := h.portalToken("acme", access.ViewBase, access.ManageEndpoint)
+	require.Equal(t, http.StatusForbidden, put(owner, `,"oauth":null`).status)
+	require.Equal(t, http.StatusOK, put(owner, "").status)
+	set(`,"oauth":null,"encryption":null,"clientIdentity":null,"serverCa":null,"authorization":null`)
+	require.Nil(t, sub().OAuth)
+	require.Nil(t, sub().Encryption)
+}
+
 // Why Postrider disabled an endpoint is said until somebody enables it.
 func TestDisabledReason(t *testing.T) {
 	h := acme(t)

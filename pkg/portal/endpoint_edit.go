@@ -52,9 +52,8 @@ func (v *visit) saveEndpoint() error {
 		return err
 	}
 	f := typed(v.r.PostForm)
-	f.ID = now.ID
+	f.ID, f.Identity = now.ID, now.ClientIdentity
 	body := f.body()
-	body["uid"], body["metadata"] = now.UID, now.Metadata // which this form does not show
 	if len(f.Errors) > 0 {
 		return v.showForm(http.StatusUnprocessableEntity, f)
 	}

@@ -22,6 +22,8 @@ type endpointForm struct {
 	Groups   []typeGroup
 	Profiles []api.ProfileOut
 	Errors   map[string][]string
+	// Identity says that there is a client certificate.
+	Identity bool
 	// General is what is wrong with the whole.
 	General string
 }
@@ -53,7 +55,8 @@ var formFields = []string{
 	"name", "url", "description", "which", "patterns", "channels", "filter", "auth", "username", "password", "token", "profile",
 	"timeout", "rate", "enabled", "retry", "retry_interval", "retry_list", "retry_factor", "retry_max_interval", "retry_jitter",
 	"retry_max_tries", "retry_max_age", "failure", "failure_failures", "failure_percent", "failure_attempts", "failure_within",
-	"failure_apart", "failure_for", "failure_effect",
+	"failure_apart", "failure_for", "failure_effect", "uid", "metadata", "credentials", "oauth_grant", "oauth_method", "oauth_client", "oauth_secret",
+	"oauth_url", "oauth_scopes", "oauth_refresh", "oauth_key", "identity", "identity_away", "server_ca", "encryption", "encryption_key",
 }
 
 // typed reads the form as it was sent.
@@ -94,6 +97,8 @@ func filled(id, etag string, s api.SettingsOut) *endpointForm {
 		f.set("failure", p.Kind, "failure_failures", count(p.Failures), "failure_percent", count(p.Percent), "failure_attempts", count(p.Attempts),
 			"failure_within", p.Within, "failure_apart", p.Apart, "failure_for", p.For, "failure_effect", p.Effect)
 	}
+	f.set("uid", value(s.UID), "metadata", metadataLines(s.Metadata))
+	f.showCredentials(s)
 	for _, name := range sortedNames(s.Headers) {
 		f.Headers = append(f.Headers, headerRow{Name: name, Value: s.Headers[name]})
 	}

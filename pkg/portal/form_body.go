@@ -37,16 +37,11 @@ func (f *endpointForm) body() map[string]any {
 			"within": v["failure_within"], "apart": v["failure_apart"], "for": v["failure_for"], "effect": v["failure_effect"],
 		})
 	}
-	switch v["auth"] {
-	case "none":
-		if f.ID != "" {
-			out["authorization"] = nil
-		}
-	case "basic":
-		out["authorization"] = map[string]any{"basic": map[string]any{"username": v["username"], "password": v["password"]}}
-	case "token":
-		out["authorization"] = map[string]any{"token": v["token"]}
+	if v["uid"] != "" {
+		out["uid"] = v["uid"]
 	}
+	out["metadata"] = f.metadata()
+	f.credentials(out)
 	return out
 }
 
@@ -145,7 +140,8 @@ func label(field string) string {
 	return cmp.Or(map[string]string{
 		"url": "URL", "eventTypes": "Events", "channels": "Channels", "filter": "Filter", "headers": "Headers", "authorization": "Authorization",
 		"profile": "Profile", "timeoutSeconds": "Seconds to answer", "throttleRate": "Requests a second", "retry": "Retries",
-		"failure": "Failures", "name": "Name", "description": "Description", "enabled": "Enabled",
+		"failure": "Failures", "uid": "Own id", "metadata": "Metadata", "oauth": "OAuth", "clientIdentity": "Client certificate",
+		"serverCa": "Authorities", "encryption": "Encryption", "name": "Name", "description": "Description", "enabled": "Enabled",
 	}[field], field)
 }
 

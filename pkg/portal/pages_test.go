@@ -184,6 +184,70 @@ func TestCreateEndpoint(t *testing.T) {
 	require.Equal(t, "p", sub.Authorization.Password)
 }
 
+// Credentials of all kinds are typed into the one form, are never shown, and stay while they are not typed again.
+func TestCredentials(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	b, list := s.owner(), "/portal/app/"+s.tenant("acme")+"/endpoint"
+	got := b.submit(list+"/new", list+"/new", endpointForm("name", "Guarded", "which", "all", "credentials", "1", "uid", "guarded", "metadata", "team = crm\r\nregion=eu",
+		"auth", "oauth", "oauth_url", "https://login.example/token", "oauth_client", "client-1", "oauth_secret", "hush-secret", "oauth_scopes", "a b",
+		"encryption", "voyado", "encryption_key", "0123456789abcdefghijABCDEFGHIJ01"))
+	require.Equal(t, http.StatusOK, got.status, got.body)
+	one := strings.TrimSuffix(got.at, "/secret")
+	id := one[strings.LastIndex(one, "/")+1:]
+	sub := func() *subscription.Subscription {
+		sub, ok := s.store.Snapshot().Subscription(idOf(t, id))
+		require.True(t, ok)
+		return sub
+	}
+	require.Equal(t, "guarded", sub().UID)
+	require.Equal(t, map[string]string{"team": "crm", "region": "eu"}, sub().Metadata)
+	want := subscription.OAuth{
+		GrantType: "clientCredentials", AuthMethod: "clientSecretBasic", ClientID: "client-1", ClientSecret: "hush-secret",
+		TokenURL: "https://login.example/token", Scopes: []string{"a", "b"},
+	}
+	require.Equal(t, want, *sub().OAuth)
+	require.Equal(t, "voyado", sub().Encryption.Scheme)
+	edit := b.get(one + "/edit").body
+	require.NotContains(t, edit+b.get(one).body, "hush-secret")
+	require.NotContains(t, edit+b.get(one).body, "0123456789abcdef")
+	require.Contains(t, b.get(one).body, "Encrypted: voyado")
+
+	before := *sub()
+	require.Equal(t, http.StatusOK, b.post(one+"/edit", formOf(t, edit)).status)
+	after := *sub()
+	require.Equal(t, before.OAuth, after.OAuth, "saved as it is")
+	require.Equal(t, before.Encryption, after.Encryption)
+	require.Equal(t, before.Metadata, after.Metadata)
+	form := formOf(t, b.get(one+"/edit").body)
+	form.Set("auth", "oauth")
+	form.Set("oauth_scopes", "c")
+	require.Equal(t, http.StatusOK, b.post(one+"/edit", form).status)
+	require.Equal(t, "hush-secret", sub().OAuth.ClientSecret, "not typed again")
+	require.Equal(t, []string{"c"}, sub().OAuth.Scopes)
+	form = formOf(t, b.get(one+"/edit").body)
+	form.Set("auth", "oauth")
+	form.Set("oauth_url", "https://other.example/token")
+	require.Equal(t, http.StatusUnprocessableEntity, b.post(one+"/edit", form).status, "a secret goes nowhere else")
+	form.Set("metadata", "no value")
+	require.Contains(t, b.post(one+"/edit", form).body, "an equals sign")
+
+	_, token := s.link("acme", "ViewBase", "ManageEndpoint")
+	other := s.visitor(token)
+	plain := other.get(one + "/edit").body
+	require.NotContains(t, plain, `name="oauth_url"`)
+	require.Equal(t, http.StatusOK, other.post(one+"/edit", formOf(t, plain)).status)
+	require.NotNil(t, sub().OAuth, "who may not manage it leaves it alone")
+	require.NotNil(t, sub().Encryption)
+
+	form = formOf(t, b.get(one+"/edit").body)
+	form.Set("auth", "none")
+	form.Set("encryption", "")
+	require.Equal(t, http.StatusOK, b.post(one+"/edit", form).status)
+	require.Nil(t, sub().OAuth)
+	require.Nil(t, sub().Encryption)
+}
+
 // formOf are the fields of the one big form of a page, as a browser would send them untouched.
 func formOf(t *testing.T, page string) url.Values {
 	t.Helper()
