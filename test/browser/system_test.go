@@ -132,8 +132,9 @@ func base() string {
 type receiver struct {
 	*httptest.Server
 	got chan received
-	// answers is the status of its answers.
+	// answers is the status of its answers, says their body and a header.
 	answers atomic.Int64
+	says    atomic.Value
 }
 
 // received is a request.
@@ -148,7 +149,13 @@ func newReceiver(t *testing.T) *receiver {
 	r.answers.Store(http.StatusOK)
 	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
 		body, _ := io.ReadAll(request.Body)
+		text, _ := r.says.Load().(string)
+		if text != "" {
+			w.Header().Set("Content-Type", "text/html")
+			w.Header().Set("X-Says", text)
+		}
 		w.WriteHeader(int(r.answers.Load()))
+		_, _ = io.WriteString(w, text)
 		select {
 		case r.got <- received{request.Header, body}:
 		default: // more than a test looks at

@@ -64,6 +64,15 @@ func TestLast50WithPayload(t *testing.T) {
 	b.shoot("last-50")
 }
 
+// tryOnce has the endpoint that the tab is at try deliveries once.
+func (b *tab) tryOnce() {
+	b.t.Helper()
+	b.link("Edit")
+	b.do(script(`document.querySelectorAll("details").forEach((d) => d.open = true); document.querySelector("#retry").value = "fixed"`),
+		set(`#retry_interval`, "1s"), set(`#retry_max_tries`, "1"))
+	b.press("Save changes")
+}
+
 // After an outage one counts what failed and sends it again; the page tells how far that is without being loaded again.
 func TestRecoverAfterAnOutage(t *testing.T) {
 	t.Parallel()
@@ -73,10 +82,7 @@ func TestRecoverAfterAnOutage(t *testing.T) {
 	b.add("outage", r.URL+"/in")
 	b.link("Overview")
 	one := path(b.address())
-	b.link("Edit")
-	b.do(script(`document.querySelectorAll("details").forEach((d) => d.open = true); document.querySelector("#retry").value = "fixed"`),
-		set(`#retry_interval`, "1s"), set(`#retry_max_tries`, "1"))
-	b.press("Save changes")
+	b.tryOnce()
 	b.send(`{"lost":"in the outage"}`)
 	id := r.next(t, "in the outage").header.Get("Webhook-Id")
 	b.await(one+"/attempt?status=2", fmt.Sprintf(`document.querySelector('main table a[href*=%q]') !== null`, id))
