@@ -84,6 +84,7 @@ func (p *Portal) mux() http.Handler {
 	open("POST /session", p.signIn)
 	page("POST /session/end", (*visit).signOut)
 	page("GET /{$}", (*visit).home)
+	page("POST /look", (*visit).chooseLook)
 	page("/", (*visit).unknown)
 
 	const list, one = "/app/{app}/endpoint", "/app/{app}/endpoint/{endpoint}"

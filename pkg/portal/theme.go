@@ -78,10 +78,11 @@ const (
 func (t Theme) style() string {
 	accent := cmp.Or(t.Accent, defaultAccent)
 	light, dark := readable(readable(accent, lightSurface), lightTinted), readable(readable(accent, darkSurface), darkTinted)
-	rule := func(accent string) string {
-		return fmt.Sprintf(":root { --accent: %s; --on-accent: %s; }", accent, on(accent))
+	rule := func(of, accent string) string {
+		return fmt.Sprintf("%s { --accent: %s; --on-accent: %s; }", of, accent, on(accent))
 	}
-	return rule(light) + "\n@media (prefers-color-scheme: dark) { " + rule(dark) + " }\n"
+	return rule(":root", light) + "\n@media (prefers-color-scheme: dark) { " + rule(`:root:not([data-look="light"])`, dark) + " }\n" +
+		rule(`:root[data-look="dark"]`, dark) + "\n"
 }
 
 // readable returns the colour, moved towards black or white until it has enough contrast to the surface.

@@ -237,6 +237,30 @@ func TestKeyboardOnly(t *testing.T) {
 	require.Equal(t, 1, r.next(t, "CONVERSATION_RATED").signed(t, secret))
 }
 
+// Pages look as the system's setting says, until somebody chooses, and then as that.
+func TestChooseTheLook(t *testing.T) {
+	t.Parallel()
+	b := newTab(t, 1100, 800)
+	const ground = `getComputedStyle(document.body).backgroundColor`
+	b.dark(false)
+	b.open()
+	light := evaluated[string](b, ground)
+	at := b.address()
+	b.leave(clicked(`form.look button[value="dark"]`))
+	dark := evaluated[string](b, ground)
+	require.NotEqual(t, light, dark)
+	require.Equal(t, at, b.address(), "one is where one was")
+	b.link("Event types")
+	require.Equal(t, dark, evaluated[string](b, ground), "on other pages as well")
+	b.accessible("chosen")
+	b.dark(true)
+	b.leave(clicked(`form.look button[value="light"]`))
+	require.Equal(t, light, evaluated[string](b, ground), "whatever the system says")
+	b.accessible("chosen, against the system")
+	b.leave(clicked(`form.look button[value=""]`))
+	require.Equal(t, dark, evaluated[string](b, ground))
+}
+
 // A page of another site cannot show the portal, nor send one of its forms.
 func TestAnotherSite(t *testing.T) {
 	t.Parallel()

@@ -33,6 +33,8 @@ func everyPage(t *testing.T, b *tab, each func(name string)) {
 	b.do(script(`document.querySelectorAll("details").forEach((d) => d.open = true); document.querySelector("[name=which][value=some]").click();
 		document.querySelector("#retry").value = "exponential"; document.querySelector("#failure").value = "rate"; document.querySelector("[name=auth][value=basic]").click()`))
 	each("new-open")
+	b.do(script(`document.querySelector("[name=auth][value=oauth]").click()`))
+	each("new-oauth")
 	b.do(set(`#url`, "ftp://nowhere"), set(`#timeout`, "soon"))
 	b.press("Create endpoint")
 	each("new-refused")
