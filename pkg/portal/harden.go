@@ -84,7 +84,7 @@ func (p *Portal) harden(next http.Handler) http.Handler {
 		if len(p.opts.FrameAncestors) == 0 {
 			h.Set("X-Frame-Options", "DENY")
 		}
-		defer func() {
+		defer func() { //nolint:contextcheck // it has the request's
 			v := recover()
 			if v == nil {
 				return

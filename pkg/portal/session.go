@@ -41,7 +41,7 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request) {
 		p.askToSignIn(w, r, http.StatusUnprocessableEntity, "Paste the link's token, or an API key.")
 		return
 	}
-	if err := (caller{p.opts.API, r, token, new(string)}).get("/auth/whoami", nil); err != nil {
+	if err := (caller{p.opts.API, r, token, new(string)}).get("/auth/whoami", nil); err != nil { //nolint:contextcheck // it has the request's
 		detail := "This link or key is not valid, or not any more. Ask for a new one where you found it."
 		if refused, ok := errors.AsType[*Refusal](err); !ok || refused.Status >= http.StatusInternalServerError {
 			p.opts.Log.ErrorContext(r.Context(), "signing in", "error", err)

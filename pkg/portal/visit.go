@@ -32,12 +32,12 @@ func (p *Portal) visited(show func(*visit) error) http.HandlerFunc {
 			return
 		}
 		v := &visit{p: p, w: w, r: r, session: s, calls: caller{p.opts.API, r, s.Token, new(string)}}
-		err := v.prepare()
+		err := v.prepare() //nolint:contextcheck // it has the request's
 		if err == nil {
 			err = show(v)
 		}
 		if err != nil {
-			v.tell(err)
+			v.tell(err) //nolint:contextcheck // likewise
 		}
 	}
 }

@@ -25,7 +25,7 @@ func TestHostileContent(t *testing.T) {
 	b.link("Add endpoint")
 	b.do(script(`document.querySelectorAll("details").forEach((d) => d.open = true)`),
 		set(`#name`, hostile), set(`#url`, r.URL+"/in/"+url.PathEscape(hostile)+"?q="+url.QueryEscape(hostile)), set(`#description`, hostile),
-		set(`#hn0`, "X-Hostile"), set(`#hv0`, hostile), set(`#filter`, `data.x != "</textarea><script>window.hacked=1</script>"`),
+		set(`#hn0`, "X-Hostile"), set(`#hv0`, hostile), set(`#filter`, `type != "</textarea><script>window.hacked=1</script>"`),
 		set(`#filter_payload`, `{"x":"</textarea><script>window.hacked=1</script>"}`), pressed("Try the filter"), seen(`#filter-trial p`),
 		clicked(`input[name="which"][value="some"]`), clicked(`input[value="CONVERSATION_CREATED"]`))
 	clean := func(what string) {
