@@ -11,6 +11,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/postrider/postrider/test/internal/node"
 )
 
 // Installation is one Postrider with a topic prefix, a configuration and processes of its own.
@@ -26,6 +28,7 @@ type Installation struct {
 
 	config    string
 	processes []*Process
+	helpers   []*node.Child
 	started   int
 }
 
@@ -111,6 +114,15 @@ func (in *Installation) Run(ctx context.Context, args ...string) (string, error)
 	return string(out), nil
 }
 
+// StartHelper starts a process that is none of the product's. It ends with the installation.
+func (in *Installation) StartHelper(ctx context.Context, c *node.Child) error {
+	if err := c.Start(ctx); err != nil {
+		return err
+	}
+	in.helpers = append(in.helpers, c)
+	return nil
+}
+
 // Topic returns the full name of one of the product's topics or groups.
 func (in *Installation) Topic(name string) string { return in.Prefix + name }
 
@@ -120,6 +132,9 @@ func (in *Installation) Close() error {
 	defer cancel()
 	for _, p := range in.processes {
 		p.Kill(ctx)
+	}
+	for _, c := range in.helpers {
+		_ = c.Kill(ctx)
 	}
 	defer in.Client.Close()
 	if in.Rig.Keep {
