@@ -1,0 +1,9 @@
+package rig
+
+import (
+	"testing"
+
+	"github.com/postrider/postrider/test/suite"
+)
+
+func TestMain(m *testing.M) { suite.Main(m) }
