@@ -134,13 +134,18 @@ func AppendTime(dst []byte, t time.Time) []byte {
 func Decode(key, value []byte, headers iter.Seq2[string, []byte]) (*Delivery, error) {
 	var short [512]byte // what nearly all fit into
 	all := append(short[:0], key...)
-	for _, v := range headers {
+	for name, v := range headers {
+		if name == HeaderVersion { // before anything else
+			if err := checkVersion(v); err != nil {
+				return nil, err
+			}
+		}
 		all = append(all, v...)
 	}
 	r := reader{d: &Delivery{Data: value}, left: string(all)} // one piece of memory for all texts
 	var err error
 	if r.d.Subscription, err = ident.ParseUUID(r.take(len(key))); err != nil {
-		r.err = fmt.Errorf("record key: %w", err)
+		return nil, fmt.Errorf("record key: %w", err)
 	}
 	if headers(r.header); r.err != nil {
 		return nil, r.err
@@ -163,23 +168,12 @@ func (r *reader) take(n int) (text string) {
 	return text
 }
 
-// header takes the text of one header, and reports whether it wants to see the next one: after an error, too, which a newer version
-// would explain.
+// header takes the text of one header and reports whether it was well.
 func (r *reader) header(name string, v []byte) bool {
-	text := r.take(len(v))
-	if name == HeaderVersion {
-		if err := checkVersion(text); err != nil {
-			r.err = err
-			return false
-		}
-		return true
+	if err := r.d.set(name, r.take(len(v))); err != nil {
+		r.err = fmt.Errorf("header %s: %w", name, err)
 	}
-	if r.err == nil {
-		if err := r.d.set(name, text); err != nil {
-			r.err = fmt.Errorf("header %s: %w", name, err)
-		}
-	}
-	return true
+	return r.err == nil
 }
 
 // missing returns an error for the first header that every delivery has and this one lacks.
@@ -203,8 +197,8 @@ func (d *Delivery) missing() error {
 }
 
 // checkVersion refuses what is newer, and what is no version.
-func checkVersion(v string) error {
-	n, err := strconv.Atoi(v)
+func checkVersion(v []byte) error {
+	n, err := strconv.Atoi(string(v))
 	if errors.Is(err, strconv.ErrRange) && n > 0 {
 		err = nil // a very large one
 	}

@@ -55,7 +55,7 @@ func (in *installation) autoscaler(ctx context.Context, values string, roles []*
 	config.WriteString("global: {scrape_interval: 1s, scrape_timeout: 1s}\nscrape_configs:\n- job_name: postrider\n  static_configs:\n")
 	for _, p := range roles {
 		running[p.Role] = true
-		fmt.Fprintf(&config, "  - {targets: [%q], labels: {namespace: webhooks, service: acme-postrider-%s-ops}}\n", p.OpsAddress(), p.Role)
+		fmt.Fprintf(&config, "  - {targets: [%q], labels: {namespace: webhooks, service: acme-postrider-%s-ops}}\n", p.Address(), p.Role)
 	}
 	for _, t := range all {
 		if running[t.Role] {

@@ -96,8 +96,8 @@ func (p *Process) Term(ctx context.Context) (code int, took time.Duration, err e
 	return p.child.ExitCode(), time.Since(begin), nil
 }
 
-// OpsAddress is host:port of its operational listener, which has its metrics.
-func (p *Process) OpsAddress() string { return strings.TrimPrefix(p.ops, "http://") }
+// Address is where the process shows its metrics, host:port.
+func (p *Process) Address() string { return strings.TrimPrefix(p.ops, "http://") }
 
 // PID is the process's id.
 func (p *Process) PID() int { return p.child.PID() }
