@@ -117,9 +117,9 @@ func (f *Facts) disabled() (Verdict, string) {
 }
 
 func (f *Facts) failing(window time.Duration) (Verdict, string) {
-	newest, any := f.newest()
+	newest, ok := f.newest()
 	switch {
-	case f.Window.Successes > 0, any && newest.OK:
+	case f.Window.Successes > 0, ok && newest.OK:
 		return Well, ""
 	case f.Window.Attempts >= minFailures:
 		return Bad, fmt.Sprintf("Nothing has succeeded for %s: %d attempts failed.", words(window), f.Window.Attempts)

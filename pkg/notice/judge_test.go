@@ -22,8 +22,8 @@ var (
 
 func ok(name string, ago time.Duration) Type { return Type{Name: name, At: now.Add(-ago), OK: true} }
 
-func failed(name string, ago time.Duration, inARow int) Type {
-	return Type{Name: name, At: now.Add(-ago), InARow: inARow}
+func failed(ago time.Duration, inARow int) Type {
+	return Type{Name: "a", At: now.Add(-ago), InARow: inARow}
 }
 
 func TestJudge(t *testing.T) {
@@ -47,7 +47,7 @@ func TestJudge(t *testing.T) {
 		},
 		{
 			"disabled covers the rest",
-			Facts{Disabled: "failing", Locked: true, Types: []Type{failed("a", 0, 5), ok("b", 0)}, Window: Counts{9, 0}},
+			Facts{Disabled: "failing", Locked: true, Types: []Type{failed(0, 5), ok("b", 0)}, Window: Counts{9, 0}},
 			all,
 			"disabled (failing) (success-rate) (event-type a) (event-type b)", "failed for too long. Only your provider",
 		},
@@ -55,25 +55,25 @@ func TestJudge(t *testing.T) {
 		{"a person switched it off", Facts{Off: true, Window: Counts{9, 0}}, all, "(disabled) (failing) (success-rate)", ""},
 		{
 			"failing covers what is below",
-			Facts{Types: []Type{failed("a", 0, 5)}, Hour: Counts{30, 0}, Window: Counts{30, 0}},
+			Facts{Types: []Type{failed(0, 5)}, Hour: Counts{30, 0}, Window: Counts{30, 0}},
 			all,
 			"+disabled failing (success-rate) (event-type a)", "Nothing has succeeded for an hour: 30 attempts failed.",
 		},
 		{
 			"two failures are not yet failing",
-			Facts{Types: []Type{failed("a", 0, 2)}, Window: Counts{2, 0}},
+			Facts{Types: []Type{failed(0, 2)}, Window: Counts{2, 0}},
 			all,
 			"+disabled (failing) (success-rate) (event-type a)", "",
 		},
 		{
 			"it failed, and is well since",
-			Facts{Types: []Type{failed("a", time.Minute, 5), ok("b", 0)}, Window: Counts{9, 0}},
+			Facts{Types: []Type{failed(time.Minute, 5), ok("b", 0)}, Window: Counts{9, 0}},
 			subscription.Notices{FailingFor: all.FailingFor},
 			"+failing", "",
 		},
 		{
 			"nothing was tried since it failed",
-			Facts{Types: []Type{failed("a", 3*time.Hour, 5)}},
+			Facts{Types: []Type{failed(3*time.Hour, 5)}},
 			subscription.Notices{FailingFor: all.FailingFor},
 			"(failing)", "",
 		},
@@ -88,25 +88,25 @@ func TestJudge(t *testing.T) {
 		{"few, and all good", Facts{Hour: Counts{2, 2}}, subscription.Notices{SuccessRate: 90}, "+success-rate", ""},
 		{
 			"one type fails",
-			Facts{Types: []Type{failed("a", 0, 5), ok("b", time.Hour)}},
+			Facts{Types: []Type{failed(0, 5), ok("b", time.Hour)}},
 			subscription.Notices{EventTypeFailing: true},
 			"event-type a +event-type b", "The last 5 attempts with a failed",
 		},
 		{
 			"one type has failed too rarely",
-			Facts{Types: []Type{failed("a", 0, 4), ok("b", 0)}},
+			Facts{Types: []Type{failed(0, 4), ok("b", 0)}},
 			subscription.Notices{EventTypeFailing: true},
 			"(event-type a) +event-type b", "",
 		},
 		{
 			"no other type is known to succeed",
-			Facts{Types: []Type{failed("a", 0, 5), ok("b", 25*time.Hour)}},
+			Facts{Types: []Type{failed(0, 5), ok("b", 25*time.Hour)}},
 			subscription.Notices{EventTypeFailing: true},
 			"(event-type a) +event-type b", "",
 		},
 		{
 			"an old failure is not worth a word",
-			Facts{Types: []Type{failed("a", 25*time.Hour, 5), ok("b", 0)}},
+			Facts{Types: []Type{failed(25*time.Hour, 5), ok("b", 0)}},
 			subscription.Notices{EventTypeFailing: true},
 			"+event-type b", "",
 		},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
 	"strings"
 )
 
@@ -137,9 +138,7 @@ func (d Digest) card() any {
 	var body []any
 	say := func(text string, more object) {
 		run := object{"type": "TextRun", "text": text}
-		for k, v := range more {
-			run[k] = v
-		}
+		maps.Copy(run, more)
 		body = append(body, object{"type": "RichTextBlock", "inlines": []any{run}})
 	}
 	say(d.Subject(), object{"weight": "Bolder"})

@@ -10,6 +10,7 @@ import (
 	"net"
 	stdmail "net/mail"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -42,7 +43,7 @@ type SMTP struct {
 	From string
 }
 
-// Validate names the key that is wrong.
+// Validate names the key that is wrong. A password may be missing: processes that send no mail need none.
 func (s SMTP) Validate() error {
 	if s.Host == "" {
 		if s.From != "" || s.Username != "" || s.Password != "" || s.PasswordFile != "" {
@@ -69,8 +70,8 @@ func (s SMTP) Validate() error {
 	if s.Password != "" && s.PasswordFile != "" {
 		errs = append(errs, errors.New("password and password_file: want one of them"))
 	}
-	if (s.Username == "") != (s.Password == "" && s.PasswordFile == "") {
-		errs = append(errs, errors.New("username: want it and a password, or neither"))
+	if s.Username == "" && (s.Password != "" || s.PasswordFile != "") {
+		errs = append(errs, errors.New("username: missing: want it, or no password"))
 	}
 	return errors.Join(errs...)
 }
@@ -132,6 +133,9 @@ func newMailer(conf SMTP) (*mailer, error) {
 		}
 		password = strings.TrimRight(string(raw), "\r\n")
 	}
+	if password == "" {
+		return nil, errors.New("notices.smtp.password_file: missing (and notices.smtp.password): want the password of notices.smtp.username")
+	}
 	m.options = append(m.options, mail.WithSMTPAuth(auth), mail.WithUsername(conf.Username), mail.WithPassword(password))
 	return m, nil
 }
@@ -165,7 +169,7 @@ func (m *mailer) send(ctx context.Context, to string, notice notice.Message) err
 	if time.Now().UnixMilli() < m.awayUntil.Load() {
 		return &Error{Why: unreachable, cause: errAway}
 	}
-	client, err := mail.NewClient(m.conf.Host, append(m.options[:len(m.options):len(m.options)], dial)...)
+	client, err := mail.NewClient(m.conf.Host, append(slices.Clip(m.options), dial)...)
 	if err != nil {
 		return &Error{Why: "the mail server is not configured rightly", cause: err}
 	}

@@ -2,6 +2,7 @@ package notify_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"mime"
 	"mime/multipart"
@@ -56,7 +57,7 @@ func parts(t *testing.T, m *mail.Message) map[string]string {
 	out := map[string]string{}
 	for r := multipart.NewReader(m.Body, params["boundary"]); ; {
 		part, err := r.NextPart()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return out
 		}
 		require.NoError(t, err)
@@ -161,13 +162,13 @@ func TestSMTPValidate(t *testing.T) {
 	require.NoError(t, good.Validate())
 	require.NoError(t, notify.SMTP{Port: 587, TLS: notify.TLSStart}.Validate(), "none")
 	for want, change := range map[string]func(*notify.SMTP){
-		"host: missing":                  func(s *notify.SMTP) { s.Host = "" },
-		"port: 0: want":                  func(s *notify.SMTP) { s.Port = 0 },
-		`tls: "ssl": want`:               func(s *notify.SMTP) { s.TLS = "ssl" },
-		"tls: none: want":                func(s *notify.SMTP) { s.TLS, s.Username, s.Password = notify.TLSNone, "a", "b" },
-		`from: "x": want`:                func(s *notify.SMTP) { s.From = "x" },
-		"password and password_file":     func(s *notify.SMTP) { s.Username, s.Password, s.PasswordFile = "a", "hush", "c" },
-		"username: want it and a passwo": func(s *notify.SMTP) { s.Password = "hush" },
+		"host: missing":              func(s *notify.SMTP) { s.Host = "" },
+		"port: 0: want":              func(s *notify.SMTP) { s.Port = 0 },
+		`tls: "ssl": want`:           func(s *notify.SMTP) { s.TLS = "ssl" },
+		"tls: none: want":            func(s *notify.SMTP) { s.TLS, s.Username, s.Password = notify.TLSNone, "a", "b" },
+		`from: "x": want`:            func(s *notify.SMTP) { s.From = "x" },
+		"password and password_file": func(s *notify.SMTP) { s.Username, s.Password, s.PasswordFile = "a", "hush", "c" },
+		"username: missing: want it": func(s *notify.SMTP) { s.Password = "hush" },
 	} {
 		bad := good
 		change(&bad)
@@ -177,7 +178,12 @@ func TestSMTPValidate(t *testing.T) {
 		_, err = notify.New(notify.Options{SMTP: bad})
 		require.Equal(t, bad.Host != "", err != nil, want)
 	}
+	user := good
+	user.Username = "hooks"
+	require.NoError(t, user.Validate(), "where nothing is sent no password is needed")
+	_, err := notify.New(notify.Options{SMTP: user})
+	require.ErrorContains(t, err, "notices.smtp.password_file: missing")
 	good.CAFile = "/nonexistent"
-	_, err := notify.New(notify.Options{SMTP: good})
+	_, err = notify.New(notify.Options{SMTP: good})
 	require.ErrorContains(t, err, "notices.smtp.ca_file")
 }

@@ -15,7 +15,7 @@ import (
 // silent accepts connections and says nothing.
 func silent(t *testing.T) *net.TCPAddr {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	var accepting sync.WaitGroup
 	accepting.Go(func() {

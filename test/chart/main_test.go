@@ -48,11 +48,13 @@ config:
   deliverer: {drain: 1m30s}
   egress: {proxy: {url: "http://proxy.example.com:3128", username: hooks}, deny_networks: [192.0.2.0/24]}
   tracing: {enabled: true, endpoint: "http://collector.observability:4318", tenants: [acme=1]}
+  notices: {smtp: {host: mail.example.com, from: hooks@example.com, username: hooks}}
 canary: {interval: 30s}
 secrets:
   kafka: {name: kafka, passwordKey: word}
   kafkaTLS: {name: kafka-tls, caKey: ""}
   egressProxy: {name: proxy}
+  smtp: {name: smtp}
   encryption: {name: keyset}
 profiles: {acme.yaml: "name: acme\n"}
 defaults:

@@ -137,12 +137,13 @@ func TestPodsHaveResourcesAndGoKnowsThem(t *testing.T) {
 	}
 }
 
-// A role has the secrets that it reads and no other: the keyset and the proxy's password only where endpoints are reached.
+// A role has the secrets that it reads and no other: the keyset and the proxy's password only where endpoints are reached, the mail
+// server's only at the API.
 func TestSecretsAreWhereTheyAreNeeded(t *testing.T) {
 	t.Parallel()
 	got := map[string][]string{}
 	for owner, p := range pods(render(t, values(t, `{secrets: {kafka: {name: k}, kafkaTLS: {name: kt}, redis: {name: r},
-		redisTLS: {name: rt}, encryption: {name: e}, egressProxy: {name: p}}, topicsJob: {secrets: {kafka: {name: admin}}}}`))) {
+		redisTLS: {name: rt}, encryption: {name: e}, egressProxy: {name: p}, smtp: {name: m}}, topicsJob: {secrets: {kafka: {name: admin}}}}`))) {
 		for _, v := range p.Spec.Volumes {
 			if v.Secret != nil {
 				got[owner] = append(got[owner], v.Secret.SecretName)
@@ -156,7 +157,7 @@ func TestSecretsAreWhereTheyAreNeeded(t *testing.T) {
 	shared, outside := []string{"k", "kt", "r", "rt"}, []string{"k", "kt", "r", "rt", "e", "p"}
 	assert.Equal(t, map[string][]string{
 		"acme-postrider-router": shared, "acme-postrider-retry": shared, "acme-postrider-recorder": shared,
-		"acme-postrider-deliver": outside, "acme-postrider-api": outside, "acme-postrider-topics": {"admin", "kt"},
+		"acme-postrider-deliver": outside, "acme-postrider-api": append(slices.Clip(outside), "m"), "acme-postrider-topics": {"admin", "kt"},
 	}, got)
 }
 

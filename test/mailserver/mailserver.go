@@ -102,7 +102,7 @@ func (s *Server) Open(t *testing.T, encryption string) notify.SMTP {
 	t.Helper()
 	server := smtp.NewServer(smtp.BackendFunc(func(*smtp.Conn) (smtp.Session, error) { return &session{server: s}, nil }))
 	server.Domain, server.AllowInsecureAuth, server.ErrorLog = "mail.example.com", encryption == notify.TLSNone, quiet{}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	conf := notify.SMTP{Host: "127.0.0.1", Port: listener.Addr().(*net.TCPAddr).Port, TLS: encryption, From: "Acme <hooks@example.com>"}
 	if encryption != notify.TLSNone {

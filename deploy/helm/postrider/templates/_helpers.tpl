@@ -54,7 +54,7 @@ router: {secrets: [kafka, kafkaTLS, redis, redisTLS], group: router}
 deliver: {secrets: [kafka, kafkaTLS, redis, redisTLS, encryption, egressProxy], outside: true, group: deliverer}
 retry: {secrets: [kafka, kafkaTLS, redis, redisTLS], group: retrier}
 recorder: {secrets: [kafka, kafkaTLS, redis, redisTLS], group: recorder}
-api: {secrets: [kafka, kafkaTLS, redis, redisTLS, encryption, egressProxy], outside: true, group: disabler}
+api: {secrets: [kafka, kafkaTLS, redis, redisTLS, encryption, egressProxy, smtp], outside: true, group: disabler}
 {{- end -}}
 
 {{/* The values of a role, as YAML: its own over the defaults. */}}
@@ -86,6 +86,8 @@ role's own, and where secrets and profiles are mounted. */}}
 {{- $_ := mustMergeOverwrite $add (dict "redis" (dict "tls" (dict "enabled" true "ca_file" (printf "%s/%s" $dir $s.caKey)))) -}}
 {{- else if eq $kind "encryption" -}}
 {{- $_ := mustMergeOverwrite $add (dict "encryption" (dict "keyset_file" (printf "%s/%s" $dir $s.keysetKey))) -}}
+{{- else if eq $kind "smtp" -}}
+{{- $_ := mustMergeOverwrite $add (dict "notices" (dict "smtp" (dict "password_file" (printf "%s/%s" $dir $s.passwordKey)))) -}}
 {{- else if eq $kind "egressProxy" -}}
 {{- $_ := mustMergeOverwrite $add (dict "egress" (dict "proxy" (dict "password_file" (printf "%s/%s" $dir $s.passwordKey)))) -}}
 {{- end -}}
