@@ -145,6 +145,9 @@ func (x *examination) redis(ctx context.Context) {
 	default:
 		x.ok(what, "answers %s", s.Version)
 	}
+	if text, err := views.OtherLayout(ctx); err == nil && text != "" {
+		x.bad(levelWarning, "views", text, "see deploy/helm/CHANGELOG.md")
+	}
 	ahead := s.Ahead.Abs().Round(time.Millisecond)
 	switch do := "let both keep time by NTP"; {
 	case ahead > clockFailure:

@@ -217,11 +217,14 @@ func (p *past) recorded(o *outcome.Outcome, at delivery.Position) {
 	p.t.Helper()
 	message, ok := messageID(o.Message)
 	require.True(p.t, ok)
-	_, err := p.views.AddRows(p.t.Context(), at.Partition, []view.Row{{
+	rows := []view.Row{{
 		Offset: at.Offset, Tenant: o.Tenant, Subscription: o.Subscription, Message: message, EventType: o.EventType, At: o.At,
 		Duration: time.Duration(o.DurationMS * float64(time.Millisecond)), Status: o.Status, Result: o.Result, Verdict: o.Verdict, Reason: o.Reason,
-	}})
+	}}
+	require.NoError(p.t, p.views.AddRows(p.t.Context(), at.Partition, rows))
+	changed, err := p.views.Changed(p.t.Context(), &view.Seen{}, rows)
 	require.NoError(p.t, err)
+	require.NoError(p.t, p.views.AddStatus(p.t.Context(), changed))
 	require.NoError(p.t, p.views.Advance(p.t.Context(), at.Topic, at.Partition, at.Offset, at.Offset+1, o.At))
 }
 

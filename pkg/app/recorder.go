@@ -39,6 +39,9 @@ func (a *App) AddRecorder(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if text, err := a.opts.Views.OtherLayout(ctx); err == nil && text != "" { // Redis may be away; the recorder waits for it
+		a.opts.Log.WarnContext(ctx, "the views of attempts are not whole", "reason", text)
+	}
 	recorder := pipeline.NewRecorder(pipeline.RecorderOptions{
 		Decoder: sources.decoder, Topics: a.topics, Log: a.opts.Log, Metrics: a.metrics,
 	}, view, a.opts.Views, out)

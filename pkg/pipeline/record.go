@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
@@ -48,7 +49,8 @@ type Recorder struct {
 	registry           Registry
 	views              Views
 	out                Producer
-	outcomes, statuses string // names of the topics
+	outcomes, statuses string   // names of the topics
+	seen               sync.Map // *kafka.Partition to *view.Seen
 }
 
 const (

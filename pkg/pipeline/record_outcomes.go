@@ -16,15 +16,18 @@ import (
 
 // OutcomeViews are the views of attempts; [view.Redis] has them.
 type OutcomeViews interface {
-	// AddRows adds rows of a partition of outcomes, in the order of their offsets, and returns those whose statuses are to be
-	// written. Rows that are there change nothing; after an error the same rows again add the rest.
-	AddRows(ctx context.Context, partition int32, rows []view.Row) (changed []*view.Row, err error)
-	// AddStatus adds last attempts of event types, unless later ones are known.
-	AddStatus(ctx context.Context, rows []view.Row) error
+	// AddRows adds rows of a partition of outcomes, in the order of their offsets. Rows that are there change nothing; after an
+	// error the same rows again add the rest.
+	AddRows(ctx context.Context, partition int32, rows []view.Row) error
+	// Changed returns those of the rows whose statuses are to be written: all that AddStatus does not have.
+	Changed(ctx context.Context, seen *view.Seen, rows []view.Row) ([]*view.Row, error)
+	// AddStatus adds last attempts of event types, which were written, unless later ones are known.
+	AddStatus(ctx context.Context, rows []*view.Row) error
 }
 
-// recordOutcomes adds rows of outcomes to the views, then writes the statuses that have changed. If it is cut off between the
-// two, the rows come again, and change nothing but say once more which statuses these are.
+// recordOutcomes adds rows of outcomes to the views, then writes the statuses that have changed, then adds these to the views. If it
+// is cut off in between, the rows come again, and change nothing but say once more which statuses these are: what the views do not
+// have may not have been written.
 func (r *Recorder) recordOutcomes(ctx context.Context, p *kafka.Partition, records []*kafka.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
@@ -43,15 +46,33 @@ func (r *Recorder) recordOutcomes(ctx context.Context, p *kafka.Partition, recor
 	if len(rows) == 0 {
 		return nil
 	}
-	changed, err := r.views.AddRows(ctx, p.ID, rows)
+	if err := r.views.AddRows(ctx, p.ID, rows); err != nil {
+		return err
+	}
+	seen := r.seenOf(p)
+	changed, err := r.views.Changed(ctx, seen, rows)
 	if err != nil {
 		return err
 	}
 	if err := r.writeStatuses(ctx, p, changed); err != nil {
 		return fmt.Errorf("writing statuses: %w", err)
 	}
+	if err := r.views.AddStatus(ctx, changed); err != nil {
+		return err
+	}
+	seen.Wrote(changed)
 	r.opts.Metrics.recordedRows.Add(float64(len(rows)))
 	return nil
+}
+
+// seenOf is what is remembered of a partition as long as it is assigned: when it comes back, others may have recorded.
+func (r *Recorder) seenOf(p *kafka.Partition) *view.Seen {
+	of, known := r.seen.LoadOrStore(p, &view.Seen{})
+	if !known {
+		context.AfterFunc(p.Context(), func() { r.seen.Delete(p) })
+	}
+	seen, _ := of.(*view.Seen)
+	return seen
 }
 
 func (r *Recorder) unreadable(rec *kafka.Record, err error) {
@@ -92,7 +113,7 @@ func (r *Recorder) writeStatuses(ctx context.Context, p *kafka.Partition, rows [
 
 // recordStatuses adds statuses to the views: of event types whose last attempt has left outcomes, they are all there is.
 func (r *Recorder) recordStatuses(ctx context.Context, records []*kafka.Record) error {
-	var rows []view.Row
+	var rows []*view.Row
 	for _, rec := range records {
 		s, err := outcome.ReadStatus(rec.Value)
 		if errors.Is(err, form.ErrNewer) {
@@ -102,7 +123,7 @@ func (r *Recorder) recordStatuses(ctx context.Context, records []*kafka.Record) 
 			r.unreadable(rec, errors.Join(err, errors.New("no status: want subscription and event_type")))
 			continue
 		}
-		rows = append(rows, view.Row{
+		rows = append(rows, &view.Row{
 			Offset: s.Outcome.Offset, Tenant: s.Tenant, Subscription: s.Subscription, EventType: s.EventType, At: s.At,
 			Status: s.Status, Result: s.Result, Verdict: s.Verdict, Reason: s.Reason,
 		})

@@ -11,8 +11,11 @@ import (
 	"github.com/postrider/postrider/pkg/outcome"
 )
 
-// outcomesTopic is the topic that the views of attempts are made of, without the prefix.
-const outcomesTopic = "outcomes"
+// The topics that the views of attempts are made of, without the prefix.
+const (
+	outcomesTopic = "outcomes"
+	statusesTopic = "statuses"
+)
 
 // Attempt is what the views know of a row of outcomes. The row itself is in Kafka, at the position; everything else about
 // it has to be read there.
@@ -58,8 +61,8 @@ type TypeStatus struct {
 	Attempt
 }
 
-// AttemptQuery asks for a list of rows of one subscription, in the order of the hour in which they started, and within an
-// hour in the order in which they were written. The zero value of every field but Subscription and Limit works.
+// AttemptQuery asks for a list of rows of one subscription, in the order of the day in which they started, and within a day in
+// the order in which they were written. The zero value of every field but Subscription and Limit works.
 type AttemptQuery struct {
 	Subscription ident.ID
 	// After and Before are instants between which the attempts started, both left out.
@@ -104,7 +107,7 @@ type AttemptPage struct {
 type HealthQuery struct {
 	Subscription ident.ID
 	From, To     time.Time
-	// Step is [time.Minute], for which the last 24 hours are kept, or [time.Hour], for which as much as of attempts.
+	// Step is [time.Minute] or [time.Hour]. As much is kept as of attempts.
 	Step time.Duration
 }
 
@@ -130,7 +133,7 @@ type HealthStep struct {
 type Counts struct {
 	// Attempts by result; those without any are left out. Rows that are no attempt are not among them.
 	Results map[outcome.Result]int64
-	// Durations are those of all attempts.
+	// Durations are those of all attempts, each to a quarter of a percent.
 	Durations Histogram
 	// Parked, Cancelled, NotSent and Dead are the rows that are no attempt; Dead those of deliveries that ended without a last
 	// try, their retries being suspended.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/outcome"
 )
 
@@ -50,15 +49,18 @@ type rowListing struct {
 	keys          subKeys
 	after, before int64 // ms
 	types         []uint32
-	partition     int32
 	page          AttemptPage
 	looked        int
 }
 
-// stretch are rows of an hour, by their places in its index.
+// stretch are rows of a day, by their places in one of its strings.
 type stretch struct {
-	hour     int64
-	from, to int64
+	header header // of the string that is written
+	base   int64  // of the one that the rows are in
+	key    string
+	day    int64
+	from   int64
+	to     int64
 }
 
 func (l *rowListing) run(ctx context.Context) error {
@@ -73,6 +75,9 @@ func (l *rowListing) run(ctx context.Context) error {
 		var some []stretch
 		some, todo = l.take(todo, min(size, maxRowsAtOnce))
 		full, err := l.read(ctx, some)
+		if errors.Is(err, errTurned) {
+			return nil // the next page finds the rows where they are then
+		}
 		if err != nil || full {
 			return err
 		}
@@ -81,13 +86,13 @@ func (l *rowListing) run(ctx context.Context) error {
 	return nil
 }
 
-// stretches returns the hours that have rows, in the order of the list, without what the iterator has passed.
+// stretches returns the days that have rows, in the order of the list, without what the iterator has passed.
 func (l *rowListing) stretches(ctx context.Context) (out []stretch, err error) {
 	now := time.Now()
-	low := max(now.Add(-l.r.conf.EventRetention).UnixMilli(), l.after) / hourMillis
-	high := min(now.UnixMilli()/hourMillis+1, l.before/hourMillis) // clocks differ
+	low := max(now.Add(-l.r.conf.EventRetention).UnixMilli(), l.after) / dayMillis
+	high := min((now.UnixMilli()+hourMillis)/dayMillis, l.before/dayMillis) // clocks differ
 	at, _, passed := ParseAttemptID(l.q.Iterator)
-	turn := at.UnixMilli() / hourMillis
+	turn := at.UnixMilli() / dayMillis
 	switch {
 	case l.q.Iterator.IsZero():
 	case l.q.OldestFirst:
@@ -95,27 +100,11 @@ func (l *rowListing) stretches(ctx context.Context) (out []stretch, err error) {
 	default:
 		high = min(high, turn)
 	}
-	if low > high {
-		return nil, nil
-	}
-	pipe := l.r.client.Pipeline()
-	guard := pipe.HGet(ctx, l.keys.statuses(), guardField)
-	sizes := make([]*redis.IntCmd, 0, high-low+1)
-	for hour := low; hour <= high; hour++ {
-		sizes = append(sizes, pipe.StrLen(ctx, l.keys.hour(hour)))
-	}
-	_, err = pipe.Exec(ctx)
-	if errors.Is(err, redis.Nil) {
-		return nil, l.r.done(nil) // no guard: it was never attempted
-	}
-	if err := l.r.done(err); err != nil {
+	all, err := l.pieces(ctx, low, high)
+	if err != nil {
 		return nil, err
 	}
-	if l.partition, err = guardPartition(guard.Val()); err != nil {
-		return nil, err
-	}
-	for i, size := range sizes {
-		s := stretch{hour: low + int64(i), to: size.Val() / entryBytes}
+	for _, s := range all {
 		if s, err = l.narrow(ctx, s, turn, passed); err != nil {
 			return nil, err
 		}
@@ -129,12 +118,56 @@ func (l *rowListing) stretches(ctx context.Context) (out []stretch, err error) {
 	return out, nil
 }
 
-// guardPartition reads the partition of a guard: all rows of a subscription are in it.
-func guardPartition(guard string) (partition int32, err error) {
-	if _, err := fmt.Sscanf(guard, "%d ", &partition); err != nil {
-		return 0, errEntry
+// pieces are all strings of some days, the oldest first.
+func (l *rowListing) pieces(ctx context.Context, low, high int64) (out []stretch, err error) {
+	pipe := l.r.client.Pipeline()
+	type asked struct {
+		start *redis.StringCmd
+		size  *redis.IntCmd
 	}
-	return partition, nil
+	ask := func(key string) asked { return asked{pipe.GetRange(ctx, key, 0, entryBytes-1), pipe.StrLen(ctx, key)} }
+	var days []asked
+	for day := low; day <= high; day++ {
+		days = append(days, ask(l.keys.current(day)))
+	}
+	if len(days) == 0 {
+		return nil, nil
+	}
+	if err := l.r.read(ctx, pipe); err != nil {
+		return nil, err
+	}
+	for i := range days {
+		day := low + int64(i)
+		h, ok, err := parseHeader(days[i].start.Val())
+		switch {
+		case err != nil:
+			return nil, err
+		case !ok:
+			continue
+		}
+		pipe = l.r.client.Pipeline()
+		var full []asked
+		for n := range h.pieces {
+			full = append(full, ask(l.keys.piece(day, n, h.pieces)))
+		}
+		if h.pieces > 0 {
+			if err := l.r.read(ctx, pipe); err != nil {
+				return nil, err
+			}
+		}
+		for n, a := range append(full, days[i]) {
+			own, ok, err := parseHeader(a.start.Val())
+			switch {
+			case err != nil:
+				return nil, err
+			case ok:
+				out = append(out, stretch{
+					header: h, base: own.base, key: l.keys.piece(day, n, h.pieces), day: day, to: a.size.Val()/entryBytes - 1,
+				})
+			}
+		}
+	}
+	return out, nil
 }
 
 // take cuts the first rows off the stretches.
@@ -145,12 +178,14 @@ func (l *rowListing) take(todo []stretch, rows int64) (some, rest []stretch) {
 		case n <= rows:
 			some, todo, rows = append(some, s), todo[1:], rows-n
 		case l.q.OldestFirst:
-			some = append(some, stretch{s.hour, s.from, s.from + rows})
 			todo[0].from += rows
+			s.to = todo[0].from
+			some = append(some, s)
 			rows = 0
 		default:
-			some = append(some, stretch{s.hour, s.to - rows, s.to})
 			todo[0].to -= rows
+			s.from = todo[0].to
+			some = append(some, s)
 			rows = 0
 		}
 	}
@@ -160,21 +195,29 @@ func (l *rowListing) take(todo []stretch, rows int64) (some, rest []stretch) {
 // read looks at stretches, all of them in one round trip. It reports whether the page is full.
 func (l *rowListing) read(ctx context.Context, some []stretch) (full bool, err error) {
 	pipe := l.r.client.Pipeline()
-	texts := make([]*redis.StringCmd, len(some))
+	texts, starts := make([]*redis.StringCmd, len(some)), make([]*redis.StringCmd, len(some))
 	for i, s := range some {
-		texts[i] = pipe.GetRange(ctx, l.keys.hour(s.hour), s.from*entryBytes, s.to*entryBytes-1)
+		texts[i] = pipe.GetRange(ctx, s.key, (s.from+1)*entryBytes, (s.to+1)*entryBytes-1)
+		starts[i] = pipe.GetRange(ctx, l.keys.current(s.day), 0, entryBytes-1) // after the rows: it tells whose they are
 	}
-	_, err = pipe.Exec(ctx)
-	if err := l.r.done(err); err != nil {
+	if err := l.r.read(ctx, pipe); err != nil {
 		return false, err
 	}
 	for i, s := range some {
+		h, ok, err := parseHeader(starts[i].Val())
+		switch {
+		case err != nil:
+			return false, err
+		case ok && h != s.header:
+			return false, errTurned
+		}
 		b := []byte(texts[i].Val()) // shorter if it has just expired
 		for n := range len(b) / entryBytes {
 			if !l.q.OldestFirst {
 				n = len(b)/entryBytes - 1 - n
 			}
-			if l.look(parseIndexed(s.hour, b[n*entryBytes:])) {
+			e := parseEntry(s.day, s.base, b[n*entryBytes:(n+1)*entryBytes])
+			if l.look(&e, s.header.partition) {
 				return true, nil
 			}
 		}
@@ -183,10 +226,10 @@ func (l *rowListing) read(ctx context.Context, some []stretch) (full bool, err e
 }
 
 // look adds a row to the page if it is asked for. It reports whether it is one too many.
-func (l *rowListing) look(p parsed) (full bool) {
+func (l *rowListing) look(e *entry, partition int32) (full bool) {
 	l.looked++
-	if p.at > l.after && p.at < l.before && l.wanted(&p) {
-		a := p.attempt(l.r.conf.Prefix+outcomesTopic, l.partition)
+	if e.at > l.after && e.at < l.before && l.wanted(e) {
+		a := e.attempt(l.r.conf.Prefix+outcomesTopic, partition)
 		if l.q.matches(a) {
 			if len(l.page.Attempts) == l.q.Limit {
 				return true
@@ -194,15 +237,15 @@ func (l *rowListing) look(p parsed) (full bool) {
 			l.page.Attempts = append(l.page.Attempts, a)
 		}
 	}
-	l.page.Iterator = AttemptID(time.UnixMilli(p.at), l.partition, p.offset)
+	l.page.Iterator = AttemptID(time.UnixMilli(e.at), partition, e.offset)
 	return false
 }
 
 // wanted is the part of the filter that costs little.
-func (l *rowListing) wanted(p *parsed) bool {
+func (l *rowListing) wanted(e *entry) bool {
 	q := &l.q
-	return (len(l.types) == 0 || slices.Contains(l.types, p.typ)) && (q.Status == 0 || p.status == q.Status) &&
-		(q.StatusClass == 0 || p.status/100 == q.StatusClass)
+	return (len(l.types) == 0 || slices.Contains(l.types, e.typ)) && (q.Status == 0 || e.status() == q.Status) &&
+		(q.StatusClass == 0 || e.status()/100 == q.StatusClass)
 }
 
 func (q *AttemptQuery) matches(a Attempt) bool {
@@ -215,70 +258,44 @@ func oneOf[T comparable](list []T, v T) bool { return len(list) == 0 || slices.C
 // disorder is how much earlier than a row one that was written after it may have started: an attempt takes a minute at most.
 const disorder = 10 * time.Minute
 
-// narrow leaves out what the iterator has passed and, of an hour with many rows, what is before or after the times that are
-// asked for: rows are in the order of offsets, and nearly in that of times.
+// narrow leaves out what the iterator has passed and, of a day with many rows, what is before or after the times that are asked
+// for: rows are in the order of offsets, and nearly in that of times.
 func (l *rowListing) narrow(ctx context.Context, s stretch, turn, passed int64) (_ stretch, err error) {
 	slack := disorder.Milliseconds()
-	if !l.q.Iterator.IsZero() && s.hour == turn {
+	if !l.q.Iterator.IsZero() && s.day == turn {
 		if l.q.OldestFirst {
-			s.from, err = l.search(ctx, s, func(p parsed) bool { return p.offset > passed })
+			s.from, err = l.search(ctx, s, func(e *entry) bool { return e.offset > passed })
 		} else {
-			s.to, err = l.search(ctx, s, func(p parsed) bool { return p.offset >= passed })
+			s.to, err = l.search(ctx, s, func(e *entry) bool { return e.offset >= passed })
 		}
 	}
-	if err == nil && s.to-s.from > maxRowsAtOnce && l.after >= s.hour*hourMillis {
-		s.from, err = l.search(ctx, s, func(p parsed) bool { return p.at >= l.after-slack })
+	if err == nil && s.to-s.from > maxRowsAtOnce && l.after >= s.day*dayMillis {
+		s.from, err = l.search(ctx, s, func(e *entry) bool { return e.at >= l.after-slack })
 	}
-	if err == nil && s.to-s.from > maxRowsAtOnce && l.before < (s.hour+1)*hourMillis {
-		s.to, err = l.search(ctx, s, func(p parsed) bool { return p.at >= l.before+slack })
+	if err == nil && s.to-s.from > maxRowsAtOnce && l.before < (s.day+1)*dayMillis {
+		s.to, err = l.search(ctx, s, func(e *entry) bool { return e.at >= l.before+slack })
 	}
 	return s, err
 }
 
-// search returns the place of the first row of a stretch for which after is true, by halves: one row a round trip, 22 for
-// the 3.6 million of an hour with 1,000 a second.
-func (l *rowListing) search(ctx context.Context, s stretch, after func(parsed) bool) (int64, error) {
+// search returns the place of the first row of a stretch for which after is true, by halves: one row a round trip, 22 for the 4
+// million of a full string.
+func (l *rowListing) search(ctx context.Context, s stretch, after func(*entry) bool) (int64, error) {
 	from, to := s.from, s.to
 	for from < to {
 		mid := from + (to-from)/2
-		text, err := l.r.client.GetRange(ctx, l.keys.hour(s.hour), mid*entryBytes, (mid+1)*entryBytes-1).Bytes()
+		text, err := l.r.client.GetRange(ctx, s.key, (mid+1)*entryBytes, (mid+2)*entryBytes-1).Bytes()
 		if err := l.r.done(err); err != nil {
 			return 0, err
 		}
 		if len(text) < entryBytes {
-			return s.to, nil // it has just expired
+			return s.to, nil // it has just expired, or was put aside, which is seen with the rows
 		}
-		if after(parseIndexed(s.hour, text)) {
+		if e := parseEntry(s.day, s.base, text); after(&e) {
 			to = mid
 		} else {
 			from = mid + 1
 		}
 	}
 	return from, nil
-}
-
-// LastAttempts returns the n last attempts of a subscription, newest first, of one event type or, if that is "", of all.
-// There are [KeptAttempts] at most. Rows that are no attempt are not among them.
-func (r *Redis) LastAttempts(ctx context.Context, sub ident.ID, eventType string, n int) ([]Attempt, error) {
-	keys := r.subKeys(sub)
-	pipe := r.client.Pipeline()
-	guard, list := pipe.HGet(ctx, keys.statuses(), guardField), pipe.HGet(ctx, keys.lasts(), eventType)
-	_, err := pipe.Exec(ctx)
-	if errors.Is(err, redis.Nil) {
-		return nil, r.done(nil)
-	}
-	if err := r.done(err); err != nil {
-		return nil, fmt.Errorf("reading the last attempts: %w", err)
-	}
-	partition, err := guardPartition(guard.Val())
-	b := []byte(list.Val())
-	if err != nil || len(b)%entryBytes != 0 {
-		return nil, errEntry
-	}
-	var out []Attempt
-	for ; len(b) > 0 && len(out) < n; b = b[:len(b)-entryBytes] {
-		p := parseTimed(b[len(b)-entryBytes:])
-		out = append(out, p.attempt(r.conf.Prefix+outcomesTopic, partition))
-	}
-	return out, nil
 }

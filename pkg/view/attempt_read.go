@@ -1,14 +1,13 @@
 package view
 
 import (
+	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,30 +18,33 @@ import (
 	"github.com/postrider/postrider/pkg/outcome"
 )
 
-// Statuses returns the last attempt of every event type that was ever attempted at a subscription, by event type. Where its
-// record has left the log, and none of the subscription came since, the position is zero.
+// Statuses returns the last attempt of every event type that was ever attempted at a subscription, by event type. Where its row is
+// older than attempts are kept, the position is zero.
 func (r *Redis) Statuses(ctx context.Context, sub ident.ID) ([]TypeStatus, error) {
-	fields, err := r.client.HGetAll(ctx, r.subKeys(sub).statuses()).Result()
-	if err := r.done(err); err != nil {
+	written, err := r.statusesOf(ctx, sub)
+	if err != nil {
 		return nil, fmt.Errorf("reading statuses: %w", err)
 	}
-	partition, known := int32(0), false
-	if guard, ok := fields[guardField]; ok {
-		if partition, err = guardPartition(guard); err != nil {
-			return nil, err
+	// What was attempted in another hour would have been written.
+	oldest := time.Now().Add(-r.conf.EventRetention).UnixMilli() / dayMillis
+	var days []int64
+	for _, e := range written {
+		if day := e.at / dayMillis; day >= oldest && !slices.Contains(days, day) {
+			days = append(days, day)
 		}
-		known = true
-		delete(fields, guardField)
 	}
-	out := make([]TypeStatus, 0, len(fields))
-	for name, entry := range fields {
-		if len(entry) != entryBytes {
-			return nil, errEntry
-		}
-		p := parseTimed([]byte(entry))
-		s := TypeStatus{EventType: name, Attempt: p.attempt(r.conf.Prefix+outcomesTopic, partition)}
-		if !known {
-			s.Position = delivery.Position{}
+	found, err := r.digests(ctx, sub, days)
+	if err != nil {
+		return nil, fmt.Errorf("reading statuses: %w", err)
+	}
+	out := make([]TypeStatus, 0, len(written))
+	for name, e := range written {
+		s := TypeStatus{EventType: name, Attempt: e.attempt("", 0)}
+		s.Position = delivery.Position{}
+		for _, d := range found {
+			if l := d.lists[uint64(typeHash(name))]; l != nil && !e.after(&l.latest) {
+				e, s.Attempt = l.latest, l.latest.attempt(r.conf.Prefix+outcomesTopic, d.partition)
+			}
 		}
 		out = append(out, s)
 	}
@@ -50,125 +52,124 @@ func (r *Redis) Statuses(ctx context.Context, sub ident.ID) ([]TypeStatus, error
 	return out, nil
 }
 
-// AddStatus adds the last attempt of an event type, as the topic of statuses has it, unless a later one is known.
-func (r *Redis) AddStatus(ctx context.Context, rows []Row) error {
-	b := newBatch(r, 0, nil, time.Now())
-	script := redis.NewScript(addStatusScript)
-	groups := make([]*group, len(rows))
-	for i := range rows {
-		row := &rows[i]
-		groups[i] = &group{
-			script: script, keys: []string{r.subKeys(row.Subscription).statuses()},
-			args: []any{row.EventType, row.appendTimed(nil), row.millis() + statusKept.Milliseconds()},
+// LastAttempts returns the n last attempts of a subscription, newest first, of one event type or, if that is "", of all. There are
+// [KeptAttempts] at most. Rows that are no attempt are not among them.
+func (r *Redis) LastAttempts(ctx context.Context, sub ident.ID, eventType string, n int) (out []Attempt, err error) {
+	typ := uint64(allTypes)
+	if eventType != "" {
+		typ = uint64(typeHash(eventType))
+	}
+	n = min(n, KeptAttempts)
+	now := time.Now()
+	days := daysBack(now.Add(-r.conf.EventRetention), now)
+	// Most often the last days have enough.
+	for _, some := range [][]int64{days[:min(3, len(days))], days[min(3, len(days)):]} {
+		found, err := r.digests(ctx, sub, some)
+		if err != nil {
+			return nil, fmt.Errorf("reading the last attempts: %w", err)
+		}
+		for _, d := range found {
+			l := d.lists[typ]
+			if l == nil {
+				continue
+			}
+			for _, e := range slices.Backward(l.kept()) {
+				if len(out) == n {
+					return out, nil
+				}
+				out = append(out, e.attempt(r.conf.Prefix+outcomesTopic, d.partition))
+			}
 		}
 	}
-	if err := b.send(ctx, groups); err != nil {
-		return fmt.Errorf("adding statuses to the views: %w", err)
+	return out, nil
+}
+
+// daysBack are the days between two times, the last one first: it may be of a clock that is ahead.
+func daysBack(from, to time.Time) (days []int64) {
+	for day := (to.UnixMilli() + hourMillis) / dayMillis; day >= max(from.UnixMilli(), 0)/dayMillis; day-- {
+		days = append(days, day)
 	}
-	return nil
+	return days
 }
 
 // MessageAttempts returns where the rows of a message are, those that are no attempt among them, of all its subscriptions, by
 // partition and offset. Since is a time before the first of them, from which on to look: that of the event's entry; zero is
 // as far back as there is. The message id names its tenant too. A few positions may be of another message: the record tells.
 func (r *Redis) MessageAttempts(ctx context.Context, message ident.ID, since time.Time) ([]delivery.Position, error) {
-	at, now := placeOfMessage(message), time.Now()
-	first := max(now.Add(-r.conf.EventRetention).UnixMilli(), since.UnixMilli()) / dayMillis
+	at, now, from := placeOfMessage(message), time.Now(), since
+	if oldest := now.Add(-r.conf.EventRetention); from.Before(oldest) {
+		from = oldest
+	}
 	pipe := r.client.Pipeline()
 	var days []*redis.StringCmd
-	for day := first; day <= (now.UnixMilli()+hourMillis)/dayMillis; day++ { // clocks differ
-		days = append(days, pipe.Get(ctx, bucketKey(r.messageTag(at.tag), day, at.bucket)))
+	for _, day := range daysBack(from, now) {
+		days = append(days, pipe.Get(ctx, bucketKey(r.tags[at.shard], day, at.bucket)))
 	}
-	_, err := pipe.Exec(ctx)
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("reading the attempts of a message: %w", r.done(err))
+	if len(days) == 0 {
+		return nil, nil
+	}
+	if err := r.read(ctx, pipe); err != nil {
+		return nil, fmt.Errorf("reading the attempts of a message: %w", err)
 	}
 	var out []delivery.Position
 	for _, day := range days {
-		text, err := day.Bytes()
-		if err != nil && !errors.Is(err, redis.Nil) {
-			return nil, fmt.Errorf("reading the attempts of a message: %w", r.done(err))
+		p := packed{rest: []byte(day.Val())}
+		for len(p.rest) > 0 {
+			mine := bytes.HasPrefix(p.rest, at.rest[:])
+			p.rest = p.rest[min(len(at.rest), len(p.rest)):]
+			pos := delivery.Position{Topic: r.conf.Prefix + outcomesTopic}
+			pos.Partition, pos.Offset = int32(p.number()), int64(p.number()) //nolint:gosec // as they were written
+			if mine && !p.bad {
+				out = append(out, pos)
+			}
 		}
-		for entry := range slices.Chunk(text, messageBytes) {
-			if len(entry) < messageBytes {
-				return nil, errEntry
-			}
-			if [6]byte(entry[:6]) == at.rest {
-				var offset [8]byte
-				copy(offset[2:], entry[8:])
-				out = append(out, delivery.Position{
-					Topic: r.conf.Prefix + outcomesTopic, Partition: int32(binary.BigEndian.Uint16(entry[6:])),
-					Offset: int64(binary.BigEndian.Uint64(offset[:])), //nolint:gosec // six bytes
-				})
-			}
+		if p.bad {
+			return nil, errEntry
 		}
 	}
 	slices.SortFunc(out, func(a, b delivery.Position) int {
 		return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.Offset, b.Offset))
 	})
-	return out, r.done(nil)
+	return out, nil
 }
 
 // Health returns how an endpoint did, without the rows that the recorder has not seen yet: see [Redis.Progress].
 func (r *Redis) Health(ctx context.Context, q HealthQuery) (Health, error) {
-	steps, key, of := hoursOfDay, r.subKeys(q.Subscription).hours, dayMillis
-	if q.Step == time.Minute {
-		steps, key, of = minutesOfHour, r.subKeys(q.Subscription).minutes, hourMillis
-	}
-	step := of / int64(steps)
-	from, to := max(q.From.UnixMilli(), 0)/step*step, (q.To.UnixMilli()+step-1)/step*step
+	step := q.Step.Milliseconds()
 	switch {
 	case q.Step != time.Minute && q.Step != time.Hour:
 		return Health{}, fmt.Errorf("step: %s: want 1m or 1h", q.Step)
 	case q.To.Before(q.From) || q.To.Sub(q.From) > maxHealthSteps*q.Step:
 		return Health{}, fmt.Errorf("from, to: %s: want 0 to %d steps of %s", q.To.Sub(q.From), maxHealthSteps, q.Step)
 	}
-	pipe := r.client.Pipeline()
-	var hashes []*redis.MapStringStringCmd
-	for n := from / of; n*of < to; n++ {
-		hashes = append(hashes, pipe.HGetAll(ctx, key(n)))
+	from, to := max(q.From.UnixMilli(), 0)/step*step, (q.To.UnixMilli()+step-1)/step*step
+	var days []int64
+	for day := from / dayMillis; day*dayMillis < to; day++ {
+		days = append(days, day)
 	}
-	if len(hashes) > 0 {
-		_, err := pipe.Exec(ctx)
-		if err := r.done(err); err != nil {
-			return Health{}, fmt.Errorf("reading health: %w", err)
-		}
+	found, err := r.digests(ctx, q.Subscription, days)
+	if err != nil {
+		return Health{}, fmt.Errorf("reading health: %w", err)
 	}
-	h := Health{Step: q.Step}
-	for i, hash := range hashes {
-		start := (from/of + int64(i)) * of
-		counts, err := readCounters(hash.Val(), steps)
-		if err != nil {
-			return Health{}, err
-		}
-		for n := range counts {
-			at := start + int64(n)*step
-			if counts[n] == nil || at < from || at >= to {
+	h, counts := Health{Step: q.Step}, map[int64]*Counts{}
+	for i, d := range found {
+		for field, n := range d.counts {
+			minute, result, bucket := counterOf(field)
+			at := (days[i]*dayMillis + minute*minuteMillis) / step * step
+			if at < from || at >= to {
 				continue
 			}
-			h.Total.Add(counts[n])
-			h.Series = append(h.Series, HealthStep{Start: time.UnixMilli(at).UTC(), Counts: *counts[n]})
+			if counts[at] == nil {
+				counts[at] = &Counts{Results: map[outcome.Result]int64{}}
+			}
+			counts[at].addCounter(result, bucket, n)
 		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(counts)) {
+		h.Total.Add(counts[at])
+		h.Series = append(h.Series, HealthStep{Start: time.UnixMilli(at).UTC(), Counts: *counts[at]})
 	}
 	return h, nil
-}
-
-// readCounters reads a hash of counters, by step; steps without any are nil.
-func readCounters(hash map[string]string, steps int) ([]*Counts, error) {
-	out := make([]*Counts, steps)
-	for name, text := range hash {
-		field, err := strconv.ParseUint(name, 10, 31)
-		n, err2 := strconv.ParseInt(text, 10, 64)
-		if err != nil || err2 != nil {
-			return nil, errEntry
-		}
-		result, bucket, step := counterOf(int(field), steps)
-		if out[step] == nil {
-			out[step] = &Counts{Results: map[outcome.Result]int64{}}
-		}
-		out[step].addCounter(result, bucket, n)
-	}
-	return out, nil
 }
 
 func (c *Counts) addCounter(result uint64, bucket int, n int64) {
@@ -191,11 +192,11 @@ func (c *Counts) addCounter(result uint64, bucket int, n int64) {
 	}
 }
 
-// ForgetOutcomes deletes what was made of outcomes and how far the recorder was: the rest adds up by itself. It looks at
+// ForgetOutcomes deletes what was made of outcomes, by this version or an earlier one, and how far the recorder was: the rest adds up by itself. It looks at
 // every key, so it takes a second or so for a million of them.
 func (r *Redis) ForgetOutcomes(ctx context.Context) error {
 	forget := func(ctx context.Context, node redis.Cmdable) error {
-		for _, pattern := range []string{subTag, msgTag} {
+		for _, pattern := range []string{viewsTag, "sub.", "msg."} {
 			if err := r.forget(ctx, node, "{"+globbed(r.conf.Prefix)+pattern+"*"); err != nil {
 				return err
 			}

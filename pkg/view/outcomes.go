@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,214 +11,199 @@ import (
 	"github.com/postrider/postrider/pkg/ident"
 )
 
-// scriptsPerTrip is how many scripts are sent at a time: their answers come within one call's timeout also where the
-// embedded Redis interprets them.
-const scriptsPerTrip = 256
-
-// maxBatch is how many rows are added at a time: Lua hands a call at most 8000 arguments, two for each event type of a
-// subscription.
-const maxBatch = 3000
+const (
+	// scriptsPerTrip is how many scripts are sent at a time: their answers come within one call's timeout also where the embedded
+	// Redis interprets them.
+	scriptsPerTrip = 256
+	// maxBatch is how many rows are added at a time: a script with all of them keeps Redis from its other callers for 2 ms.
+	maxBatch = 3000
+)
 
 // AddRows adds rows of one partition of outcomes to the views, in the order of their offsets. Rows that are there change
-// nothing, whatever the batches were in which they came. It returns the rows whose status belongs into the topic of
-// statuses: those that changed from success to failure or back, and the first of an hour. After an error any part may have
-// been added; the same rows again add the rest.
-func (r *Redis) AddRows(ctx context.Context, partition int32, rows []Row) (changed []*Row, err error) {
-	for some := range slices.Chunk(rows, maxBatch) {
-		more, err := r.addRows(ctx, partition, some)
-		if err != nil {
-			return nil, err
+// nothing, whatever the batches were in which they came. After an error any part may have been added; the same rows again add
+// the rest. What it does not add is statuses: see [Redis.Changed].
+func (r *Redis) AddRows(ctx context.Context, partition int32, rows []Row) error {
+	for len(rows) > 0 {
+		n := 1
+		for n < min(len(rows), maxBatch) && rows[n].Offset>>32 == rows[0].Offset>>32 { // all headers begin the same
+			n++
 		}
-		changed = append(changed, more...)
+		if err := r.addRows(ctx, partition, rows[:n]); err != nil {
+			return fmt.Errorf("adding outcomes to the views: %w", err)
+		}
+		rows = rows[n:]
 	}
-	return changed, nil
+	return nil
 }
 
-func (r *Redis) addRows(ctx context.Context, partition int32, rows []Row) (changed []*Row, err error) {
-	b := newBatch(r, partition, rows, time.Now())
-	subs, messages := b.groups()
-	for len(subs) > 0 || len(messages) > 0 {
-		if err := b.send(ctx, subs, messages); err != nil {
-			return nil, fmt.Errorf("adding outcomes to the views: %w", err)
-		}
-		var again []*group
-		for _, g := range subs {
-			part, err := b.answered(g, &changed)
-			if err != nil {
-				return nil, fmt.Errorf("adding outcomes to the views: %w", err)
-			}
-			again = append(again, part...)
-		}
-		subs, again = again, nil
-		for _, g := range messages {
-			part, err := b.messagesAnswered(g)
-			if err != nil {
-				return nil, fmt.Errorf("adding outcomes to the views: %w", err)
-			}
-			again = append(again, part...)
-		}
-		messages = again
+func (r *Redis) addRows(ctx context.Context, partition int32, rows []Row) error {
+	b := batch{r: r, partition: partition, oldest: time.Now().Add(-r.conf.EventRetention).UnixMilli() / dayMillis}
+	b.start = header{partition: partition, base: rows[0].Offset}.appendStart(nil)
+	var shards [viewShards]shard
+	for i := range shards {
+		shards[i].tag = r.tags[i]
 	}
-	b.seal(ctx)
+	for i := range rows {
+		row := &rows[i]
+		of := &shards[shardOf(row.Subscription)]
+		of.rows = append(of.rows, row)
+		of = &shards[shardOf(row.Message)]
+		of.messages = append(of.messages, row)
+	}
+	var todo []*shard
+	for i := range shards {
+		if len(shards[i].rows)+len(shards[i].messages) > 0 {
+			todo = append(todo, &shards[i])
+		}
+	}
+	for len(todo) > 0 {
+		for _, s := range todo {
+			b.prepare(s)
+		}
+		if err := r.send(ctx, calls(todo)); err != nil {
+			return err
+		}
+		var again []*shard
+		for _, s := range todo {
+			some, err := b.answered(s)
+			if err != nil {
+				return err
+			}
+			if some {
+				again = append(again, s)
+			}
+		}
+		todo = again
+	}
+	b.upkeep(ctx)
 	r.metrics.rows.Add(float64(len(rows)))
-	return changed, nil
+	return nil
 }
 
-// batch is a call of AddRows.
+// batch is a call of addRows.
 type batch struct {
 	r         *Redis
 	partition int32
-	rows      []Row
-	now       time.Time
-	// oldest are the first hours whose rows, and whose minutes' counters, are kept, and the first day.
-	oldest, oldestMinutes, oldestDay int64
-	full                             []string // what nothing is appended to any more
+	oldest    int64  // the first day whose rows are kept
+	start     []byte // of all headers
+	full      []string
+	grown     []target
 }
 
-func newBatch(r *Redis, partition int32, rows []Row, now time.Time) *batch {
-	kept := now.Add(-r.conf.EventRetention).UnixMilli()
-	return &batch{
-		r: r, partition: partition, rows: rows, now: now,
-		oldest: kept / hourMillis, oldestDay: kept / dayMillis,
-		oldestMinutes: now.Add(time.Hour-minutesKept).UnixMilli() / hourMillis, // not those that are about to expire
-	}
+// shard is what a batch has for one hash tag.
+type shard struct {
+	call
+	tag            string
+	rows, messages []*Row // of its subscriptions, and of its messages, by offset
+	targets        []target
 }
 
-// group is one call of a script: the rows of a subscription, or of the messages of a hash tag.
-type group struct {
-	rows   []*Row
+// target is a string that something is appended to: the day of a subscription, or a bucket of messages if that is zero.
+type target struct {
+	sub    ident.ID
+	day    int64
+	bucket int
+	rows   int
+}
+
+// call is one call of a script.
+type call struct {
 	script *redis.Script
 	keys   []string
 	args   []any
 	cmd    *redis.Cmd
-	types  []*Row          // of a subscription: the last attempt of each event type, in the order of the arguments
-	fills  []func() string // for each key that something is appended to: the one before it
 }
 
-// groups are the calls that the rows need.
-func (b *batch) groups() (subs, messages []*group) {
-	bySub := make(map[ident.ID]*group, len(b.rows)/4)
-	var byTag [messageTags]*group
-	for i := range b.rows {
-		row := &b.rows[i]
-		g := bySub[row.Subscription]
-		if g == nil {
-			g = &group{}
-			bySub[row.Subscription] = g
-			subs = append(subs, g)
+func calls(shards []*shard) []*call {
+	out := make([]*call, len(shards))
+	for i, s := range shards {
+		out[i] = &s.call
+	}
+	return out
+}
+
+// send runs scripts; those that a node does not know yet it is given in full.
+func (r *Redis) send(ctx context.Context, calls []*call) error {
+	for len(calls) > 0 {
+		some := calls[:min(len(calls), scriptsPerTrip)]
+		calls = calls[len(some):]
+		pipe := r.client.Pipeline()
+		for _, c := range some {
+			c.cmd = c.script.EvalSha(ctx, pipe, c.keys, c.args...)
 		}
-		g.rows = append(g.rows, row)
-		tag := placeOfMessage(row.Message).tag
-		if byTag[tag] == nil {
-			byTag[tag] = &group{rows: make([]*Row, 0, 2*len(b.rows)/messageTags+4)}
-			messages = append(messages, byTag[tag])
-		}
-		byTag[tag].rows = append(byTag[tag].rows, row)
-	}
-	for _, g := range subs {
-		b.prepareRows(g)
-	}
-	for _, g := range messages {
-		b.prepareMessages(g)
-	}
-	return subs, messages
-}
-
-// split makes two groups of one: the rows up to an offset, which are there, and the others.
-func (b *batch) split(g *group, guard int64, prepare func(*group)) []*group {
-	n := 0
-	for n < len(g.rows) && g.rows[n].Offset <= guard {
-		n++
-	}
-	parts := []*group{{rows: g.rows[:n]}, {rows: g.rows[n:]}}
-	for _, p := range parts {
-		prepare(p)
-	}
-	return parts
-}
-
-// send runs the scripts of the groups; those that a node does not know yet it is given in full.
-func (b *batch) send(ctx context.Context, lists ...[]*group) error {
-	pipe, waiting := b.r.client.Pipeline(), []*group(nil)
-	flush := func() error {
 		_, _ = pipe.Exec(ctx) // each command has its own error
-		for _, g := range waiting {
-			if redis.HasErrorPrefix(g.cmd.Err(), "NOSCRIPT") {
-				g.cmd = g.script.Eval(ctx, b.r.client, g.keys, g.args...)
+		for _, c := range some {
+			if redis.HasErrorPrefix(c.cmd.Err(), "NOSCRIPT") {
+				c.cmd = c.script.Eval(ctx, r.client, c.keys, c.args...)
 			}
-			if err := b.r.done(g.cmd.Err()); err != nil {
+			if err := r.done(c.cmd.Err()); err != nil {
 				return err
 			}
 		}
-		waiting = waiting[:0]
-		return nil
 	}
-	for _, list := range lists {
-		for _, g := range list {
-			g.cmd = g.script.EvalSha(ctx, pipe, g.keys, g.args...)
-			if waiting = append(waiting, g); len(waiting) == scriptsPerTrip {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return flush()
+	return nil
 }
 
 var errReply = errors.New("a script answered with another form")
 
-// answered looks at the answer of [addRowsScript].
-func (b *batch) answered(g *group, changed *[]*Row) (again []*group, err error) {
-	reply, err := g.cmd.Int64Slice()
-	if err != nil {
-		return nil, err
-	}
-	if len(reply) < 2 || reply[0] >= 0 && int(reply[1]) > len(reply)-2 {
-		return nil, errReply
-	}
-	if reply[0] < 0 {
-		return b.split(g, reply[1], b.prepareRows), nil
-	}
-	types, hours := reply[2:2+reply[1]], reply[2+reply[1]:]
-	for _, i := range types {
-		*changed = append(*changed, g.types[i-1])
-	}
-	b.fresh(g, hours)
-	return nil, nil
-}
-
-// messagesAnswered looks at the answer of [addMessagesScript].
-func (b *batch) messagesAnswered(g *group) (again []*group, err error) {
-	reply, err := g.cmd.Int64Slice()
-	if err != nil {
-		return nil, err
-	}
+// answered looks at the answer of [addRowsScript]. It reports whether the shard had some of the rows: those are taken out, and the
+// others come again.
+func (b *batch) answered(s *shard) (again bool, err error) {
+	reply, err := s.cmd.Int64Slice()
 	switch {
-	case len(reply) == 2 && reply[0] < 0:
-		return b.split(g, reply[1], b.prepareMessages), nil
+	case err != nil:
+		return false, err
 	case len(reply) == 0:
-		return nil, errReply
+		return false, errReply
+	case len(reply) == 2 && reply[0] < 0:
+		s.rows, s.messages = behind(s.rows, reply[1]), behind(s.messages, reply[1])
+		return true, nil
 	}
-	b.fresh(g, reply[1:])
-	return nil, nil
+	for _, n := range reply[1:] {
+		i := max(n, -n) - 1
+		if i < 0 || i >= int64(len(s.targets)) {
+			return false, errReply
+		}
+		t := &s.targets[i]
+		if n > 0 {
+			b.full = append(b.full, b.before(t))
+		}
+		if !t.sub.IsZero() && (n < 0 || t.rows >= digestRows) {
+			b.grown = append(b.grown, *t)
+		}
+	}
+	return false, nil
 }
 
-// fresh notes what comes before the keys that are new: nothing more is appended to that, but by an attempt that took over the
-// end of its hour.
-func (b *batch) fresh(g *group, which []int64) {
-	for _, i := range which {
-		b.full = append(b.full, g.fills[i-1]())
+// behind leaves out rows up to an offset.
+func behind(rows []*Row, offset int64) []*Row {
+	for len(rows) > 0 && rows[0].Offset <= offset {
+		rows = rows[1:]
 	}
+	return rows
 }
 
-// seal gives back the room that Redis keeps behind what is full. It is no loss if it fails.
-func (b *batch) seal(ctx context.Context) {
-	var calls []*group
+// before is the key that comes before one that is new: nothing more is appended to that, but by an attempt that took over the end
+// of its day.
+func (b *batch) before(t *target) string {
+	if t.sub.IsZero() {
+		return bucketKey(b.r.tags[t.bucket%viewShards], t.day-1, t.bucket/viewShards)
+	}
+	return b.r.subKeys(t.sub).current(t.day - 1)
+}
+
+// upkeep gives back the room that Redis keeps behind what is full, and makes the digests of days that have grown. It is no loss if
+// it fails: there is more to read then, until a day has grown again.
+func (b *batch) upkeep(ctx context.Context) {
+	var seals []*call
 	for _, key := range b.full {
-		calls = append(calls, &group{script: redis.NewScript(sealScript), keys: []string{key}})
+		seals = append(seals, &call{script: sealing, keys: []string{key}})
 	}
-	if err := b.send(ctx, calls); err != nil {
+	err := b.r.send(ctx, seals)
+	for _, t := range b.grown {
+		err = errors.Join(err, b.r.digestDay(ctx, t.sub, t.day))
+	}
+	if err != nil {
 		b.r.metrics.errors.Inc()
 	}
 }

@@ -1,110 +1,63 @@
 package view
 
-// addRowsScript adds rows of one subscription, of which it does what cannot be prepared: it compares with the guard, so that
-// rows which come again change nothing, and with the statuses. It touches nothing but its keys.
+import (
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/postrider/postrider/pkg/ident"
+)
+
+// The scripts; the SHA of a text is made once.
 //
-//	KEYS  statuses, last attempts, the hours' indexes, the counters
-//	ARGV  partition; the first and last offset of the rows; when the last attempts expire, and the statuses, ms; how many
-//	      event types, lists, hours and hashes of counters; then
-//	      for each event type: its name and the last of its attempts
-//	      for each list of last attempts: its name and what it gets
-//	      for each hour: what it gets, when it expires, ms
-//	      for each hash of counters: when it expires, ms; how many counters; each one's field and number
+//nolint:gochecknoglobals // constants
+var (
+	adding   = redis.NewScript(addRowsScript)
+	sealing  = redis.NewScript(sealScript)
+	turning  = redis.NewScript(turnScript)
+	noticing = redis.NewScript(addStatusScript)
+)
+
+// addRowsScript adds what a batch has for a shard. It compares with the guard, so that rows which come again change nothing, and
+// touches nothing but its keys.
 //
-// Counters are new only where an hour is: they get their end with it.
+//	KEYS  the guard; the days and the buckets
+//	ARGV  partition; the first and last offset of the rows; how headers begin; how many bytes of rows make a digest due; then for
+//	      each day: when its keys expire, ms; how many subscriptions and how many buckets; what each of them gets
 //
-// It returns a state, how many event types follow and which (from 1), and which hours are new:
-//
-//	1   added; the event types are those whose status is another than before, or of another hour
-//	0   all rows were there; the event types are those whose status is the one given
-//	-1  some were there; what follows is the offset of the last one. Nothing was done
+// It returns 1 and which keys are new, and which have become due, negative, both counted from 1 behind the guard; 0 if all rows
+// were there; or -1 and the offset of the last one that was. Nothing was done then.
 const addRowsScript = `
-local function newer(a, b)
-  for i = 1, 16 do
-    local x, y = string.byte(a, i), string.byte(b, i)
-    if x ~= y then return x > y end
-  end
-  return false
-end
-local function good(entry) return math.floor(string.byte(entry, 16) / 8) % 32 == 1 end
-
-local types, lists, hours, counters = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
-local names, at = {'@'}, 10
-for i = 1, types do names[i + 1] = ARGV[at + 2 * i - 2] end
-local known = redis.call('HMGET', KEYS[1], unpack(names))
-local guard = -1
-if known[1] then
-  local partition, offset = string.match(known[1], '^(%d+) (%d+)$')
-  if partition == ARGV[1] then guard = tonumber(offset) end
-end
-if guard >= tonumber(ARGV[2]) and guard < tonumber(ARGV[3]) then return {-1, guard} end
-local fresh = guard < tonumber(ARGV[2])
-
-local reply, set = {1, 0}, {'@', ARGV[1] .. ' ' .. ARGV[3]}
-for i = 1, types do
-  local old, new = known[i + 1], ARGV[at + 1]
-  if not fresh then
-    if old == new then reply[#reply + 1] = i end
-  elseif not old or newer(new, old) then
-    set[#set + 1] = ARGV[at]
-    set[#set + 1] = new
-    if not old or good(old) ~= good(new) or string.sub(old, 1, 3) ~= string.sub(new, 1, 3) then reply[#reply + 1] = i end
-  end
-  at = at + 2
-end
-reply[2] = #reply - 2
-if not fresh then
-  reply[1] = 0
-  return reply
-end
-redis.call('HSET', KEYS[1], unpack(set))
-if reply[2] > 0 or not known[1] then redis.call('PEXPIREAT', KEYS[1], ARGV[5]) end
-
-if lists > 0 then
-  names, set = {}, {}
-  for i = 1, lists do names[i] = ARGV[at + 2 * i - 2] end
-  known = redis.call('HMGET', KEYS[2], unpack(names))
-  for i = 1, lists do
-    set[2 * i - 1] = names[i]
-    set[2 * i] = string.sub((known[i] or '') .. ARGV[at + 1], -800)
-    at = at + 2
-  end
-  redis.call('HSET', KEYS[2], unpack(set))
-  if reply[2] > 0 or not known[1] then redis.call('PEXPIREAT', KEYS[2], ARGV[4]) end
-end
-for i = 1, hours do
-  if redis.call('APPEND', KEYS[2 + i], ARGV[at]) == #ARGV[at] then
-    redis.call('PEXPIREAT', KEYS[2 + i], ARGV[at + 1])
-    reply[#reply + 1] = i
-  end
-  at = at + 2
-end
-for i = 1, counters do
-  local key, n = KEYS[2 + hours + i], tonumber(ARGV[at + 1])
-  for j = at + 2, at + 2 * n, 2 do redis.call('HINCRBY', key, ARGV[j], ARGV[j + 1]) end
-  if #reply > 2 + reply[2] then redis.call('PEXPIREAT', key, ARGV[at]) end
-  at = at + 2 + 2 * n
-end
-return reply`
-
-// addMessagesScript adds rows to the messages of one hash tag.
-//
-//	KEYS  the guard, the buckets
-//	ARGV  partition; the first and last offset of the rows; then for each bucket: what it gets, when it expires, ms
-//
-// It returns 1 and which buckets are new; 0 if all rows were there; or -1 and the offset of the last one that was.
-const addMessagesScript = `
-local guard = tonumber(redis.call('HGET', KEYS[1], ARGV[1]) or '-1')
+local call, append, sub = redis.call, 'APPEND', string.sub
+local guard = tonumber(call('HGET', KEYS[1], ARGV[1]) or '-1')
 if guard >= tonumber(ARGV[3]) then return {0} end
 if guard >= tonumber(ARGV[2]) then return {-1, guard} end
-local reply = {1}
-for i = 2, #KEYS do
-  if redis.call('APPEND', KEYS[i], ARGV[2 * i]) == #ARGV[2 * i] then
-    redis.call('PEXPIREAT', KEYS[i], ARGV[2 * i + 1])
-    reply[#reply + 1] = i - 1
+local start, due, reply, k, at = ARGV[4], tonumber(ARGV[5]), {1}, 1, 6
+while at < #ARGV do
+  local expires, subs, buckets = ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  at = at + 3
+  for i = 1, subs do
+    k = k + 1
+    local key, rows = KEYS[k], ARGV[at]
+    local n, more = call(append, key, rows), #rows
+    if n == more then
+      call('SET', key, start .. sub(rows, 1, 4) .. rows, 'PXAT', expires)
+      reply[#reply + 1] = k - 1
+    elseif (n - 16) % due < more then
+      reply[#reply + 1] = 1 - k
+    end
+    at = at + 1
+  end
+  for i = 1, buckets do
+    k = k + 1
+    if call(append, KEYS[k], ARGV[at]) == #ARGV[at] then
+      call('PEXPIREAT', KEYS[k], expires)
+      reply[#reply + 1] = k - 1
+    end
+    at = at + 1
   end
 end
-redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+call('HSET', KEYS[1], ARGV[1], ARGV[3])
 return reply`
 
 // sealScript writes a string anew that nothing is appended to any more: Redis has kept room at its end, a third of its memory
@@ -117,19 +70,130 @@ if n == 0 or n > 1048576 then return 0 end
 redis.call('SET', KEYS[1], redis.call('GET', KEYS[1]), 'KEEPTTL')
 return 1`
 
-// addStatusScript sets the last attempt of an event type unless there is a later one.
+// turnScript puts a full string of a day aside and begins another, unless somebody did.
 //
-//	KEYS  statuses
-//	ARGV  event type, the entry, when it expires, ms
+//	KEYS  the day's, the one that it becomes
+//	ARGV  the header that it has, that of the next, when that expires, ms
+const turnScript = `
+if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then return 0 end
+redis.call('RENAME', KEYS[1], KEYS[2])
+redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
+return 1`
+
+// addStatusScript sets last attempts of event types unless there are later ones.
+//
+//	KEYS  statuses, one for each
+//	ARGV  for each the event type, the entry, when the statuses expire, ms
 const addStatusScript = `
-local old, new = redis.call('HGET', KEYS[1], ARGV[1]), ARGV[2]
-if old then
+local function newer(a, b)
   for i = 1, 16 do
-    local x, y = string.byte(old, i), string.byte(new, i)
-    if x > y or x == y and i == 16 then return 0 end
-    if x < y then break end
+    local x, y = string.byte(a, i), string.byte(b, i)
+    if x ~= y then return x > y end
+  end
+  return false
+end
+for i = 1, #KEYS do
+  local key, name, new = KEYS[i], ARGV[3 * i - 2], ARGV[3 * i - 1]
+  local old = redis.call('HGET', key, name)
+  if not old or newer(new, old) then
+    redis.call('HSET', key, name, new)
+    redis.call('PEXPIREAT', key, ARGV[3 * i])
   end
 end
-redis.call('HSET', KEYS[1], ARGV[1], new)
-if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIREAT', KEYS[1], ARGV[3]) end
 return 1`
+
+// dayOfShard is what a shard gets of a day.
+type dayOfShard struct {
+	day     int64
+	subs    []part
+	buckets []part
+	places  map[ident.ID]int // of subs
+	filled  [messageBuckets]int
+}
+
+// part is what is appended to one string.
+type part struct {
+	target
+	bytes []byte
+}
+
+// prepare makes the arguments of [addRowsScript].
+func (b *batch) prepare(s *shard) {
+	var days []*dayOfShard
+	of := func(day int64) *dayOfShard {
+		i := slices.IndexFunc(days, func(d *dayOfShard) bool { return d.day == day })
+		if i < 0 {
+			i, days = len(days), append(days, &dayOfShard{day: day, places: map[ident.ID]int{}})
+		}
+		return days[i]
+	}
+	for _, row := range s.rows {
+		if day := row.day(); day >= b.oldest {
+			of(day).add(row)
+		}
+	}
+	for _, row := range s.messages {
+		if day := row.day(); day >= b.oldest {
+			of(day).addMessage(row, b.partition)
+		}
+	}
+	b.arguments(s, days)
+}
+
+func (d *dayOfShard) add(row *Row) {
+	i, ok := d.places[row.Subscription]
+	if !ok {
+		i = len(d.subs)
+		d.places[row.Subscription] = i
+		d.subs = append(d.subs, part{target: target{sub: row.Subscription, day: d.day}})
+	}
+	p := &d.subs[i]
+	p.bytes = row.appendEntry(p.bytes)
+	p.rows++
+}
+
+func (d *dayOfShard) addMessage(row *Row, partition int32) {
+	at := placeOfMessage(row.Message)
+	if d.filled[at.bucket] == 0 {
+		d.buckets = append(d.buckets, part{target: target{bucket: at.bucket*viewShards + at.shard, day: d.day}})
+		d.filled[at.bucket] = len(d.buckets)
+	}
+	p := &d.buckets[d.filled[at.bucket]-1]
+	p.bytes = row.appendMessage(p.bytes, partition)
+}
+
+func (b *batch) arguments(s *shard, days []*dayOfShard) {
+	first, last := span(s.rows, s.messages)
+	n := 0
+	for _, d := range days {
+		n += len(d.subs) + len(d.buckets)
+	}
+	s.script, s.targets = adding, make([]target, 0, n)
+	s.keys = append(make([]string, 0, 1+n), guardKey(s.tag))
+	s.args = append(make([]any, 0, 5+3*len(days)+n), int64(b.partition), first, last, b.start, digestRows*entryBytes)
+	for _, d := range days {
+		s.args = append(s.args, b.r.dayEnds(d.day), len(d.subs), len(d.buckets))
+		for _, p := range d.subs {
+			s.keys, s.args, s.targets = append(s.keys, b.r.subKeys(p.sub).current(d.day)), append(s.args, p.bytes), append(s.targets, p.target)
+		}
+		for _, p := range d.buckets {
+			s.keys, s.args, s.targets = append(s.keys, bucketKey(s.tag, d.day, p.bucket/viewShards)), append(s.args, p.bytes), append(s.targets, p.target)
+		}
+	}
+}
+
+// dayEnds is when what is of a day expires, ms.
+func (r *Redis) dayEnds(day int64) int64 {
+	return (day+1)*dayMillis + r.conf.EventRetention.Milliseconds()
+}
+
+// span is the first and the last offset of two lists, one of which has some.
+func span(a, b []*Row) (first, last int64) {
+	switch {
+	case len(a) == 0:
+		a = b
+	case len(b) == 0:
+		b = a
+	}
+	return min(a[0].Offset, b[0].Offset), max(a[len(a)-1].Offset, b[len(b)-1].Offset)
+}

@@ -25,29 +25,52 @@ type Progress struct {
 	Time time.Time
 }
 
-// progressKey is a hash, "<topic>/<partition>" to "<from> <next> <time in ms>".
+// progressKey is a hash, "<topic>/<partition>" to "<from> <next> <time in ms>". Before topics that the views of attempts are made of
+// stands the layout of these, as in "2:postrider.outcomes/0", but for layout 1: versions that run beside each other, or one after
+// the other, each know how far their own views are.
 func (r *Redis) progressKey() string { return "{" + r.conf.Prefix + "progress}" }
 
-// progressScript sets how far a partition is; it never goes back.
+// progressOf is how fields of a topic begin.
+func (r *Redis) progressOf(topic string) string {
+	if r.laidOut(topic) {
+		return strconv.Itoa(layout) + ":" + topic + "/"
+	}
+	return topic + "/"
+}
+
+// laidOut reports whether the views of attempts are made of a topic.
+func (r *Redis) laidOut(topic string) bool {
+	return topic == r.conf.Prefix+outcomesTopic || topic == r.conf.Prefix+statusesTopic
+}
+
+// progressScript sets how far a partition is; it never goes back. If there is a gap before the batch, what is before it counts as
+// missing: somebody else recorded it, in another layout.
 //
 //	KEYS  the progress
-//	ARGV  topic/partition, the first offset of a batch, the one after its last, the time of the last record, ms
+//	ARGV  the field, the first offset of a batch, the one after its last, the time of the last record, ms; whether offsets have
+//	      no gaps of their own, 1 or 0
 const progressScript = `
 local known = redis.call('HGET', KEYS[1], ARGV[1])
 local from = ARGV[2]
 if known then
   local first, next = string.match(known, '^(%d+) (%d+) ')
   if tonumber(next) >= tonumber(ARGV[3]) then return 0 end
-  from = first
+  if ARGV[5] == '0' or tonumber(next) >= tonumber(ARGV[2]) then from = first end
 end
 redis.call('HSET', KEYS[1], ARGV[1], from .. ' ' .. ARGV[3] .. ' ' .. ARGV[4])
 return 1`
 
+var advancing = redis.NewScript(progressScript) //nolint:gochecknoglobals // a constant
+
 // Advance notes that all records of a partition from an offset up to next, this one left out, are in the views, and when the
 // last of them was written.
 func (r *Redis) Advance(ctx context.Context, topic string, partition int32, from, next int64, at time.Time) error {
-	_, err := redis.NewScript(progressScript).Run(ctx, r.client, []string{r.progressKey()},
-		topic+"/"+strconv.Itoa(int(partition)), from, next, at.UnixMilli()).Result()
+	dense := 0
+	if r.laidOut(topic) {
+		dense = 1
+	}
+	_, err := advancing.Run(ctx, r.client, []string{r.progressKey()},
+		r.progressOf(topic)+strconv.Itoa(int(partition)), from, next, at.UnixMilli(), dense).Result()
 	if err := r.done(err); err != nil {
 		return fmt.Errorf("noting progress: %w", err)
 	}
@@ -60,9 +83,41 @@ func (r *Redis) Progress(ctx context.Context, topic string) ([]Progress, error) 
 	if err := r.done(err); err != nil {
 		return nil, fmt.Errorf("reading progress: %w", err)
 	}
+	return parseProgress(fields, r.progressOf(topic))
+}
+
+// OtherLayout says what is wrong if a recorder of another version, which lays the views of attempts out in another way, has written
+// to this Redis as long as its rows are kept; "" if none has.
+func (r *Redis) OtherLayout(ctx context.Context) (string, error) {
+	fields, err := r.client.HGetAll(ctx, r.progressKey()).Result()
+	if err := r.done(err); err != nil {
+		return "", fmt.Errorf("reading progress: %w", err)
+	}
+	topic, oldest := r.conf.Prefix+outcomesTopic+"/", time.Now().Add(-r.conf.EventRetention)
+	for name, text := range fields {
+		before, ok := strings.CutSuffix(strings.TrimRight(name, "0123456789"), topic)
+		other := 1
+		if before != "" {
+			other, err = strconv.Atoi(strings.TrimSuffix(before, ":"))
+		}
+		if !ok || err != nil || other == layout {
+			continue
+		}
+		if p, err := parseProgress(map[string]string{name: text}, before+topic); err != nil || p[0].Time.Before(oldest) {
+			continue // expired
+		}
+		return fmt.Sprintf("a recorder of another version has made views of attempts in Redis, of layout %d; this version has layout %d and "+
+			"does not show what is there alone: when all recorders are of one version, stop them and run \"postrider views rebuild\"",
+			other, layout), nil
+	}
+	return "", nil
+}
+
+// parseProgress reads the fields that begin with a topic.
+func parseProgress(fields map[string]string, topic string) ([]Progress, error) {
 	var out []Progress
 	for name, text := range fields {
-		id, ok := strings.CutPrefix(name, topic+"/")
+		id, ok := strings.CutPrefix(name, topic)
 		if !ok {
 			continue
 		}

@@ -111,6 +111,8 @@ type Sentinel struct {
 type Redis struct {
 	client  redis.UniversalClient
 	conf    Config
+	tags    [viewShards]string // of the views of attempts
+	piece   int                // [pieceRows], but in tests
 	metrics metrics
 }
 
@@ -150,7 +152,7 @@ func Open(conf Config) (*Redis, error) {
 		// Asking a managed service to announce its failovers costs a refused call with every connection elsewhere.
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
-	return &Redis{client: client, conf: conf, metrics: m}, nil
+	return &Redis{client: client, conf: conf, tags: shardTags(conf.Prefix), piece: pieceRows, metrics: m}, nil
 }
 
 // secret returns a secret, which a file may hold.

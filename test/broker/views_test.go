@@ -33,12 +33,27 @@ func viewRows(n int) []view.Row {
 	return rows
 }
 
+// record does with rows what the recorder does.
+func record(t *testing.T, r *view.Redis, rows []view.Row) {
+	t.Helper()
+	eventually(t, func() error {
+		if err := r.AddRows(t.Context(), 7, rows); err != nil {
+			return err
+		}
+		changed, err := r.Changed(t.Context(), &view.Seen{}, rows)
+		if err != nil {
+			return err
+		}
+		return r.AddStatus(t.Context(), changed)
+	})
+}
+
 // viewsOf is what a Redis has to promise of the views, one node or many.
 func viewsOf(t *testing.T, r *view.Redis) {
 	t.Helper()
 	ctx, rows := t.Context(), viewRows(1000)
 	for _, batch := range [][]view.Row{rows[:600], rows[:600], rows[300:], rows[990:]} { // they come again
-		eventually(t, func() error { _, err := r.AddRows(ctx, 7, batch); return err })
+		record(t, r, batch)
 	}
 	sub := rows[1].Subscription
 	page, err := r.Attempts(ctx, view.AttemptQuery{Subscription: sub, OldestFirst: true, Limit: 100})
@@ -63,7 +78,7 @@ func viewsOf(t *testing.T, r *view.Redis) {
 	for i := range many { // more than one script takes
 		many[i].Offset, many[i].Subscription, many[i].EventType = int64(2000+i), sub, strconv.Itoa(i)
 	}
-	eventually(t, func() error { _, err := r.AddRows(ctx, 7, many); return err })
+	record(t, r, many)
 	statuses, err = r.Statuses(ctx, sub)
 	require.NoError(t, err)
 	require.Len(t, statuses, 4003)
@@ -138,8 +153,7 @@ sentinel failover-timeout main 10000
 	replica := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + strconv.Itoa(ports[1])})
 	defer replica.Close()
 	rows := viewRows(100)
-	_, err = r.AddRows(t.Context(), 7, rows[:50])
-	require.NoError(t, err)
+	require.NoError(t, r.AddRows(t.Context(), 7, rows[:50]))
 	eventually(t, func() error { // what was not replicated is lost with a master
 		if n := replica.DBSize(t.Context()).Val(); n < 50 {
 			return fmt.Errorf("%d keys", n)
@@ -156,7 +170,7 @@ sentinel failover-timeout main 10000
 		return err
 	})
 	require.NoError(t, master.Kill(t.Context()))
-	eventually(t, func() error { _, err := r.AddRows(t.Context(), 7, rows); return err })
+	eventually(t, func() error { return r.AddRows(t.Context(), 7, rows) })
 	page, err := r.Attempts(t.Context(), view.AttemptQuery{Subscription: rows[1].Subscription, Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, page.Attempts, 2)

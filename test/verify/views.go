@@ -88,9 +88,6 @@ func (v *viewing) memory(ctx context.Context, in *installation, rows int) error 
 	keys := v.client.Scan(ctx, 0, "{"+in.Prefix+"*", 1000).Iterator()
 	for keys.Next(ctx) {
 		_, kind, _ := strings.Cut(keys.Val(), "}:")
-		if strings.Contains(keys.Val(), ".msg.") {
-			kind = "msg"
-		}
 		n, err := v.client.MemoryUsage(ctx, keys.Val(), 0).Result()
 		if err != nil {
 			return err
@@ -102,8 +99,8 @@ func (v *viewing) memory(ctx context.Context, in *installation, rows int) error 
 		return err
 	}
 	of := func(kind string) float64 { return sums[kind] / float64(rows) }
-	in.tell("of it, bytes an outcome", "index %.0f, messages %.0f, counters of minutes %.0f, of hours %.0f; last attempts and statuses %.0f a subscription",
-		of("h"), of("msg"), of("m"), of("d"), (sums["l"]+sums["s"])/viewSubscriptions)
+	in.tell("of it, bytes an outcome", "rows %.0f, messages %.0f, digests %.0f; statuses %.0f a subscription",
+		of("h"), of("m"), of("d"), sums["s"]/viewSubscriptions)
 	return nil
 }
 

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/postrider/postrider/pkg/view"
 	"github.com/postrider/postrider/test/internal/rig"
 )
 
@@ -112,14 +113,32 @@ func (v *viewing) settled(ctx context.Context) (map[string]string, error) {
 			return nil, err
 		}
 		key := keys.Val()
-		if strings.Contains(key, "presence") || strings.Contains(key, "progress") {
-			continue
+		_, kind, _ := strings.Cut(key, "}:")
+		if !strings.Contains(key, ".views") || strings.HasPrefix(kind, "s:") || strings.HasPrefix(kind, "d:") {
+			continue // what depends on when the recorder looked is compared by what it says
 		}
 		if out[key], err = v.value(ctx, key); err != nil {
 			return nil, fmt.Errorf("reading %s: %w", key, err)
 		}
 	}
-	return out, nil
+	return out, v.said(ctx, out)
+}
+
+// said adds what the views say of each subscription.
+func (v *viewing) said(ctx context.Context, out map[string]string) error {
+	for n := range viewSubscriptions {
+		sub := viewSubscription(n)
+		statuses, err := v.views.Statuses(ctx, sub)
+		if err != nil {
+			return err
+		}
+		health, err := v.views.Health(ctx, view.HealthQuery{Subscription: sub, From: v.begin, To: v.begin.Add(2 * time.Hour), Step: time.Minute})
+		if err != nil {
+			return err
+		}
+		out[sub.UUID()] = fmt.Sprint(statuses, health)
+	}
+	return nil
 }
 
 // value is what a key holds. The rows of a message lie in the order in which they came from different partitions.
@@ -129,11 +148,22 @@ func (v *viewing) value(ctx context.Context, key string) (string, error) {
 		fields, err := v.client.HGetAll(ctx, key).Result()
 		return fmt.Sprint(fields), err // sorted by field
 	}
-	const rowBytes = 14
-	if strings.Contains(key, ".msg.") {
-		rows := slices.Collect(slices.Chunk([]byte(text), rowBytes))
-		slices.SortFunc(rows, bytes.Compare)
-		text = string(bytes.Join(rows, nil))
+	if strings.Contains(key, "}:m:") {
+		const hashBytes = 3 // then partition and offset as varints
+		var rows []string
+		for b := []byte(text); len(b) > hashBytes; {
+			n := hashBytes
+			for range 2 {
+				_, size := binary.Uvarint(b[n:])
+				if size <= 0 {
+					return "", fmt.Errorf("%s is cut off", key)
+				}
+				n += size
+			}
+			rows, b = append(rows, string(b[:n])), b[n:]
+		}
+		slices.Sort(rows)
+		text = strings.Join(rows, "")
 	}
 	return text, err
 }
