@@ -3,7 +3,6 @@ package pipeline
 import (
 	"context"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -60,8 +59,6 @@ const (
 	recordGather = 200 * time.Millisecond
 	// recordQueue is how many records of a partition may wait: a fetch or two, so that reading and recording overlap.
 	recordQueue = 8000
-	// eventBatch is how many events go to Redis in one call.
-	eventBatch = 500
 	// recordTimeout bounds what is done of a batch at a time: Redis answers within milliseconds, or is away.
 	recordTimeout = 10 * time.Second
 )
@@ -93,11 +90,7 @@ func (r *Recorder) record(ctx context.Context, p *kafka.Partition, records []*ka
 	case r.statuses:
 		err = r.recordStatuses(ctx, records)
 	default:
-		for some := range slices.Chunk(records, eventBatch) {
-			if err = r.recordEvents(ctx, some); err != nil {
-				break
-			}
-		}
+		err = r.recordEvents(ctx, records)
 	}
 	if err != nil {
 		return err

@@ -4,10 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/ident"
@@ -39,7 +38,9 @@ const (
 	// its expiry holds Redis up: 0.3 million fields at 1,000 events/s.
 	idShards = 256
 	// addChunk is how many events of a tenant one script adds: it keeps Redis from its other callers for about 1 ms.
-	addChunk = 100
+	addChunk = 250
+	// eventsPerTrip bounds the events of the scripts that are sent at a time, as [scriptsPerTrip] does their number.
+	eventsPerTrip = 500
 )
 
 // All keys of a tenant have one hash tag, {<prefix>events.<tenant>}, so that a Redis Cluster keeps them on one node:
@@ -78,38 +79,48 @@ func (r *Redis) liveIDs(k eventKeys, id ident.ID, now time.Time) (keys []string)
 
 // addScript adds events of one tenant, unless their ids are there. It touches nothing but its keys.
 //
+// A call of Redis from a script takes about half a microsecond, so there are as few for an event as may be: its id is put into its day
+// at once, and taken out if a neighbouring day has it.
+//
 //	KEYS  the hours, the hours' lists, the ids
-//	ARGV  how many days an id may be in; the oldest hour; the retention, ms; then for each event: the first key of its id's
-//	      days, the key of its own day, the key of its hour; id, time, member; its hour; when hour and day expire, ms
+//	ARGV  the oldest hour; the retention, ms; how many lists; then for each its hour, when it expires, and when its day does, ms; then
+//	      for each event: which list (from 1); the keys of the ids of its day and of those beside it, 0 for none; id, time, member
 const addScript = `
-local days, added = tonumber(ARGV[1]), 0
-for i = 4, #ARGV, 9 do
-  local first, id, known = tonumber(ARGV[i]), ARGV[i + 3], false
-  for k = first, first + days - 1 do
-    if redis.call('HEXISTS', KEYS[k], id) == 1 then
-      known = true
-      break
+local call, lists, added = redis.call, tonumber(ARGV[3]), {}
+for i = 1, lists do added[i] = {} end
+for i = 4 + 3 * lists, #ARGV, 7 do
+  local list, own, id = tonumber(ARGV[i]), KEYS[tonumber(ARGV[i + 1])], ARGV[i + 4]
+  if call('HSETNX', own, id, ARGV[i + 5]) == 1 then
+    if call('HLEN', own) == 1 then call('PEXPIREAT', own, ARGV[3 + 3 * list]) end
+    local before, after = KEYS[tonumber(ARGV[i + 2])], KEYS[tonumber(ARGV[i + 3])]
+    if before and call('HEXISTS', before, id) == 1 or after and call('HEXISTS', after, id) == 1 then
+      call('HDEL', own, id)
+    else
+      local members = added[list]
+      members[#members + 1] = '0'
+      members[#members + 1] = ARGV[i + 6]
     end
   end
-  if not known then
-    local own, list = KEYS[tonumber(ARGV[i + 1])], KEYS[tonumber(ARGV[i + 2])]
-    redis.call('HSET', own, id, ARGV[i + 4])
-    redis.call('ZADD', list, 0, ARGV[i + 5])
-    redis.call('ZADD', KEYS[1], ARGV[i + 6], ARGV[i + 6])
-    redis.call('PEXPIREAT', list, ARGV[i + 7])
-    redis.call('PEXPIREAT', own, ARGV[i + 8])
-    added = added + 1
+end
+local n = 0
+for i = 1, lists do
+  local members, hour = added[i], ARGV[1 + 3 * i]
+  if #members > 0 then
+    n = n + #members / 2
+    call('ZADD', KEYS[1 + i], unpack(members))
+    if call('ZCARD', KEYS[1 + i]) == #members / 2 then
+      call('PEXPIREAT', KEYS[1 + i], ARGV[2 + 3 * i])
+      call('ZADD', KEYS[1], hour, hour)
+      call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1])
+      call('PEXPIRE', KEYS[1], ARGV[2])
+    end
   end
 end
-if added > 0 then
-  redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[2])
-  redis.call('PEXPIRE', KEYS[1], ARGV[3])
-end
-return added`
+return n`
 
 // AddEvents adds events to the index; those that are there, by tenant and message id, stay as they are, so adding twice
-// changes nothing. Events older than the retention are left out. It is one round trip; after an error any part of them
-// may have been added.
+// changes nothing. One that was produced again is there once if it was on the same day or the next, by UTC. Events older than the
+// retention are left out. After an error any part of them may have been added.
 func (r *Redis) AddEvents(ctx context.Context, events []EventEntry) error {
 	now := time.Now()
 	chunks := map[ident.ID][]*addition{}
@@ -129,28 +140,34 @@ func (r *Redis) AddEvents(ctx context.Context, events []EventEntry) error {
 		}
 		of[len(of)-1].add(r, e)
 	}
-	if len(all) == 0 {
-		return nil
+	for len(all) > 0 {
+		n, events := 0, 0
+		for n < len(all) && (n == 0 || events+all[n].events <= eventsPerTrip) {
+			events += all[n].events
+			n++
+		}
+		if err := r.addAll(ctx, all[:n]); err != nil {
+			return fmt.Errorf("adding events to the index: %w", err)
+		}
+		all = all[n:]
 	}
-	return r.runAll(ctx, all)
+	return nil
 }
 
-// runAll runs the scripts in one pipeline; those that a node does not know yet it is given in full.
-func (r *Redis) runAll(ctx context.Context, all []*addition) error {
-	script := redis.NewScript(addScript)
-	pipe := r.client.Pipeline()
-	for _, a := range all {
-		a.cmd = script.EvalSha(ctx, pipe, a.keys, a.argv()...)
+func (r *Redis) addAll(ctx context.Context, all []*addition) error {
+	scripts := make([]*call, len(all))
+	for i, a := range all {
+		a.script, a.args = indexing, a.argv()
+		scripts[i] = &a.call
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	if err := r.send(ctx, scripts); err != nil {
+		return err
+	}
 	added := int64(0)
 	for _, a := range all {
-		if redis.HasErrorPrefix(a.cmd.Err(), "NOSCRIPT") {
-			a.cmd = script.Eval(ctx, r.client, a.keys, a.argv()...)
-		}
 		n, err := a.cmd.Int64()
-		if err := r.done(err); err != nil {
-			return fmt.Errorf("adding events to the index: %w", err)
+		if err != nil {
+			return err
 		}
 		added += n
 	}
@@ -160,59 +177,79 @@ func (r *Redis) runAll(ctx context.Context, all []*addition) error {
 
 // addition is one call of addScript.
 type addition struct {
+	call
 	of     eventKeys
 	now    time.Time
-	days   int
-	keys   []string
-	places map[string]int // of keys, from 1
-	shards [idShards]int  // the places of their first keys; 0 before they have one
-	args   []any
-	oldest int64
 	retain time.Duration
+	lists  []int64          // hours
+	ids    map[dayShard]int // places of keys, from 1
 	events int
-	cmd    *redis.Cmd
+}
+
+// dayShard is a hash of ids.
+type dayShard struct {
+	day   int64
+	shard byte
 }
 
 func (r *Redis) newAddition(tenant ident.ID, now time.Time) *addition {
-	a := &addition{of: r.eventKeys(tenant), now: now, places: map[string]int{}, retain: r.conf.EventRetention}
-	a.oldest = now.Add(-a.retain).UnixMilli() / hourMillis
-	a.place(a.of.hours())
-	return a
+	return &addition{of: r.eventKeys(tenant), now: now, retain: r.conf.EventRetention, ids: map[dayShard]int{}}
 }
 
-// place returns the place of a key, which it adds if it is new.
-func (a *addition) place(key string) int {
-	at, ok := a.places[key]
+// list is the place of an hour's list, from 1.
+func (a *addition) list(hour int64) int {
+	i := slices.Index(a.lists, hour)
+	if i < 0 {
+		i, a.lists = len(a.lists), append(a.lists, hour)
+	}
+	return i + 1
+}
+
+// idsOf is the place of a key of ids among those, from 1.
+func (a *addition) idsOf(day int64, id ident.ID) int {
+	of := dayShard{day, id[len(id)-1]}
+	at, ok := a.ids[of]
 	if !ok {
-		a.keys = append(a.keys, key)
+		a.keys = append(a.keys, a.of.ids(day, id))
 		at = len(a.keys)
-		a.places[key] = at
+		a.ids[of] = at
 	}
 	return at
 }
 
 func (a *addition) add(r *Redis, e EventEntry) {
-	shard := int(e.Message[len(e.Message)-1]) % idShards
-	if a.shards[shard] == 0 {
-		live := r.liveIDs(a.of, e.Message, a.now)
-		a.days = len(live)
-		a.shards[shard] = a.place(live[0])
-		for _, key := range live[1:] {
-			a.place(key) // shards come as a whole, so they stand next to each other
-		}
-	}
-	first := a.shards[shard]
 	ms := e.Time.UnixMilli()
-	hour, day := ms/hourMillis, ms/dayMillis
-	kept := a.retain.Milliseconds()
+	day, before, after := ms/dayMillis, 0, 0
+	if day*dayMillis > a.now.Add(-a.retain).UnixMilli() { // the day before has not expired
+		before = a.idsOf(day-1, e.Message)
+	}
+	if day < a.now.UnixMilli()/dayMillis {
+		after = a.idsOf(day+1, e.Message)
+	}
 	var at [8]byte
 	binary.BigEndian.PutUint64(at[:], uint64(ms))
-	a.args = append(a.args,
-		first, a.place(a.of.ids(day, e.Message)), a.place(a.of.hour(hour)), string(e.Message[:]), string(at[2:]),
-		e.member(r.conf.Prefix), hour, (hour+1)*hourMillis+kept, (day+1)*dayMillis+kept)
+	a.args = append(a.args, a.list(ms/hourMillis), a.idsOf(day, e.Message), before, after,
+		string(e.Message[:]), string(at[2:]), e.member(r.conf.Prefix))
 	a.events++
 }
 
+// argv completes the keys and returns the arguments: those of the hours come first.
 func (a *addition) argv() []any {
-	return append([]any{a.days, a.oldest, (a.retain + time.Hour).Milliseconds()}, a.args...)
+	keys := append(make([]string, 0, 1+len(a.lists)+len(a.keys)), a.of.hours())
+	args := append(make([]any, 0, 3+3*len(a.lists)+len(a.args)),
+		a.now.Add(-a.retain).UnixMilli()/hourMillis, (a.retain + time.Hour).Milliseconds(), len(a.lists))
+	kept := a.retain.Milliseconds()
+	for _, hour := range a.lists {
+		keys = append(keys, a.of.hour(hour))
+		args = append(args, hour, (hour+1)*hourMillis+kept, (hour*hourMillis/dayMillis+1)*dayMillis+kept)
+	}
+	for i := 0; i < len(a.args); i += 7 {
+		for j := i + 1; j < i+4; j++ { // places of ids
+			if n, _ := a.args[j].(int); n > 0 {
+				a.args[j] = n + len(keys)
+			}
+		}
+	}
+	a.keys = append(keys, a.keys...)
+	return append(args, a.args...)
 }

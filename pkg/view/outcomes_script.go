@@ -16,6 +16,7 @@ var (
 	sealing  = redis.NewScript(sealScript)
 	turning  = redis.NewScript(turnScript)
 	noticing = redis.NewScript(addStatusScript)
+	indexing = redis.NewScript(addScript)
 )
 
 // addRowsScript adds what a batch has for a shard. It compares with the guard, so that rows which come again change nothing, and
