@@ -49,7 +49,7 @@ func (r *Recorder) recordOutcomes(ctx context.Context, p *kafka.Partition, recor
 	if err := r.views.AddRows(ctx, p.ID, rows); err != nil {
 		return err
 	}
-	seen := r.seenOf(p)
+	seen := r.seenOf(p) //nolint:contextcheck // it lives as long as the partition
 	changed, err := r.views.Changed(ctx, seen, rows)
 	if err != nil {
 		return err
