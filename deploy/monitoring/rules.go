@@ -1,10 +1,19 @@
 package monitoring
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Alerts returns all alerts, the worst first.
 func Alerts() []Alert {
 	return slices.Concat(flowAlerts(), stateAlerts(), apiAlerts(), endpointAlerts(), canaryAlerts())
+}
+
+// grown is an expression that is true for as long after a counter has grown, also if it was there at the counter's first
+// scrape: what happens while a process starts is counted by then, and no increase.
+func grown(counter, window string) string {
+	return fmt.Sprintf("(increase(%[1]s[%[2]s]) > 0) or (%[1]s > 0 unless %[1]s offset %[2]s)", counter, window)
 }
 
 // flowAlerts are about deliveries that do not get on.
@@ -54,7 +63,7 @@ func flowAlerts() []Alert {
 		},
 		{
 			Name: "PostriderPartitionsSkipped", Severity: Critical,
-			Expr:    `sum by (topic) (increase(postrider_partitions_out_of_range_total[1h])) > 0`,
+			Expr:    `sum by (topic) (` + grown("postrider_partitions_out_of_range_total", "1h") + `) > 0`,
 			Summary: "Records of {{ $labels.topic }} were gone before they were read",
 			Means:   "that a partition was started at the start of its log, because `kafka.on_out_of_range` is `earliest` and its committed offset was outside. **What was deleted before is lost.**",
 			See:     "the log line `starting at the start of the log`, with both offsets.",
@@ -92,7 +101,7 @@ func stateAlerts() []Alert {
 		},
 		{
 			Name: "PostriderRegistryUnreadable", Severity: Critical,
-			Expr:    `increase(postrider_registry_undecodable_total[15m]) > 0`,
+			Expr:    grown("postrider_registry_undecodable_total", "15m"),
 			Summary: "{{ $labels.instance }} passed over records of the registry",
 			Means:   "that the registry has records that this version cannot read: somebody else wrote to the topic, or a newer version did. The objects in them do not exist for this process.",
 			See:     "the log line with the record's key and offset.",
@@ -100,7 +109,7 @@ func stateAlerts() []Alert {
 		},
 		{
 			Name: "PostriderSecretsUnreadable", Severity: Critical,
-			Expr:    `increase(postrider_registry_unopened_total[15m]) > 0`,
+			Expr:    grown("postrider_registry_unopened_total", "15m"),
 			Summary: "{{ $labels.instance }} cannot decrypt secrets of subscriptions",
 			Means:   "that the keyset of this process lacks a key that secrets were encrypted with. Their deliveries cannot be signed.",
 			See:     "`postrider keys` on the keyset that is mounted, and when the Secret changed.",
@@ -132,7 +141,7 @@ func stateAlerts() []Alert {
 		},
 		{
 			Name: "PostriderCommitsOverflow", Severity: Warning,
-			Expr:    `sum by (topic) (increase(postrider_group_metadata_overflows_total[15m])) > 0`,
+			Expr:    `sum by (topic) (` + grown("postrider_group_metadata_overflows_total", "15m") + `) > 0`,
 			Summary: "Commits of {{ $labels.topic }} cannot say all that is finished",
 			Means:   "that more is finished above the oldest unfinished record than a commit's metadata can hold. A crash now would repeat the rest.",
 			See:     "`postrider_group_oldest_unfinished_seconds`, and whether the brokers' `offset.metadata.max.bytes` is below 4096.",
@@ -177,7 +186,7 @@ func endpointAlerts() []Alert {
 		{
 			Name: "PostriderAttemptsFail", Severity: Critical, For: "10m",
 			Expr: `sum(rate(postrider_deliverer_attempts_total{result=~"timeout|dns|refused|unreachable|reset|tls"}[5m])) > 0.5 * sum(rate(postrider_deliverer_attempts_total[5m])) ` +
-				`and sum(rate(postrider_deliverer_attempts_total[5m])) > 1`,
+				`and sum(rate(postrider_deliverer_attempts_total[5m])) > 0.1`,
 			Summary: "{{ $value | humanize }} attempts a second, more than half, do not get an answer",
 			Means:   "that the way out is broken: endpoints of different people do not fail all at once. Retries are used up meanwhile.",
 			See:     "the results by kind on the dashboard *Overview*: `dns` is the resolver, `unreachable` and `timeout` the network, `tls` the authorities or the clock.",

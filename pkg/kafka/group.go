@@ -93,6 +93,7 @@ func NewGroup(conf Config, opts GroupOptions, handler Handler) (*Group, error) {
 	if opts.Metrics == nil {
 		opts.Metrics = NewMetrics(nil)
 	}
+	opts.Metrics.begin(opts.Name)
 	g := &Group{
 		conf: conf, opts: opts, handler: handler,
 		connected: make(chan struct{}), parts: make(map[topicPartition]*Partition), fatal: make(chan error, 1), commitSoon: make(chan struct{}, 1),

@@ -42,3 +42,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	return m
 }
+
+// begin shows the counters of a group from 0 on: what counts an increase does not see a first value.
+func (m *Metrics) begin(group string) {
+	for _, c := range []*prometheus.CounterVec{m.commits, m.commitErrors, m.lost} {
+		c.WithLabelValues(group)
+	}
+}

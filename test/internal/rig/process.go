@@ -99,6 +99,12 @@ func (p *Process) Term(ctx context.Context) (code int, took time.Duration, err e
 // Address is where the process shows its metrics, host:port.
 func (p *Process) Address() string { return strings.TrimPrefix(p.ops, "http://") }
 
+// Pause freezes the process; its connections stay open and it does nothing.
+func (p *Process) Pause(ctx context.Context) error { return p.child.Pause(ctx) }
+
+// Resume lets a frozen process go on.
+func (p *Process) Resume(ctx context.Context) error { return p.child.Resume(ctx) }
+
 // PID is the process's id.
 func (p *Process) PID() int { return p.child.PID() }
 

@@ -29,14 +29,15 @@ type Rig struct {
 	// Keep leaves topics, logs and configuration where they are.
 	Keep bool
 
-	// What [Rig.Open] provides.
+	// Brokers and Redis are what all installations use; [Rig.Open] provides those that are empty.
 	Brokers []string
-	Cluster *kafkatest.Cluster // nil if the environment gave the brokers
 	Redis   string
+	// What [Rig.Open] provides.
+	Cluster *kafkatest.Cluster // nil if the brokers were given
 	Dir     string
 	CA      *Authority // of the endpoints; the product's processes trust it
 
-	server *redistest.Server // nil if the environment gave redis
+	server *redistest.Server // nil if Redis was given
 }
 
 // Open makes the directory, the authority and the binary, and starts the servers that the environment does not give.
@@ -62,15 +63,19 @@ func (r *Rig) Open(ctx context.Context) (err error) {
 }
 
 func (r *Rig) launch(ctx context.Context) (err error) {
-	if given := os.Getenv(kafkatest.AddrVar); given != "" {
+	if given := os.Getenv(kafkatest.AddrVar); given != "" && len(r.Brokers) == 0 {
 		r.Brokers = strings.Split(given, ",")
-	} else {
+	}
+	if len(r.Brokers) == 0 {
 		if r.Cluster, err = kafkatest.Launch(ctx, kafkatest.SharedOptions()); err != nil {
 			return fmt.Errorf("starting Kafka: %w", err)
 		}
 		r.Brokers = r.Cluster.Brokers()
 	}
-	if r.Redis = os.Getenv(redistest.AddrVar); r.Redis == "" {
+	if r.Redis == "" {
+		r.Redis = os.Getenv(redistest.AddrVar)
+	}
+	if r.Redis == "" {
 		if r.server, err = redistest.Launch(ctx); err != nil {
 			return fmt.Errorf("starting Redis: %w", err)
 		}
