@@ -10,18 +10,18 @@ TIMEOUT := 60m
 
 # The packages whose tests need a real Kafka or Redis. They run apart, one by one:
 # brokers that start beside each other and beside compilers only take longer.
-BROKERS := $(wildcard test/broker test/clients test/kafkatest test/redistest)
+BROKERS := $(wildcard test/broker test/clients test/alerts test/kafkatest test/redistest)
 
 # Those of them that start, kill or pause brokers and servers of their own: they are
 # of make verify, as every test is that needs more than what it finds running.
-OUTAGES := SurvivesABroker|WhileTheBrokerIsAway|OverTLSAndSASL|OverARestart|OfThree|RightPassword|DoesNotStart|IsKilled|RedisCluster|ComesBackEmpty|ThatIsPaused
+OUTAGES := SurvivesABroker|WhileTheBrokerIsAway|OverTLSAndSASL|OverARestart|OfThree|RightPassword|DoesNotStart|IsKilled|RedisCluster|ComesBackEmpty|ThatIsPaused|AlertsFire
 
 BROKER_TESTS = go run ./test/provide -- go test -p 1 -race -shuffle=on -vet=off -count=1 -timeout $(TIMEOUT)
 
 MODULE := github.com/postrider/postrider
 
 .DEFAULT_GOAL := help
-.PHONY: help run build image test test-kit test-brokers test-containers lint bench microbench verify generate
+.PHONY: help run build image test test-kit test-brokers test-containers verify-image lint bench microbench verify generate
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,12 +57,18 @@ test-brokers: ## Only the tests that need a real Kafka or Redis
 test-containers: export POSTRIDER_TEST_PROVIDER := docker
 test-containers: export POSTRIDER_TEST_KAFKA_IMAGE := postrider-test/kafka:local
 test-containers: export POSTRIDER_TEST_REDIS_IMAGE := postrider-test/redis:local
-test-containers: export TESTCONTAINERS_RYUK_DISABLED := true
-test-containers: ## test-brokers in containers of images built here
-	test/images/engine.sh sh -c 'test/images/build.sh && $(MAKE) test-brokers'
+test-containers: ## test-brokers in containers of images built here, Postrider's own among them
+	test/images/engine.sh sh -c 'test/images/build.sh && test/images/postrider.sh && $(MAKE) test-brokers'
+
+test-containers verify-image: export TESTCONTAINERS_RYUK_DISABLED := true
+test-containers verify-image: export POSTRIDER_TEST_IMAGE := postrider:local
+verify-image: ## Only the test of Postrider's image as containers, one for each role; it needs a Docker engine
+	test/images/engine.sh sh -c "test/images/postrider.sh && $(BROKER_TESTS) -run ImageRunsEveryRole ./test/broker"
 
 lint: $(GOLANGCI) ## golangci-lint, go vet's checks among it
 	$(GOLANGCI) run
+	cd test/chart && $(CURDIR)/$(GOLANGCI) run
+	cd deploy/image && $(CURDIR)/$(GOLANGCI) run
 
 $(GOLANGCI):
 	GOBIN=$(CURDIR)/.bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
@@ -78,6 +84,7 @@ microbench: ## The benchmarks of the packages
 verify: ## What takes longer: outages, kills under load, figures
 	go test -count=1 -vet=off -timeout $(TIMEOUT) -run 'TestLadder|TestHistories' ./test/flow ./test/conformance
 	$(BROKER_TESTS) -run '$(OUTAGES)' $(BROKERS:%=./%)
+	$(MAKE) verify-image
 	go run ./test/verify
 
 generate: ## What is generated from the code

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/x509"
 	"debug/elf"
 	"encoding/json"
@@ -29,7 +30,7 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	b := build{source: "../..", out: dir, arch: "amd64", tag: "postrider:test"}
-	path, _, err := b.run()
+	path, _, err := b.run(context.Background()) // of all tests
 	return path, err
 })
 
@@ -161,7 +162,7 @@ func TestTheBillListsWhatIsInTheBinary(t *testing.T) {
 		}
 	}
 	// What the go command says of the same packages.
-	cmd := exec.Command("go", "list", "-deps", "-tags=timetzdata", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", "./cmd/postrider")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags=timetzdata", "-f", "{{with .Module}}{{if not .Main}}{{.Path}} {{.Version}}{{end}}{{end}}", "./cmd/postrider")
 	cmd.Dir = "../.."
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64")
 	out, err := cmd.Output()
@@ -194,7 +195,7 @@ func TestBuiltTwiceTheImageIsTheSame(t *testing.T) {
 		source: dir, out: filepath.Join(dir, "out"), arch: "amd64", tag: "postrider:test",
 		env: []string{"TZ=Asia/Tokyo", "LANG=C", "GOFLAGS=-p=1", "GOAMD64=v1"},
 	}
-	path, _, err := b.run()
+	path, _, err := b.run(t.Context())
 	require.NoError(t, err)
 	again, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -218,7 +219,7 @@ func TestTheImageRuns(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, content, 0o755))
 	}
 	run := func(args ...string) (string, error) {
-		cmd := exec.Command("/postrider", args...)
+		cmd := exec.CommandContext(t.Context(), "/postrider", args...)
 		cmd.Dir = "/"
 		cmd.Env = []string{"TZ=America/New_York"}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}

@@ -9,6 +9,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -28,7 +30,7 @@ func main() {
 	flag.StringVar(&b.arch, "arch", runtime.GOARCH, "amd64 or arm64")
 	flag.StringVar(&b.tag, "tag", "postrider:local", "name under which docker load has the image")
 	flag.Parse()
-	path, digest, err := b.run()
+	path, digest, err := b.run(context.Background())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "image:", err)
 		os.Exit(1)
@@ -43,14 +45,14 @@ type build struct {
 }
 
 // run builds the image and writes it as postrider-linux-ARCH.tar, and its bill of materials beside it.
-func (b build) run() (path, digest string, err error) {
+func (b build) run(ctx context.Context) (path, digest string, err error) {
 	dir, err := os.MkdirTemp("", "postrider-image-")
 	if err != nil {
 		return "", "", err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	binary := filepath.Join(dir, "postrider")
-	if err := b.compile(binary); err != nil {
+	if err := b.compile(ctx, binary); err != nil {
 		return "", "", err
 	}
 	bom, err := billOfMaterials(binary)
@@ -85,8 +87,8 @@ func (b build) run() (path, digest string, err error) {
 
 // compile builds the binary. Nothing of this machine gets into it: no paths, no identifiers of builds, no newer instructions.
 // Time zones are in the binary.
-func (b build) compile(to string) error {
-	cmd := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags=timetzdata", "-ldflags=-s -w -buildid=", "-o", to, "./cmd/postrider")
+func (b build) compile(ctx context.Context, to string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags=timetzdata", "-ldflags=-s -w -buildid=", "-o", to, "./cmd/postrider")
 	cmd.Dir, cmd.Stderr = b.source, os.Stderr
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH="+b.arch, "GOAMD64=v1", "GOARM64=v8.0", "GOFLAGS=", "GOEXPERIMENT=")
 	cmd.Env = append(cmd.Env, b.env...)

@@ -11,7 +11,7 @@ import (
 func (o Object) Name() string { return o.meta().GetName() }
 
 func (o Object) meta() metav1.Object {
-	return o.Object.(metav1.Object) //nolint:errcheck // every kind of the decoder is one
+	return o.Object.(metav1.Object)
 }
 
 // podTemplate is the template of a workload's pods, with the labels it has to have.
