@@ -95,7 +95,7 @@ func printKafkaACLs(w io.Writer, roles []roleACLs) error {
 
 func printRPK(w io.Writer, roles []roleACLs) error {
 	flags := map[string]string{"topic": "--topic", "group": "--group", "transactionalId": "--transactional-id"}
-	names := map[string]string{"DescribeConfigs": "describe_configs", "AlterConfigs": "alter_configs"}
+	names := map[string]string{"AlterConfigs": "alter_configs"}
 	for _, r := range roles {
 		fmt.Fprintf(w, "# %s\n", r.Role)
 		for _, a := range r.ACLs {

@@ -18,7 +18,7 @@ type ACL struct {
 	Name string `json:"name"`
 	// Prefixed lets it stand for every name that begins with Name; the name * stands for all.
 	Prefixed bool `json:"prefixed,omitempty"`
-	// Operations are Read, Write, Create …; reading and writing include to describe.
+	// Operations are Read, Write, Create …; to read, write and alter includes to describe.
 	Operations []string `json:"operations"`
 }
 
@@ -54,7 +54,7 @@ func ACLs(conf *config.Config, role string) ([]ACL, error) {
 	if role == "topics" {
 		return []ACL{{
 			Type: aclTopic, Name: cmp.Or(prefix, "*"), Prefixed: prefix != "",
-			Operations: []string{"Create", "Describe", "DescribeConfigs", "Alter", "AlterConfigs"},
+			Operations: []string{"Create", "Alter", "AlterConfigs"}, // which include to describe
 		}}, nil
 	}
 	var acls []ACL

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -21,11 +20,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/postrider/postrider/pkg/access"
 	"github.com/postrider/postrider/pkg/app"
 	"github.com/postrider/postrider/pkg/audit"
 	"github.com/postrider/postrider/pkg/backoff"
 	"github.com/postrider/postrider/pkg/config"
-	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
@@ -37,8 +36,11 @@ import (
 	"github.com/postrider/postrider/topics"
 )
 
-// orders is the source of the ACL test.
-const orders = "orders"
+// orders is the source of the ACL test, whose cluster has so many brokers.
+const (
+	orders     = "orders"
+	aclBrokers = 3
+)
 
 // guarded is a cluster with an authorizer, and a user for every role.
 type guarded struct {
@@ -47,6 +49,9 @@ type guarded struct {
 	conf  config.Config // of the administrator
 	admin *kgo.Client
 	adm   *kadm.Client
+	token string      // of the API
+	made  int         // numbers
+	retry *kgo.Record // of the retry topics
 }
 
 func newGuarded(t *testing.T) *guarded {
@@ -57,7 +62,7 @@ func newGuarded(t *testing.T) *guarded {
 	}
 	g := &guarded{t: t, dir: t.TempDir(), conf: config.Default()}
 	cluster := kafkatest.Start(t, kafkatest.Options{
-		Dir: g.dir, TLS: true, SASL: &kafkatest.SASL{Mechanism: kafkatest.Plain, User: "admin", Password: "admin"},
+		Dir: g.dir, Brokers: aclBrokers, TLS: true, SASL: &kafkatest.SASL{Mechanism: kafkatest.Plain, User: "admin", Password: "admin"},
 		Properties: map[string]string{
 			"listener.name.client.plain.sasl.jaas.config": jaas + ";",
 			"authorizer.class.name":                       "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
@@ -76,6 +81,8 @@ func newGuarded(t *testing.T) *guarded {
 	c.Sources = []config.Source{{Source: event.Source{Name: orders, Format: event.FormatCloudEvents}, Topics: []string{orders}}}
 	c.Egress.AllowHTTP, c.Egress.AnyPort = true, true
 	c.Egress.AllowNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	c.Deliverer.Breaker.Failures = 10_000 // what fails goes to the tier that its policy says
+	c.API.RequestsPerSecond = 10_000
 	keyset, err := seal.Generate()
 	require.NoError(t, err)
 	c.Encryption.Keyset, err = keyset.JSON()
@@ -95,49 +102,103 @@ func (g *guarded) as(role string) *config.Config {
 	return &c
 }
 
-// grant gives a role what [app.ACLs] says.
-func (g *guarded) grant(role string) {
+// right is one operation of an ACL.
+type right struct {
+	app.ACL
+	operation string
+}
+
+// String names it as the authorizer does.
+func (r right) String() string { return r.operation + " " + r.Type + " " + r.Name }
+
+// rights returns what [app.ACLs] says of a role, one by one.
+func (g *guarded) rights(role string) (all []right) {
 	g.t.Helper()
 	acls, err := app.ACLs(g.as(role), role)
 	require.NoError(g.t, err)
-	types := map[string]kmsg.ACLResourceType{
-		"topic": kmsg.ACLResourceTypeTopic, "group": kmsg.ACLResourceTypeGroup, "transactionalId": kmsg.ACLResourceTypeTransactionalId,
-	}
-	req := kmsg.NewPtrCreateACLsRequest()
 	for _, a := range acls {
-		for _, name := range a.Operations {
-			operation, err := kmsg.ParseACLOperation(name)
-			require.NoError(g.t, err)
-			c := kmsg.NewCreateACLsRequestCreation()
-			c.ResourceType, c.ResourceName, c.Principal, c.Host = types[a.Type], a.Name, "User:"+role, "*"
-			c.Operation, c.PermissionType, c.ResourcePatternType = operation, kmsg.ACLPermissionTypeAllow, kmsg.ACLResourcePatternTypeLiteral
-			if a.Prefixed {
-				c.ResourcePatternType = kmsg.ACLResourcePatternTypePrefixed
-			}
-			req.Creations = append(req.Creations, c)
+		for _, operation := range a.Operations {
+			all = append(all, right{a, operation})
 		}
+	}
+	return all
+}
+
+// binding is the right as Kafka's protocol has it.
+func (r right) binding(role string) kmsg.CreateACLsRequestCreation {
+	c := kmsg.NewCreateACLsRequestCreation()
+	c.ResourceType = map[string]kmsg.ACLResourceType{
+		"topic": kmsg.ACLResourceTypeTopic, "group": kmsg.ACLResourceTypeGroup, "transactionalId": kmsg.ACLResourceTypeTransactionalId,
+	}[r.Type]
+	c.ResourceName, c.Principal, c.Host, c.PermissionType = r.Name, "User:"+role, "*", kmsg.ACLPermissionTypeAllow
+	c.ResourcePatternType = kmsg.ACLResourcePatternTypeLiteral
+	if r.Prefixed {
+		c.ResourcePatternType = kmsg.ACLResourcePatternTypePrefixed
+	}
+	c.Operation, _ = kmsg.ParseACLOperation(r.operation)
+	return c
+}
+
+// grant gives a role rights.
+func (g *guarded) grant(role string, rights ...right) {
+	g.t.Helper()
+	req := kmsg.NewPtrCreateACLsRequest()
+	for _, r := range rights {
+		req.Creations = append(req.Creations, r.binding(role))
 	}
 	resp, err := req.RequestWith(g.t.Context(), g.admin)
 	require.NoError(g.t, err)
 	for _, r := range resp.Results {
 		require.Zero(g.t, r.ErrorCode)
 	}
+	for _, r := range rights {
+		g.known(role, r, true)
+	}
 }
 
-// run runs a role until the returned function is called.
+// deny takes a right back.
+func (g *guarded) deny(role string, r right) {
+	g.t.Helper()
+	b, filter := r.binding(role), kmsg.NewDeleteACLsRequestFilter()
+	filter.ResourceType, filter.ResourceName, filter.ResourcePatternType = b.ResourceType, &b.ResourceName, b.ResourcePatternType
+	filter.Principal, filter.Host, filter.Operation, filter.PermissionType = &b.Principal, &b.Host, b.Operation, b.PermissionType
+	req := kmsg.NewPtrDeleteACLsRequest()
+	req.Filters = append(req.Filters, filter)
+	resp, err := req.RequestWith(g.t.Context(), g.admin)
+	require.NoError(g.t, err)
+	require.Len(g.t, resp.Results[0].MatchingACLs, 1, "%s", r)
+	g.known(role, r, false)
+}
+
+// known waits until every broker has a right, or has it no more.
+func (g *guarded) known(role string, r right, there bool) {
+	g.t.Helper()
+	b, req := r.binding(role), kmsg.NewPtrDescribeACLsRequest()
+	req.ResourceType, req.ResourceName, req.ResourcePatternType = b.ResourceType, &b.ResourceName, b.ResourcePatternType
+	req.Principal, req.Host, req.Operation, req.PermissionType = &b.Principal, &b.Host, b.Operation, b.PermissionType
+	for id := range aclBrokers {
+		require.Eventually(g.t, func() bool {
+			resp, err := req.RequestWith(g.t.Context(), g.admin.Broker(id+1))
+			require.NoError(g.t, err)
+			return (len(resp.Resources) > 0) == there
+		}, time.Minute, 10*time.Millisecond, "broker %d: %s", id+1, r)
+	}
+}
+
+// run runs a role as its user until the returned function is called.
 func (g *guarded) run(role string) (stop func()) {
 	g.t.Helper()
+	return g.runAs(g.as(role), role)
+}
+
+func (g *guarded) runAs(conf *config.Config, role string) (stop func()) {
+	g.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	conf := g.as(role)
 	views, err := app.OpenViews(conf, nil)
 	require.NoError(g.t, err)
 	a, err := app.New(ctx, conf, app.Options{Presence: views, Views: views})
 	require.NoError(g.t, err)
-	add := map[string]func(context.Context) error{
-		"router": a.AddRouter, "deliver": a.AddDeliverer, "recorder": a.AddRecorder, "api": a.AddAPI,
-		"retry": func(context.Context) error { return a.AddRetrier() },
-	}
-	require.NoError(g.t, add[role](ctx), "%s", role)
+	require.NoError(g.t, addRole(ctx, a, role), "%s", role)
 	done := make(chan error, 1)
 	go func() { done <- a.Run(ctx) }()
 	require.Eventually(g.t, func() bool { return a.Ready() == nil }, 5*time.Minute, 50*time.Millisecond, "%s", role)
@@ -171,8 +232,12 @@ var asked = regexp.MustCompile(`Principal = User:(\w+) is (Allowed|Denied) [Oo]p
 // answers returns what was allowed, as role operation name, and what was denied that should not have been.
 func (g *guarded) answers() (allowed map[string]bool, denied []string) {
 	g.t.Helper()
-	log, err := os.ReadFile(filepath.Join(g.dir, "broker-1", "broker.log"))
-	require.NoError(g.t, err)
+	var log []byte
+	for id := range aclBrokers {
+		text, err := os.ReadFile(filepath.Join(g.dir, fmt.Sprintf("broker-%d", id+1), "broker.log"))
+		require.NoError(g.t, err)
+		log = append(log, text...)
+	}
 	allowed = map[string]bool{}
 	for _, m := range asked.FindAllStringSubmatch(string(log), -1) {
 		role, operation, request := m[1], strings.ReplaceAll(m[3], "_", ""), m[6]
@@ -188,7 +253,7 @@ func (g *guarded) answers() (allowed map[string]bool, denied []string) {
 	return allowed, denied
 }
 
-// unused are ACLs of which use is made only when the API is asked to do something.
+// unused are ACLs of which use is made only when the API is asked to do something, as TestEveryACLIsNeeded does.
 func unused(role, name string) bool {
 	return role == "api" && slices.Contains([]string{
 		topics.Events, topics.Deliveries, topics.Outcomes, topics.DeadLetters, topics.Rejected, topics.Audit, topics.Tasks, orders, "router", "deliverer",
@@ -203,59 +268,36 @@ func TestRolesWithTheirACLsOverTLSAndSASL(t *testing.T) {
 	// The topics, one of them with too few partitions and one with another setting.
 	_, err := g.adm.CreateTopics(ctx, 1, 1, nil, g.conf.Kafka.Prefix+topics.Rejected, orders)
 	require.NoError(t, err)
-	g.grant("topics")
-	require.NoError(t, kafka.EnsureTopics(ctx, g.as("topics").Kafka, kafka.PlanOptions{Partitions: 2}))
+	g.grant("topics", g.rights("topics")...)
+	require.NoError(t, g.apply("topics"))
 	_, err = g.adm.AlterTopicConfigs(ctx, []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "retention.ms", Value: new("1000000")}}, g.conf.Kafka.Prefix+topics.Audit)
 	require.NoError(t, err)
-	require.NoError(t, kafka.EnsureTopics(ctx, g.as("topics").Kafka, kafka.PlanOptions{Partitions: 2}))
+	require.NoError(t, g.apply("topics"))
 
 	var stops []func()
 	for _, role := range []string{"router", "deliver", "retry", "recorder", "api"} {
-		g.grant(role)
+		g.grant(role, g.rights(role)...)
 	}
 	tiers := backoff.Tiers()
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusInternalServerError)
 	}))
 	defer endpoint.Close()
-	// One subscription for each tier, and one that gives up at once.
-	tenant := &subscription.Tenant{ID: ident.New(), UID: "acme", Name: "Acme", Profile: "standard"}
-	require.NoError(t, app.WithStore(ctx, g.as("api"), app.StoreUse{}, func(ctx context.Context, s *registry.Store) error {
-		changes := []registry.Change{registry.PutTenant(tenant)}
-		for i, wait := range append([]time.Duration{0}, tiers...) {
-			tries := 2
-			if i == 0 {
-				tries, wait = 1, time.Second
-			}
-			changes = append(changes, registry.PutSubscription(&subscription.Subscription{
-				ID: ident.New(), Tenant: tenant.ID, URL: endpoint.URL, Secrets: []string{secret}, EventTypes: []string{"order.placed"},
-				Retry: &subscription.RetryPolicy{
-					Kind: subscription.RetryFixed, Interval: subscription.Duration(wait + wait/4), MaxTries: tries, Jitter: subscription.JitterNone,
-				},
-			}))
-		}
-		_, err := s.Apply(ctx, audit.Actor{Kind: audit.ActorSystem, Name: "test"}, changes...)
-		return err
-	}))
+	g.subscribe(g.as("api"), endpoint.URL)
 	for _, role := range []string{"router", "retry", "recorder", "api", "deliver"} {
 		stops = append(stops, g.run(role))
 	}
-	ce := func(topic string) *kgo.Record {
-		return &kgo.Record{Topic: topic, Value: []byte(`{}`), Headers: []kgo.RecordHeader{
-			{Key: "ce_specversion", Value: []byte("1.0")},
-			{Key: "ce_id", Value: []byte(topic)},
-			{Key: "ce_source", Value: []byte("test")},
-			{Key: "ce_type", Value: []byte("order.placed")},
-			{Key: "ce_tenant", Value: []byte("acme")},
-		}}
-	}
-	g.produce(ce(orders), &kgo.Record{Topic: orders, Value: []byte("no event")}, ce(g.conf.Kafka.Prefix+topics.Events))
+	g.produce(ce(orders, "1", "order.placed"), &kgo.Record{Topic: orders, Value: []byte("no event")}, ce(g.conf.Kafka.Prefix+topics.Events, "2", "order.placed"))
 	g.eventually(topics.Rejected, 1)
 	g.eventually(topics.DeadLetters, 2)
+	var tierTopics []string
 	for _, wait := range tiers {
+		tierTopics = append(tierTopics, topics.Retry(wait))
 		g.eventually(topics.Retry(wait), 1)
 	}
-	g.hop(tiers)
+	moved := g.grown(tierTopics...)
+	g.overdue()
+	require.NoError(t, moved(ctx))
 	g.eventually(topics.EndpointStates, 1)
 	// A new owner reads what the old one left.
 	stops[len(stops)-1]()
@@ -283,38 +325,38 @@ func TestRolesWithTheirACLsOverTLSAndSASL(t *testing.T) {
 	}
 }
 
-// hop lets the retrier write to every tier: it finds records that are ready and due later than that.
-func (g *guarded) hop(tiers []time.Duration) {
+// subscribe makes a tenant with a subscription for each tier, and one that gives up at once; the endpoint refuses everything.
+func (g *guarded) subscribe(conf *config.Config, url string) {
 	g.t.Helper()
-	prefix := g.conf.Kafka.Prefix
-	longest := topics.Retry(tiers[len(tiers)-1])
-	reader, err := kafka.NewClient(g.conf.Kafka, kgo.ConsumeTopics(prefix+longest))
-	require.NoError(g.t, err)
-	defer reader.Close()
-	fetches := reader.PollRecords(g.t.Context(), 1)
-	require.NoError(g.t, fetches.Err())
-	found := fetches.Records()[0]
-	shortest := topics.Retry(tiers[0]) // where no head waits for longer than a second
-	want := map[string]int64{shortest: int64(len(tiers))}
-	for _, wait := range tiers {
-		ends, err := g.adm.ListEndOffsets(g.t.Context(), prefix+topics.Retry(wait))
-		require.NoError(g.t, err)
-		ends.Each(func(o kadm.ListedOffset) { want[topics.Retry(wait)] += o.Offset })
-	}
-	for _, wait := range tiers {
-		r := &kgo.Record{Topic: prefix + shortest, Key: found.Key, Value: found.Value}
-		for _, h := range found.Headers {
-			switch h.Key {
-			case delivery.HeaderReady:
-				h.Value = strconv.AppendInt(nil, time.Now().UnixMilli(), 10)
-			case delivery.HeaderDue:
-				h.Value = strconv.AppendInt(nil, time.Now().Add(wait+wait/2+2*time.Second).UnixMilli(), 10)
-			}
-			r.Headers = append(r.Headers, h)
+	tenant := &subscription.Tenant{ID: ident.New(), UID: "acme", Name: "Acme", Profile: "standard"}
+	key, token := access.NewKey("test", access.RoleOperator, ident.ID{}, time.Now().UTC(), time.Time{})
+	g.token = token
+	changes := []registry.Change{registry.PutTenant(tenant), registry.PutKey(key)}
+	for i, wait := range append([]time.Duration{0}, backoff.Tiers()...) {
+		tries := 2
+		if i == 0 {
+			tries, wait = 1, time.Second
 		}
-		g.produce(r)
+		changes = append(changes, registry.PutSubscription(&subscription.Subscription{
+			ID: ident.New(), UID: fmt.Sprint("s", i), Tenant: tenant.ID, URL: url, Secrets: []string{secret}, Generation: 1,
+			Retry: &subscription.RetryPolicy{
+				Kind: subscription.RetryFixed, Interval: subscription.Duration(wait + wait/4), MaxTries: tries, Jitter: subscription.JitterNone,
+			},
+		}))
 	}
-	for _, wait := range tiers {
-		g.eventually(topics.Retry(wait), want[topics.Retry(wait)]+1)
-	}
+	require.NoError(g.t, app.WithStore(g.t.Context(), conf, app.StoreUse{}, func(ctx context.Context, s *registry.Store) error {
+		_, err := s.Apply(ctx, audit.Actor{Kind: audit.ActorSystem, Name: "test"}, changes...)
+		return err
+	}))
+}
+
+// ce is the record of an event of the tenant.
+func ce(topic, id, kind string) *kgo.Record {
+	return &kgo.Record{Topic: topic, Value: []byte(`{}`), Headers: []kgo.RecordHeader{
+		{Key: "ce_specversion", Value: []byte("1.0")},
+		{Key: "ce_id", Value: []byte(id)},
+		{Key: "ce_source", Value: []byte("test")},
+		{Key: "ce_type", Value: []byte(kind)},
+		{Key: "ce_tenant", Value: []byte("acme")},
+	}}
 }
