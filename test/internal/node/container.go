@@ -35,6 +35,9 @@ type Container struct {
 	Cmd   []string // nil: the image's own
 	Env   map[string]string
 	Files map[string]string // path in the container to content, put there once
+	// Restricted runs it as the restricted profile of Kubernetes wants it: a file system that nobody writes, no capabilities, and
+	// no way to get more. It cannot have Files.
+	Restricted bool
 
 	ctr *testcontainers.DockerContainer
 	api client.APIClient
@@ -66,6 +69,9 @@ func (c *Container) create(ctx context.Context) error {
 		Env:   c.Env,
 		HostConfigModifier: func(host *container.HostConfig) {
 			host.NetworkMode = "host"
+			if c.Restricted {
+				host.ReadonlyRootfs, host.CapDrop, host.SecurityOpt = true, []string{"ALL"}, []string{"no-new-privileges"}
+			}
 		},
 		// Where the engine has no bridge, the library would add a network of its own.
 		EndpointSettingsModifier: func(endpoints map[string]*network.EndpointSettings) { clear(endpoints) },
@@ -148,6 +154,27 @@ func (c *Container) Running(ctx context.Context) bool {
 	}
 	state, err := c.ctr.State(ctx)
 	return err == nil && state.Running
+}
+
+// PID is the id of the container's process on this machine; 0 if it does not run.
+func (c *Container) PID(ctx context.Context) int {
+	if c.ctr == nil {
+		return 0
+	}
+	state, err := c.ctr.State(ctx)
+	if err != nil {
+		return 0
+	}
+	return state.Pid
+}
+
+// ExitCode returns the exit code of a container that has ended.
+func (c *Container) ExitCode(ctx context.Context) (int, error) {
+	state, err := c.ctr.State(ctx)
+	if err != nil {
+		return -1, fmt.Errorf("asking for the end of container: %w", err)
+	}
+	return state.ExitCode, nil
 }
 
 // Log returns the end of what the container wrote.
