@@ -148,8 +148,8 @@ func (s *scene) fires(name string) (found alert) {
 // subscribe makes tenants with a subscription each, at endpoints called by the tenants' number; set says the rest.
 func (s *scene) subscribe(n int, set func(*rig.Subscription)) []rig.Tenant {
 	s.t.Helper()
-	all, i := []rig.Tenant(nil), 0
-	all = rig.Tenants(n, 1, func(sub *rig.Subscription) {
+	i := 0
+	all := rig.Tenants(n, 1, func(sub *rig.Subscription) {
 		sub.URL = fmt.Sprint(s.url, i)
 		if i++; set != nil {
 			set(sub)

@@ -36,7 +36,7 @@ var _ slog.Handler = watch{}
 func (w watch) Enabled(context.Context, slog.Level) bool { return true }
 
 // Handle implements [slog.Handler].
-func (w watch) Handle(_ context.Context, r slog.Record) error { //nolint:gocritic // the interface's
+func (w watch) Handle(_ context.Context, r slog.Record) error {
 	line := r.Message
 	r.Attrs(func(a slog.Attr) bool {
 		line += fmt.Sprintf(" %s=%v", a.Key, a.Value)
@@ -82,16 +82,15 @@ func (g *guarded) suite(role string, conf *config.Config, do work) (err error) {
 	select {
 	case err := <-ended:
 		cancel()
-		<-done
+		_ = <-done // says only that it was cut off
 		return fmt.Errorf("ended: %w", err)
 	case err = <-log.found:
 	case err = <-done:
 		done <- nil
 	}
 	cancel()
-	<-ended
-	<-done
-	select { // at the end, too
+	_, _ = <-ended, <-done // that they were cut off
+	select {               // at the end, too
 	case late := <-log.found:
 		err = errors.Join(err, late)
 	default:

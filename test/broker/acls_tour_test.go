@@ -13,8 +13,6 @@ import (
 
 // tourist uses an API. The first thing that does not go well is kept, and nothing is tried after it.
 type tourist struct {
-	//nolint:containedctx // of one tour
-	ctx         context.Context
 	base, token string
 	err         error
 }
@@ -23,11 +21,11 @@ type tourist struct {
 const stepLimit = 45 * time.Second
 
 // step makes a request until it is answered as wanted and check, if there is one, finds what it looks for.
-func (u *tourist) step(method, path, body string, want int, check func(answer []byte) error) {
+func (u *tourist) step(ctx context.Context, method, path, body string, want int, check func(answer []byte) error) {
 	if u.err != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(u.ctx, stepLimit)
+	ctx, cancel := context.WithTimeout(ctx, stepLimit)
 	defer cancel()
 	err := every(ctx, func() error {
 		status, answer, err := u.call(ctx, method, path, body)
@@ -98,17 +96,17 @@ func (g *guarded) tour() work {
 	n := g.number()
 	g.send()
 	return func(ctx context.Context, base string) error {
-		u := &tourist{ctx: ctx, base: base, token: g.token}
-		u.step("POST", "/app/acme/endpoint", `{"uid":"t`+n+`","url":"https://example.com/in","disabled":true}`, http.StatusCreated, nil)
-		u.step("GET", "/app/acme/audit", "", http.StatusOK, nil)
-		u.again(n)
-		u.example(n)
-		u.letters()
+		u := &tourist{base: base, token: g.token}
+		u.step(ctx, "POST", "/app/acme/endpoint", `{"uid":"t`+n+`","url":"https://example.com/in","disabled":true}`, http.StatusCreated, nil)
+		u.step(ctx, "GET", "/app/acme/audit", "", http.StatusOK, nil)
+		u.again(ctx, n)
+		u.example(ctx, n)
+		u.letters(ctx)
 		// The source of another producer, read for what an endpoint was never sent.
 		var task, status string
 		since := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
-		u.step("POST", "/app/acme/endpoint/s1/replay-missing", `{"since":"`+since+`"}`, http.StatusAccepted, field("id", &task))
-		u.step("GET", "/background-task/"+task, "", http.StatusOK, func(answer []byte) error {
+		u.step(ctx, "POST", "/app/acme/endpoint/s1/replay-missing", `{"since":"`+since+`"}`, http.StatusAccepted, field("id", &task))
+		u.step(ctx, "GET", "/background-task/"+task, "", http.StatusOK, func(answer []byte) error {
 			if err := field("status", &status)(answer); err != nil || status == "finished" {
 				return err
 			}
@@ -119,26 +117,26 @@ func (g *guarded) tour() work {
 }
 
 // again publishes an event, looks at what became of it, and has it sent once more.
-func (u *tourist) again(n string) {
+func (u *tourist) again(ctx context.Context, n string) {
 	var message, attempt string
-	u.step("POST", "/app/acme/msg", `{"eventType":"order.t`+n+`","payload":{"n":`+n+`}}`, http.StatusAccepted, field("id", &message))
-	u.step("GET", "/app/acme/msg/"+message+"?with_content=true", "", http.StatusOK, nil)
-	u.step("GET", "/app/acme/attempt/msg/"+message, "", http.StatusOK, firstID(&attempt))
-	u.step("GET", "/app/acme/msg/"+message+"/attempt/"+attempt, "", http.StatusOK, nil)
-	u.step("GET", "/app/acme/msg/"+message+"/attempt/"+attempt+"/detail", "", http.StatusOK, nil)
-	u.step("POST", "/app/acme/msg/"+message+"/endpoint/s0/resend", "", http.StatusAccepted, nil)
+	u.step(ctx, "POST", "/app/acme/msg", `{"eventType":"order.t`+n+`","payload":{"n":`+n+`}}`, http.StatusAccepted, field("id", &message))
+	u.step(ctx, "GET", "/app/acme/msg/"+message+"?with_content=true", "", http.StatusOK, nil)
+	u.step(ctx, "GET", "/app/acme/attempt/msg/"+message, "", http.StatusOK, firstID(&attempt))
+	u.step(ctx, "GET", "/app/acme/msg/"+message+"/attempt/"+attempt, "", http.StatusOK, nil)
+	u.step(ctx, "GET", "/app/acme/msg/"+message+"/attempt/"+attempt+"/detail", "", http.StatusOK, nil)
+	u.step(ctx, "POST", "/app/acme/msg/"+message+"/endpoint/s0/resend", "", http.StatusAccepted, nil)
 }
 
 // example sends an event to one endpoint alone: it is nowhere but in deliveries, and read from there.
-func (u *tourist) example(n string) {
+func (u *tourist) example(ctx context.Context, n string) {
 	var message string
-	u.step("POST", "/event-type", `{"name":"example.t`+n+`","description":"An example","schemas":{"1":{"type":"object"}}}`, http.StatusCreated, nil)
-	u.step("POST", "/app/acme/endpoint/s0/send-example", `{"eventType":"example.t`+n+`"}`, http.StatusAccepted, field("id", &message))
-	u.step("GET", "/app/acme/msg/"+message, "", http.StatusOK, nil)
+	u.step(ctx, "POST", "/event-type", `{"name":"example.t`+n+`","description":"An example","schemas":{"1":{"type":"object"}}}`, http.StatusCreated, nil)
+	u.step(ctx, "POST", "/app/acme/endpoint/s0/send-example", `{"eventType":"example.t`+n+`"}`, http.StatusAccepted, field("id", &message))
+	u.step(ctx, "GET", "/app/acme/msg/"+message, "", http.StatusOK, nil)
 }
 
 // letters closes a dead letter, and puts back what was rejected.
-func (u *tourist) letters() {
+func (u *tourist) letters(ctx context.Context) {
 	var letter string
 	counted := func(answer []byte) error {
 		var out struct{ Count int }
@@ -147,9 +145,9 @@ func (u *tourist) letters() {
 		}
 		return fmt.Errorf("nothing was done: %s", answer)
 	}
-	u.step("GET", "/app/acme/dead-letter", "", http.StatusOK, firstID(&letter))
-	u.step("GET", "/app/acme/dead-letter/"+letter, "", http.StatusOK, nil)
-	u.step("POST", "/app/acme/dead-letter/discard", `{"ids":["`+letter+`"]}`, http.StatusOK, counted)
-	u.step("GET", "/rejected", "", http.StatusOK, firstID(&letter))
-	u.step("POST", "/rejected/reingest", `{"ids":["`+letter+`"],"unchecked":true}`, http.StatusOK, counted)
+	u.step(ctx, "GET", "/app/acme/dead-letter", "", http.StatusOK, firstID(&letter))
+	u.step(ctx, "GET", "/app/acme/dead-letter/"+letter, "", http.StatusOK, nil)
+	u.step(ctx, "POST", "/app/acme/dead-letter/discard", `{"ids":["`+letter+`"]}`, http.StatusOK, counted)
+	u.step(ctx, "GET", "/rejected", "", http.StatusOK, firstID(&letter))
+	u.step(ctx, "POST", "/rejected/reingest", `{"ids":["`+letter+`"],"unchecked":true}`, http.StatusOK, counted)
 }

@@ -150,9 +150,9 @@ func TestImageRunsEveryRole(t *testing.T) {
 	require.Eventually(t, func() bool { return len(got) == 2 }, time.Minute, 50*time.Millisecond, "two tries")
 	first, second = <-got, <-got
 	require.Equal(t, first.Header.Get("webhook-id"), second.Header.Get("webhook-id"))
-	u, signing := &tourist{ctx: t.Context(), base: "http://" + address + "/api/v1", token: s.env["POSTRIDER_TOKEN"]}, ""
-	u.step("GET", "/app/acme/endpoint/erp/secret", "", http.StatusOK, field("key", &signing))
-	u.step("GET", "/app/acme/attempt/msg/"+second.Header.Get("webhook-id"), "", http.StatusOK, func(answer []byte) error {
+	u, signing := &tourist{base: "http://" + address + "/api/v1", token: s.env["POSTRIDER_TOKEN"]}, ""
+	u.step(t.Context(), "GET", "/app/acme/endpoint/erp/secret", "", http.StatusOK, field("key", &signing))
+	u.step(t.Context(), "GET", "/app/acme/attempt/msg/"+second.Header.Get("webhook-id"), "", http.StatusOK, func(answer []byte) error {
 		if strings.Count(string(answer), `"responseStatusCode":`) < 2 {
 			return errors.New("want both attempts")
 		}
