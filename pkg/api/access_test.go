@@ -167,6 +167,17 @@ var mayUse = map[string]string{
 	"postrider.endpoint.list-events":                 viewers,
 	"postrider.endpoint.tail":                        viewers,
 	"postrider.endpoint.overview":                    viewers,
+	"postrider.pause.list":                           viewAll,
+	"postrider.pause.stop-egress":                    operators,
+	"postrider.pause.start-egress":                   operators,
+	"postrider.pause.pause-role":                     operators,
+	"postrider.pause.resume-role":                    operators,
+	"postrider.application.get-pause":                viewers,
+	"postrider.application.pause":                    operators,
+	"postrider.application.resume":                   operators,
+	"postrider.endpoint.get-pause":                   viewers,
+	"postrider.endpoint.pause":                       operators,
+	"postrider.endpoint.resume":                      operators,
 }
 
 var pathParameter = regexp.MustCompile(`\{[a-zA-Z_]+\}`)

@@ -33,7 +33,7 @@ type Store interface {
 
 // Presence knows which versions the live roles have.
 type Presence interface {
-	// WaitApplied blocks until every live router and deliverer has the version and returns how many there are.
+	// WaitApplied blocks until every live role has the version and returns how many there are.
 	WaitApplied(ctx context.Context, version int64) (int, error)
 }
 
@@ -149,6 +149,7 @@ func New(opts Options) *API {
 	a.rejected()
 	a.flexEngage()
 	a.notices()
+	a.pauses()
 	a.document(mux)
 	mux.HandleFunc("/", a.unknown)
 	a.handler = a.chain(mux)

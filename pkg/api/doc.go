@@ -14,7 +14,7 @@
 //
 // What the registry keeps has an ETag, its version. If-Match makes a write conditional: 412 if somebody else changed it
 // meanwhile. Without it, PATCH is applied to the newest version and PUT replaces it. ?wait=applied lets a write wait until
-// every live router and deliverer has it; the header postrider-applied says whether that was reached.
+// every live role has it; the header postrider-applied says whether that was reached.
 //
 // # Attempts
 //
@@ -29,6 +29,11 @@
 //
 // Trying a program is open to every tenant: a run is bounded by package transform, and no more run at a time than half the
 // processors. Who finds no place for two seconds gets 503 busy.
+//
+// # Pauses
+//
+// What operators pause is kept in the registry, and deliveries are kept while it lasts: package pipeline says how. What is sent to an
+// endpoint to see what comes of it is refused meanwhile, with 409 paused or egress_stopped.
 //
 // # Metrics
 //

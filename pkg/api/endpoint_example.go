@@ -30,7 +30,7 @@ type EventExampleIn struct {
 func (a *API) endpointExamples() {
 	r := below(http.MethodPost, "/send-example", "v1.endpoint.send-example", "Send an example to an endpoint", access.SendExample,
 		"The example is that of the event type's schema or, if it has none, made from it. It goes to this endpoint alone, whatever "+
-			"that subscribed to, signed as every event; what came of it is among the endpoint's attempts. 409 for an endpoint that is disabled.")
+			"that subscribed to, signed as every event; what came of it is among the endpoint's attempts. 409 for an endpoint that is disabled or paused, and while egress is stopped.")
 	r.status, r.versioned = http.StatusAccepted, false
 	registerBody(a, r, a.sendExample)
 }
@@ -55,6 +55,9 @@ func (a *API) sendAlone(ctx context.Context, name, eventType string, payload []b
 	}
 	if s.Disabled {
 		return nil, endpointDisabled()
+	}
+	if err := unpaused(called(ctx), s); err != nil {
+		return nil, err
 	}
 	sent, err := a.opts.Sender.SendTo(ctx, called(ctx).tenant, s, eventType, payload)
 	if err != nil {

@@ -35,6 +35,8 @@ func (a *API) reach(ctx context.Context, url string, own *egress.TLS, refused bo
 	switch {
 	case refused:
 		why = "the URL is not allowed"
+	case a.opts.Store.Snapshot().EgressStopped() != nil:
+		why = "nothing leaves at the moment: an operator has stopped it"
 	case a.opts.Prober == nil:
 		why = "this installation does not probe"
 	default:

@@ -129,6 +129,8 @@ func writeError(err error, conditional bool) error {
 	switch {
 	case errors.Is(err, registry.ErrNoTenant):
 		return notFound("app")
+	case errors.Is(err, registry.ErrNoSubscription):
+		return notFound("endpoint")
 	case errors.Is(err, registry.ErrUnknown):
 		return refuse(http.StatusServiceUnavailable, "unknown", "it is not known whether the change was made: read it again")
 	case errors.Is(err, registry.ErrBusy):

@@ -12,7 +12,7 @@ import (
 
 // WaitInput is of every write.
 type WaitInput struct {
-	Wait string `query:"wait" enum:"applied" doc:"applied: answer once every live router and deliverer has the change, at most ten seconds later; see the answer's postrider-applied."`
+	Wait string `query:"wait" enum:"applied" doc:"applied: answer once every live role has the change, at most ten seconds later; see the answer's postrider-applied."`
 }
 
 // WriteInput is of every write to what exists.
@@ -50,9 +50,9 @@ const (
 
 // Values of the header postrider-applied.
 const (
-	appliedAll     = "all"     // every live router and deliverer has it
+	appliedAll     = "all"     // every live role has it
 	appliedWaiting = "waiting" // not all of them had it in time; they will
-	appliedNone    = "none"    // no router and no deliverer is live
+	appliedNone    = "none"    // no role is live
 	appliedUnknown = "unknown" // Redis, where they report, is away
 )
 

@@ -101,7 +101,7 @@ func (p *Pause) Validate() error {
 		errs = append(errs, &subscription.FieldError{Field: field, Detail: fmt.Sprintf(format, args...)})
 	}
 	if reason := strings.TrimSpace(p.Reason); reason == "" || len(p.Reason) > MaxReason || !utf8.ValidString(p.Reason) {
-		refuse("reason", "want a text of 1 to %d bytes: who finds it paused wants to know why", MaxReason)
+		refuse("reason", "want a text of 1 to %d bytes that says why", MaxReason)
 	}
 	if p.Scope == Role && !slices.Contains(Roles(), p.Role) {
 		refuse("role", "%q: want one of %s", p.Role, strings.Join(Roles(), ", "))

@@ -13,6 +13,8 @@ type action struct {
 	// Says are the consequences, which are read before it is done.
 	Says   []string
 	Danger bool
+	// Asks: it wants a reason, which the form of the confirmation has.
+	Asks bool
 
 	done string
 	run  func(v *visit) error
@@ -52,6 +54,18 @@ func actions() []action {
 		{
 			Name: "unlock", Title: "Unlock this endpoint?", Button: "Unlock", Permission: "operate", done: "unlocked", run: call(http.MethodDelete, "lock"),
 			Says: []string{"Its owner can enable it again. Until then nothing is sent to it."},
+		},
+		{
+			Name: "pause", Title: "Pause deliveries to this endpoint?", Button: "Pause", Permission: "operate", done: "paused", Asks: true,
+			run: func(v *visit) error {
+				_, err := v.calls.do(http.MethodPut, v.endpointPath("pause"), map[string]any{"reason": v.r.PostFormValue("reason")}, nil)
+				return err
+			},
+			Says: []string{"Nothing is sent to it, within two seconds.", "Deliveries are kept and sent when you resume. None of them counts as failed.", "Its owner sees the pause and your reason."},
+		},
+		{
+			Name: "resume", Title: "Resume deliveries to this endpoint?", Button: "Resume", Permission: "operate", done: "resumed", run: call(http.MethodDelete, "pause"),
+			Says: []string{"What was kept is sent in order, from some minutes from now at the latest.", "A pause of its tenant stays."},
 		},
 	}
 }

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -17,6 +18,8 @@ type endpointsPage struct {
 	Narrowed, Empty bool
 	// Away says that what became of deliveries cannot be told.
 	Away bool
+	// Paused is what operators put off.
+	Paused api.AppPauseOut
 }
 
 // endpointRow is an endpoint in the list.
@@ -24,6 +27,7 @@ type endpointRow struct {
 	api.EndpointOverviewOut
 	// Health is that of the last 24 hours; nil if it cannot be told.
 	Health *healthChart
+	Paused bool
 }
 
 // choice is an option of a list to choose from.
@@ -56,8 +60,11 @@ func (v *visit) listEndpoints() error {
 	if err != nil {
 		return err
 	}
+	if err := v.calls.get(v.appPath("pause"), &data.Paused); err != nil {
+		return err
+	}
 	for _, e := range list.Data {
-		row := endpointRow{EndpointOverviewOut: e}
+		row := endpointRow{EndpointOverviewOut: e, Paused: data.Paused.Paused || slices.Contains(data.Paused.EndpointIDs, e.ID)}
 		if data.Away = e.Recent == nil; !data.Away {
 			row.Health = new(chartOf(recentHealth(e.Recent), v.p.opts.Now(), windows["day"], time.Hour))
 		}
@@ -94,6 +101,8 @@ func recentHealth(r *api.RecentOut) *api.HealthOut {
 type endpointPage struct {
 	api.SettingsOut
 	ETag string
+	// Paused says whether deliveries are put off; nil on pages that do not show it.
+	Paused *api.PauseStateOut
 	// More is what the page shows beside the settings.
 	More any
 }
@@ -131,6 +140,10 @@ func (v *visit) showEndpoint() error {
 		return err
 	}
 	if e.More, err = v.watch(); err != nil {
+		return err
+	}
+	e.Paused = &api.PauseStateOut{}
+	if err := v.calls.get(v.endpointPath("pause"), e.Paused); err != nil {
 		return err
 	}
 	v.show(http.StatusOK, "endpoint", &page{Title: e.DisplayName(), Data: e, Done: v.r.URL.Query().Get("done")})

@@ -394,6 +394,30 @@ func TestActions(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, b.get(one).status)
 }
 
+// An operator pauses with a reason, which the owner reads; the owner can do neither.
+func TestPausing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	id := s.endpoint(`{"url":"https://a.example/in"}`)
+	owner, operator, list := s.owner(), s.visitor(s.operator), "/portal/app/"+s.tenant("acme")+"/endpoint"
+	one := list + "/" + id
+	require.Contains(t, operator.submit(one+"/confirm/pause", one+"/confirm/pause", url.Values{"reason": {"<b>moving</b>"}}).body, "Deliveries are paused.")
+	for _, at := range []string{list, one} {
+		require.Contains(t, owner.get(at).body, `<span class="state off">Paused by an operator</span>`, at)
+	}
+	require.Contains(t, owner.get(one).body, "&lt;b&gt;moving&lt;/b&gt;")
+	require.NotContains(t, owner.get(one).body, "confirm/resume")
+	require.Equal(t, http.StatusForbidden, owner.submit(one+"/edit", one+"/confirm/resume", nil).status)
+	require.Contains(t, operator.submit(one+"/confirm/resume", one+"/confirm/resume", nil).body, "Deliveries are resumed.")
+	require.NotContains(t, owner.get(one).body, "Paused</span>")
+
+	s.api(http.MethodPut, "/pause/egress", `{"reason":"secret plans"}`)
+	for _, at := range []string{list, one} {
+		require.Contains(t, owner.get(at).body, "Nothing is sent to anybody at the moment", at)
+		require.NotContains(t, owner.get(at).body, "secret plans", at)
+	}
+}
+
 func TestSecretPage(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)

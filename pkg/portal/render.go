@@ -100,7 +100,7 @@ func (p *page) ViewsText() string {
 var doneTexts = map[string]string{
 	"created": "The endpoint was created.", "saved": "The changes are saved.", "deleted": "The endpoint was deleted.",
 	"enabled": "The endpoint is enabled.", "disabled": "The endpoint is disabled.", "locked": "The endpoint is disabled and locked.",
-	"unlocked": "The endpoint is unlocked. It is still disabled.", "rotated": "The secret was rotated.",
+	"paused": "Deliveries are paused.", "resumed": "Deliveries are resumed.", "unlocked": "The endpoint is unlocked. It is still disabled.", "rotated": "The secret was rotated.",
 	"resent": "The event is on its way once more. The new attempt is in this list in a moment: load it again.",
 }
 
