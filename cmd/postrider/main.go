@@ -58,8 +58,8 @@ circuit breaker per endpoint, and with a record of every attempt. "postrider dev
 		}
 	}
 	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd(), newAPICmd(), newRecorderCmd(), newDevCmd())
-	add(groupManage, newDoctorCmd(), newTopicsCmd(), newACLsCmd(), newApplyCmd(), newGetCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(),
-		newEndpointCmd(), newEventTypeCmd(), newAuditCmd(), newViewsCmd(), newPauseCmd(), newResumeCmd(), newEgressCmd())
+	add(groupManage, newStatusCmd(), newDoctorCmd(), newTopicsCmd(), newACLsCmd(), newApplyCmd(), newGetCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(),
+		newEndpointCmd(), newEventTypeCmd(), newAuditCmd(), newViewsCmd(), newPauseCmd(), newResumeCmd(), newEgressCmd(), newDrainCmd())
 	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newDeadLettersCmd(), newRejectedCmd(),
 		newResendCmd(), newRecoverCmd(), newReplayCmd(), newTaskCmd(), newVerifyCmd(), newExplainCmd(), newReconcileCmd(), newListenCmd())
 	return root

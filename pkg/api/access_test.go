@@ -167,6 +167,7 @@ var mayUse = map[string]string{
 	"postrider.endpoint.list-events":                 viewers,
 	"postrider.endpoint.tail":                        viewers,
 	"postrider.endpoint.overview":                    viewers,
+	"postrider.status.get":                           viewAll,
 	"postrider.pause.list":                           viewAll,
 	"postrider.pause.stop-egress":                    operators,
 	"postrider.pause.start-egress":                   operators,

@@ -47,7 +47,9 @@ type Cipher interface {
 type Options struct {
 	Store    Store
 	Presence Presence
-	Cipher   Cipher
+	// Cluster says how roles and groups do; nil for a status that does not know.
+	Cluster Cluster
+	Cipher  Cipher
 	// Publisher takes events; Events finds them again and EventReader reads them.
 	Publisher   Publisher
 	Events      EventIndex
@@ -114,6 +116,7 @@ type API struct {
 	tails tails
 	// repeats are what idempotency keys need.
 	repeats repeats
+	status  statusCache
 }
 
 // New returns the API. It panics if its own operations are declared wrongly.
@@ -150,6 +153,7 @@ func New(opts Options) *API {
 	a.flexEngage()
 	a.notices()
 	a.pauses()
+	a.statuses()
 	a.document(mux)
 	mux.HandleFunc("/", a.unknown)
 	a.handler = a.chain(mux)

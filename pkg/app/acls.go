@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/postrider/postrider/pkg/config"
+	"github.com/postrider/postrider/pkg/pause"
 	"github.com/postrider/postrider/pkg/registry"
 	"github.com/postrider/postrider/topics"
 )
@@ -37,7 +38,7 @@ var aclRoles = map[string]struct { //nolint:gochecknoglobals // a table
 }{
 	"router": {"router", []string{routerRole}, nil}, "deliver": {"deliverer", []string{delivererRole}, nil},
 	"retry": {"retrier", []string{retrierRole}, nil}, "recorder": {"recorder", []string{recorderRole}, nil},
-	"api": {"api", []string{"disabler", tasksRole}, []string{routerRole, delivererRole}}, "topics": {},
+	"api": {"api", []string{"disabler", tasksRole}, pause.Roles()}, "topics": {},
 }
 
 // ACLRoles returns the names that [ACLs] knows: the roles, by their commands, and topics for `postrider topics`.
@@ -84,7 +85,8 @@ func ACLs(conf *config.Config, role string) ([]ACL, error) {
 	for _, group := range known.lookedUp {
 		acls = append(acls, ACL{Type: aclGroup, Name: prefix + group, Operations: []string{"Describe"}})
 	}
-	if role == "api" {
+	if role == "api" { // for the lag of the retrier, in what it does not read
+		acls = append(acls, ACL{Type: aclTopic, Name: prefix + "retry.", Prefixed: true, Operations: []string{"Describe"}})
 		acls = append(acls, ACL{Type: aclTransactional, Name: prefix + registry.WriterID, Operations: []string{"Write"}})
 	}
 	return acls, nil

@@ -43,7 +43,15 @@ type Presence interface {
 	Leave(ctx context.Context, role, instance string) error
 }
 
-var _ Presence = (*view.Redis)(nil)
+// teller is a [Presence] that keeps also how roles do.
+type teller interface {
+	Tell(ctx context.Context, role, instance string, s view.State) error
+}
+
+var (
+	_ Presence = (*view.Redis)(nil)
+	_ teller   = (*view.Redis)(nil)
+)
 
 // registryView is the part of the registry that is reported.
 type registryView interface {
@@ -58,6 +66,8 @@ type reporter struct {
 	roles    []string
 	instance string
 	log      *slog.Logger
+	// state says how a role does; nil tells nobody.
+	state func(role string) view.State
 
 	away bool // Redis did not answer the last report
 }
@@ -90,6 +100,11 @@ func (r *reporter) report(ctx context.Context) error {
 	for _, role := range r.roles {
 		if err := r.to.Report(ctx, role, r.instance, version); err != nil {
 			return err
+		}
+		if t, ok := r.to.(teller); ok && r.state != nil {
+			if err := t.Tell(ctx, role, r.instance, r.state(role)); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -143,7 +158,9 @@ func (a *App) report(ctx context.Context) (stop func()) {
 	if a.opts.Presence == nil || len(a.followers) == 0 {
 		return func() {}
 	}
-	r := &reporter{to: a.opts.Presence, view: a.view, roles: a.followers, instance: instanceName(), log: a.opts.Log}
+	r := &reporter{
+		to: a.opts.Presence, view: a.view, roles: a.followers, instance: instanceName(), log: a.opts.Log, state: a.stateSince(time.Now()),
+	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // a role that drains is live
 	done := make(chan struct{})
 	go func() {

@@ -146,3 +146,24 @@ func (m *marks) forget(position int64) {
 		m.list = slices.Delete(m.list, 0, i)
 	}
 }
+
+// GroupState is how one member of a group does.
+type GroupState struct {
+	// Partitions are those that it owns; Halted stand still, see [Group.Halted].
+	Partitions, Halted int
+	// Unfinished are the records that were read and are not finished; Oldest is the age of the oldest of them.
+	Unfinished int
+	Oldest     time.Duration
+}
+
+// State says how this member does, from memory: no broker is asked.
+func (g *Group) State(now time.Time) GroupState {
+	owned := g.all()
+	s := GroupState{Partitions: len(owned), Halted: len(g.Halted()), Oldest: oldest(owned, now)}
+	for _, p := range owned {
+		if t := p.tracker.Load(); t != nil {
+			s.Unfinished += t.InFlight()
+		}
+	}
+	return s
+}

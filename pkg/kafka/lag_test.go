@@ -53,6 +53,14 @@ func TestLagAndAge(t *testing.T) {
 			time.Sleep(20 * time.Second)
 		}
 		shows(3, 60)
+		state := g.State(time.Now())
+		require.InDelta(t, 60, state.Oldest.Seconds(), 1)
+		require.Equal(t, kafka.GroupState{Partitions: 1, Unfinished: 3, Oldest: state.Oldest}, state)
+		lags, err := kafka.GroupLags(ctx, w.conf, "g", "nobody")
+		require.NoError(t, err)
+		require.EqualValues(t, 3, lags["g"].Records())
+		require.Equal(t, 1, lags["g"].Members)
+		require.Zero(t, lags["nobody"].Records())
 		part.Load().Finish(1)
 		shows(3, 60) // what is done above it does not make the oldest younger
 		part.Load().Finish(0)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/postrider/postrider/pkg/outcome"
 )
@@ -116,4 +117,13 @@ func (r registerer) gauge(name, help string) prometheus.Gauge {
 
 func (r registerer) histogram(name, help string, buckets []float64) prometheus.Histogram {
 	return register(r, prometheus.NewHistogram(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}))
+}
+
+// OpenBreakers is how many breakers of this process are open.
+func (m *Metrics) OpenBreakers() int {
+	var now dto.Metric
+	if m.breakers.Write(&now) != nil { // a gauge does not fail
+		return 0
+	}
+	return int(now.GetGauge().GetValue())
 }

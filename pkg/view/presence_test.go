@@ -244,3 +244,21 @@ func metric(t *testing.T, g prometheus.Gatherer, name string) int {
 	t.Fatalf("no metric %s", name)
 	return 0
 }
+
+// A role says how it does beside its report, and both end alike.
+func TestHowRolesDo(t *testing.T) {
+	c, r := start(t)
+	ctx := t.Context()
+	require.NoError(t, r.Report(ctx, "deliverer", "a", 7))
+	require.NoError(t, r.Report(ctx, "router", "b", 7))
+	state := view.State{Since: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Joined: true, Partitions: 3, Unfinished: 5, OldestMS: 1500, Breakers: 2}
+	require.NoError(t, r.Tell(ctx, "deliverer", "a", state))
+	states, err := r.States(ctx, live(t, r))
+	require.NoError(t, err)
+	require.Equal(t, []*view.State{&state, nil}, states, "one of an older version says nothing")
+	none, err := r.States(ctx, nil)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	c.pass(view.Lifetime)
+	require.Empty(t, c.Keys())
+}
