@@ -27,6 +27,7 @@ import (
 	"github.com/postrider/postrider/pkg/catalogue"
 	"github.com/postrider/postrider/pkg/filter"
 	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/pipeline"
 	"github.com/postrider/postrider/pkg/portal"
 	"github.com/postrider/postrider/pkg/profile"
@@ -156,7 +157,7 @@ func newSite(t testing.TB, change ...func(*portal.Options)) *site {
 		Store: s.store, Presence: presence{}, Cipher: keys, Profiles: profiles, Sender: s.sent, Events: index{}, EventReader: index{}, PortalURL: s.server.URL + "/portal",
 		Audit: changes{audit.Entry{At: time.Unix(1_790_000_000, 0), Actor: audit.Actor{Kind: "key", Name: hostile}, Action: "updated", Kind: "subscription", Object: "ep_1"}},
 		Rules: rules(profiles), SourceIPs: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
-		Log: log, Metrics: prometheus.NewRegistry(),
+		Cluster: cluster{}, Log: log, Metrics: prometheus.NewRegistry(),
 	}
 	s.past.options(&options)
 	s.letters.options(&options)
@@ -339,4 +340,15 @@ func (l *lockedLog) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
+}
+
+// cluster is a deliverer, of a hostile name, and no other role.
+type cluster struct{}
+
+func (cluster) Members(context.Context) ([]view.Member, []*view.State, error) {
+	return []view.Member{{Role: "deliverer", Instance: hostile, Version: 1}}, []*view.State{{Since: time.Unix(1_790_000_000, 0), Joined: true, Partitions: 3, OldestMS: 4000}}, nil
+}
+
+func (cluster) Lags(context.Context) (map[string]kafka.GroupLag, error) {
+	return map[string]kafka.GroupLag{"deliverer": {Members: 1, Topics: []kafka.TopicLag{{Topic: "deliveries", Records: 4711}}}}, nil
 }

@@ -119,6 +119,9 @@ func (p *Portal) mux() http.Handler {
 	page("POST /app/{app}/notices/test", (*visit).testNotices)
 	page("GET /app", (*visit).listTenants)
 	page("GET /audit", (*visit).listAudit)
+	page("GET /status", (*visit).showStatus)
+	page("GET /status/confirm/{operation}", (*visit).confirmOperation)
+	page("POST /status/confirm/{operation}", (*visit).operate)
 	watchingPages("/app/{app}", page)
 	return m
 }

@@ -32,7 +32,7 @@ func pagesOf(app, endpoint string) []string {
 
 // operatorPages are those that operators see besides.
 func operatorPages(app, endpoint string) []string {
-	return []string{"/portal/app", "/portal/audit", "/portal/app/" + app + "/audit", "/portal/app/" + app + "/endpoint/" + endpoint + "/confirm/lock", "/portal/app/" + app + "/endpoint/" + endpoint + "/confirm/pause"}
+	return []string{"/portal/app", "/portal/audit", "/portal/status", "/portal/status/confirm/stop-egress", "/portal/app/" + app + "/audit", "/portal/app/" + app + "/endpoint/" + endpoint + "/confirm/lock", "/portal/app/" + app + "/endpoint/" + endpoint + "/confirm/pause"}
 }
 
 // The link of app-portal-access leads to a page that is not signed in, with the token in the fragment; the page's script

@@ -100,6 +100,8 @@ func (p *page) ViewsText() string {
 var doneTexts = map[string]string{
 	"created": "The endpoint was created.", "saved": "The changes are saved.", "deleted": "The endpoint was deleted.",
 	"enabled": "The endpoint is enabled.", "disabled": "The endpoint is disabled.", "locked": "The endpoint is disabled and locked.",
+	"egress-stopped": "Nothing leaves any more, a second from now.", "egress-started": "Everything leaves again.",
+	"role-paused": "The role is paused.", "role-resumed": "The role is resumed.",
 	"paused": "Deliveries are paused.", "resumed": "Deliveries are resumed.", "unlocked": "The endpoint is unlocked. It is still disabled.", "rotated": "The secret was rotated.",
 	"resent": "The event is on its way once more. The new attempt is in this list in a moment: load it again.",
 }
@@ -155,6 +157,7 @@ func (p *Portal) parse() pages {
 		"lines":  func(s []string) string { return strings.Join(s, "\n") },
 		"minute": minuteOf,
 		"over":   func(t time.Time) bool { return !p.opts.Now().Before(t) },
+		"age":    func(ms int64) string { return (time.Duration(ms) * time.Millisecond).Round(time.Second).String() },
 	}
 	layout := template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/watching.html"))
 	entries, err := fs.ReadDir(pageFiles, "pages")

@@ -75,6 +75,8 @@ func everyPage(t *testing.T, b *tab, each func(name string)) {
 	b.operate()
 	each("tenants")
 	visit("audit", "/portal/audit")
+	visit("status", "/portal/status")
+	visit("status-confirm", "/portal/status/confirm/stop-egress")
 	visit("endpoint-of-a-tenant", crm)
 }
 
