@@ -86,7 +86,7 @@ func TestSuccessRateDropsIsTold(t *testing.T) {
 			}
 			rows = append(rows, row)
 		}
-		_, err := views.AddRows(t.Context(), partition, rows)
+		err := views.AddRows(t.Context(), partition, rows)
 		require.NoError(t, err)
 	}
 	run := func(told int) {

@@ -82,7 +82,7 @@ func (g *guarded) suite(role string, conf *config.Config, do work) (err error) {
 	select {
 	case err := <-ended:
 		cancel()
-		_ = <-done // says only that it was cut off
+		<-done //nolint:errcheck // it says only that it was cut off
 		return fmt.Errorf("ended: %w", err)
 	case err = <-log.found:
 	case err = <-done:

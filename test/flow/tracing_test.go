@@ -98,7 +98,7 @@ func attribute(s tracetest.SpanStub, name string) string {
 	return ""
 }
 
-func failing(times int) func(context.Context, string, int) (attempt.Response, error) {
+func failingTimes(times int) func(context.Context, string, int) (attempt.Response, error) {
 	return func(_ context.Context, _ string, n int) (attempt.Response, error) {
 		if n <= times {
 			return reply(500), nil
@@ -109,7 +109,7 @@ func failing(times int) func(context.Context, string, int) (attempt.Response, er
 
 func TestOneTraceFromTheProducerToTheSecondRetry(t *testing.T) {
 	world.Run(t, func(t *testing.T, w *world.World) {
-		tr := newTraced(tracing.Sampling{FollowParent: true}, newEndpoints(failing(2)))
+		tr := newTraced(tracing.Sampling{FollowParent: true}, newEndpoints(failingTimes(2)))
 		sub := w.Subscribe("one", func(s *subscription.Subscription) { s.Retry = retryList(5*time.Second, 35*time.Second) })
 		w.Start(tr.opts, "router", "deliverer", "retrier")
 		tr.produce(w, "e", sdk.AlwaysSample())
@@ -164,7 +164,7 @@ func TestATenantIsTracedByItsOwnRatio(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			world.Run(t, func(t *testing.T, w *world.World) {
-				e := newEndpoints(failing(1))
+				e := newEndpoints(failingTimes(1))
 				tr := newTraced(tracing.Sampling{Ratio: 1 - c.ratio, FollowParent: true, Tenants: []tracing.TenantRatio{{Tenant: "acme", Ratio: c.ratio}}}, e)
 				w.Subscribe("one", func(s *subscription.Subscription) { s.Retry = retryList(time.Second) })
 				w.Start(tr.opts, "router", "deliverer", "retrier")
