@@ -86,8 +86,10 @@ func TestSuccessRateDropsIsTold(t *testing.T) {
 			}
 			rows = append(rows, row)
 		}
-		err := views.AddRows(t.Context(), partition, rows)
+		changed, err := views.Changed(t.Context(), &view.Seen{}, rows)
 		require.NoError(t, err)
+		require.NoError(t, views.AddRows(t.Context(), partition, rows))
+		require.NoError(t, views.AddStatus(t.Context(), changed))
 	}
 	run := func(told int) {
 		a, err := app.New(t.Context(), conf, app.Options{Views: views, Log: slog.New(slog.DiscardHandler)})
