@@ -101,7 +101,7 @@ func (m *manager) awaitDrained(ctx context.Context, o drainOptions) error {
 		s, _, err := m.status()
 		switch {
 		case m.ctx.Err() != nil:
-			return context.Cause(m.ctx)
+			return context.Cause(m.ctx) //nolint:contextcheck // it is what ctx comes from
 		case err != nil:
 			fmt.Fprintln(m.err, err) // it may be back in time
 			looks = 0
@@ -125,7 +125,7 @@ func (m *manager) awaitDrained(ctx context.Context, o drainOptions) error {
 		case <-ctx.Done():
 			timer.Stop()
 			if m.ctx.Err() != nil {
-				return context.Cause(m.ctx)
+				return context.Cause(m.ctx) //nolint:contextcheck // it is what ctx comes from
 			}
 			fmt.Fprintf(m.err, "not drained within %s\n", o.timeout)
 			return exitAttention

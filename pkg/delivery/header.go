@@ -178,7 +178,7 @@ func (r *reader) header(name string, v []byte) bool {
 
 // missing returns an error for the first header that every delivery has and this one lacks.
 func (d *Delivery) missing() error {
-	name := ""
+	var name string
 	switch {
 	case d.ID.IsZero():
 		name = HeaderDelivery

@@ -84,7 +84,7 @@ func (d *Deliverer) tellBreakers() {
 			again = now.Add(breakersAgain)
 			d.noteOpen()
 		}
-		for d.tellSome() { //nolint:revive // until all are told
+		for d.tellSome() { // until all are told
 		}
 	}
 }

@@ -46,6 +46,10 @@ func encoded(t *testing.T, s *Snapshot, k Key, write string) (value []byte) {
 		for v := range s.Keys() {
 			value, err = encodeKey(v, write)
 		}
+	case KindPause:
+		v, ok := s.Pause(k.ID)
+		require.True(t, ok)
+		value, err = encodePause(v, write)
 	case kindWrite:
 		value, err = json.Marshal(header{schema, write})
 	}

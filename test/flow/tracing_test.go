@@ -92,7 +92,7 @@ func (tr *traced) named(name string) (found tracetest.SpanStubs) {
 func attribute(s tracetest.SpanStub, name string) string {
 	for _, kv := range s.Attributes {
 		if string(kv.Key) == name {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""
