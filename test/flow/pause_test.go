@@ -3,6 +3,7 @@ package flow
 import (
 	"context"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -45,7 +46,7 @@ func requireEachOnce(t *testing.T, e *endpoints, n int, urls ...string) {
 	}
 }
 
-// What is paused is kept, whatever passes meanwhile, and delivered after it, each once and in order; nothing of it counts as
+// What is paused is kept, whatever passes meanwhile, and delivered after it, each once and about in order; nothing of it counts as
 // failed, and others notice nothing.
 func TestAPausedSubscriptionIsKept(t *testing.T) {
 	for name, of := range map[string]func(*world.World, *subscription.Subscription) pause.Pause{
@@ -85,24 +86,26 @@ func TestAPausedSubscriptionIsKept(t *testing.T) {
 	}
 }
 
-// requireInOrder fails unless the deliveries of a URL after the first ones started in the order of their events, to the second: that
-// is how late a retry may be, and so many of a ramp come in one.
+// requireInOrder fails unless the deliveries of a URL after the first ones started about in the order of their events: at their place,
+// give or take those of half a second of the ramp, on average. A retry may be a second late, and a long pause is many of them.
 func requireInOrder(t *testing.T, e *endpoints, url string, after int) {
 	t.Helper()
-	const together = 50
+	const together = 25
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var numbers []int
+	at, off := -after, 0.0
 	for _, h := range e.hits {
-		if h.url == url {
-			n, err := strconv.Atoi(number.FindStringSubmatch(h.body)[1])
-			require.NoError(t, err)
-			numbers = append(numbers, n)
+		if h.url != url {
+			continue
 		}
+		n, err := strconv.Atoi(number.FindStringSubmatch(h.body)[1])
+		require.NoError(t, err)
+		if at >= 0 {
+			off += math.Abs(float64(n - at))
+		}
+		at++
 	}
-	for at, n := range numbers[after:] {
-		require.InDelta(t, at, n, together)
-	}
+	require.LessOrEqual(t, off/float64(at), float64(together))
 }
 
 var number = regexp.MustCompile(`"n":\s*(\d+)`)
