@@ -114,6 +114,16 @@ func (m *remembered) KeepNoticeState(_ context.Context, tenant ident.ID, state [
 	return nil
 }
 
+// set has what is written refused or taken, and what was written replaced unless states is nil.
+func (m *remembered) set(refuse bool, states map[ident.ID][]byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.refuse = refuse
+	if states != nil {
+		m.states = states
+	}
+}
+
 // mailbox is a NoticeSender that keeps what it is given, as "minute recipient: subject".
 type mailbox struct {
 	mu    sync.Mutex
@@ -283,7 +293,7 @@ func TestNoticesOutliveTheirOwner(t *testing.T) {
 		n.pass(3 * time.Hour)
 		require.Empty(t, n.sent())
 
-		n.memory.refuse = true
+		n.memory.set(true, nil)
 		n.views.set(invoices, bad)
 		n.pass(3 * time.Hour)
 		require.Equal(t, []string{"192 ops: Webhooks of Acme: 1 new problem"}, n.sent(), "once, though it is not written down")
@@ -292,13 +302,13 @@ func TestNoticesOutliveTheirOwner(t *testing.T) {
 		n.pass(3 * time.Hour)
 		require.Equal(t, []string{"371 ops: Webhooks of Acme: 1 new problem"}, n.sent())
 
-		n.memory.refuse, n.memory.states = false, map[ident.ID][]byte{acme.ID: []byte("of another version")}
+		n.memory.set(false, map[ident.ID][]byte{acme.ID: []byte("of another version")})
 		again(0, 1)
 		n.pass(3 * time.Hour)
 		require.Equal(t, []string{"551 ops: Webhooks of Acme: 2 new problems"}, n.sent(), "all that goes on, once, when it was lost")
 
 		elsewhere := (kafka.PartitionOf([]byte(acme.ID.UUID()), 6) + 1) % 6
-		n.memory.states = map[ident.ID][]byte{}
+		n.memory.set(false, map[ident.ID][]byte{})
 		again(elsewhere, 6)
 		n.pass(3 * time.Hour)
 		require.Empty(t, n.sent(), "a tenant is of the owner of its partition")
@@ -360,7 +370,9 @@ func TestOneRecipientFails(t *testing.T) {
 		require.Less(t, tries, 60, "once an hour, but for the first")
 		back = true
 		mu.Unlock()
-		state, err := notice.ReadTenant(n.memory.states[acme.ID])
+		kept, err := n.memory.NoticeState(t.Context(), acme.ID)
+		require.NoError(t, err)
+		state, err := notice.ReadTenant(kept)
 		require.NoError(t, err)
 		require.Equal(t, "no such address", state.Told(notice.Recipient{Medium: notice.Email, Address: "full@example.com"}).Error)
 		require.InDelta(t, 20, figure(t, n.metrics.notices.WithLabelValues("email", resultFailed)), 0)
@@ -397,7 +409,9 @@ func TestRevokeCutsANoticeOff(t *testing.T) {
 		cancel()
 		<-ended
 		synctest.Wait()
-		require.Empty(t, n.memory.states, "it was not told")
+		kept, err := n.memory.NoticeState(t.Context(), acme.ID)
+		require.NoError(t, err)
+		require.Empty(t, kept, "it was not told")
 		h.Lost([]*kafka.Partition{p}) // twice is once
 	})
 }
