@@ -167,7 +167,7 @@ func decodeKey(id ident.ID, value []byte, version int64) (*access.Key, string, e
 
 func decodePause(id ident.ID, value []byte, version int64) (*pause.Pause, string, error) {
 	r := pauseRecord{Pause: new(pause.Pause)}
-	if err := json.Unmarshal(value, &r); err != nil {
+	if err := form.Read(value, &r, &r.Schema, schema); err != nil {
 		return nil, "", fmt.Errorf("reading pause %s: %w", id, err)
 	}
 	if r.ID != id || !r.Consistent() {

@@ -47,7 +47,7 @@ func TestFieldsOfLaterVersionsAreIgnored(t *testing.T) {
 }
 
 func TestRecordsOfNewerReleasesAreRefused(t *testing.T) {
-	for _, kind := range []Kind{KindTenant, KindSubscription, KindEventType, KindKey, kindWrite} {
+	for _, kind := range []Kind{KindTenant, KindSubscription, KindEventType, KindKey, KindPause, kindWrite} {
 		b := Empty().builder()
 		_, err := b.apply(1, []byte(Key{kind, ident.New()}.String()), []byte(`{"version":2,"id":7}`))
 		require.ErrorIs(t, err, form.ErrNewer, "%s", kind)
