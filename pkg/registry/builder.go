@@ -33,11 +33,30 @@ func (b *builder) snapshot(version int64) *Snapshot {
 	return &s
 }
 
-// apply applies one record and returns the write that it is part of, if it says so. After an error nothing changed.
+// apply applies one record and returns the write that it is part of, if it says so. After an error no object changed.
 func (b *builder) apply(offset int64, key, value []byte) (write string, err error) {
 	k, known, err := parseKey(key)
-	if err != nil || !known || b.only != "" && k.Kind != b.only {
-		return "", err
+	if err == nil && known {
+		write, err = b.object(k, offset, value)
+	}
+	b.note(string(key), err == nil && known || value == nil)
+	return write, err
+}
+
+// note keeps of which keys the last record was not read.
+func (b *builder) note(key string, read bool) {
+	switch {
+	case !read:
+		b.s.unread = b.s.unread.Set(b.edit, key, key)
+	case b.s.unread.Len() > 0:
+		b.s.unread = b.s.unread.Delete(b.edit, key)
+	}
+}
+
+// object applies a record of a kind that is known.
+func (b *builder) object(k Key, offset int64, value []byte) (write string, err error) {
+	if b.only != "" && k.Kind != b.only {
+		return "", nil
 	}
 	if value == nil {
 		b.remove(k)

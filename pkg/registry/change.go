@@ -54,6 +54,8 @@ type Change struct {
 	put    Object
 	// resealed changes keep the time of the last update.
 	resealed bool
+	// restored changes keep the times that the object says.
+	restored bool
 }
 
 // Key returns what is changed.
@@ -103,6 +105,13 @@ func ResealTenant(t *subscription.Tenant) Change {
 	c := PutTenant(t)
 	c.resealed = true
 	return c
+}
+
+// Restore makes the registry hold o, with the times that it says, in place of what has that version there, 0 for nothing.
+// The generation of a subscription is still the writer's: it has a meaning in one registry only. Secrets are written as they
+// are, so it is for writers whose view has no [Cipher].
+func Restore(o Object, version int64) Change {
+	return Change{key: KeyOf(o), expect: version, put: o, restored: true}
 }
 
 // Delete deletes what has the key and the version. Deleting a tenant deletes its subscriptions and keys; what is deleted is not

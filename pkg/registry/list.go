@@ -93,8 +93,12 @@ func (s *Snapshot) KeysOf(tenant ident.ID) []*access.Key {
 	})
 }
 
-// object returns what has the key.
-func (s *Snapshot) object(k Key) (o Object) {
+// Unread yields the keys of which the last record could not be read, or is of a kind that this version does not know: s has what
+// they held before, or nothing.
+func (s *Snapshot) Unread() iter.Seq[string] { return values(s.unread.All()) }
+
+// Object returns what has the key, nothing if there is none.
+func (s *Snapshot) Object(k Key) (o Object) {
 	switch k.Kind {
 	case KindTenant:
 		o.Tenant, _ = s.tenants.Get(k.ID)

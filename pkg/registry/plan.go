@@ -91,7 +91,7 @@ func (p *plan) finish() ([]Record, error) {
 }
 
 func (p *plan) change(c Change) error {
-	old := p.work.s.object(c.key)
+	old := p.work.s.Object(c.key)
 	if actual := old.Version(); c.expect != Any && c.expect != actual {
 		return &ConflictError{Key: c.key, Expected: c.expect, Actual: actual}
 	}
@@ -123,14 +123,16 @@ func (p *plan) putTenant(c Change, old Object) error {
 		return &UIDError{Key: c.key, UID: t.UID, Holder: holder.ID}
 	}
 	if was := old.Tenant; was != nil {
-		t.Created, t.Updated = was.Created, was.Updated
+		if !c.restored {
+			t.Created, t.Updated = was.Created, was.Updated
+		}
 		if same(encodeTenant, was, &t) {
 			return nil
 		}
-	} else {
+	} else if !c.restored {
 		t.Created = p.now
 	}
-	if !c.resealed {
+	if !c.resealed && !c.restored {
 		t.Updated = p.now
 	}
 	t.Version = p.next()
@@ -157,18 +159,13 @@ func (p *plan) putSubscription(c Change, old Object) error {
 	if !s.Disabled {
 		s.DisabledReason = ""
 	}
-	if was != nil {
-		s.Created, s.Updated = was.Created, was.Updated
-		if !c.resealed {
-			s.Transformation = p.stamp(was.Transformation, s.Transformation)
-		}
-		if same(encodeSubscription, was, &s) {
-			return nil
-		}
-	} else {
-		s.Created, s.Transformation = p.now, p.stamp(nil, s.Transformation)
+	if !c.restored {
+		p.timeSubscription(c, was, &s)
 	}
-	if !c.resealed {
+	if was != nil && same(encodeSubscription, was, &s) {
+		return nil
+	}
+	if !c.resealed && !c.restored {
 		s.Updated = p.now
 	}
 	s.Version = p.next()
@@ -178,6 +175,18 @@ func (p *plan) putSubscription(c Change, old Object) error {
 	}
 	value, err := encodeSubscription(sealed, p.write)
 	return p.put(c.key, value, err, old, Object{Subscription: &s})
+}
+
+// timeSubscription gives s, which replaces was, all its times but that of this change.
+func (p *plan) timeSubscription(c Change, was, s *subscription.Subscription) {
+	if was == nil {
+		s.Created, s.Transformation = p.now, p.stamp(nil, s.Transformation)
+		return
+	}
+	s.Created, s.Updated = was.Created, was.Updated
+	if !c.resealed {
+		s.Transformation = p.stamp(was.Transformation, s.Transformation)
+	}
 }
 
 // stamp returns t with the time of its last change.
@@ -196,14 +205,19 @@ func (p *plan) stamp(was, t *subscription.Transformation) *subscription.Transfor
 func (p *plan) putEventType(c Change, old Object) error {
 	t := *c.put.EventType
 	if was := old.EventType; was != nil {
-		t.Created, t.Updated = was.Created, was.Updated
+		if !c.restored {
+			t.Created, t.Updated = was.Created, was.Updated
+		}
 		if same(encodeEventType, was, &t) {
 			return nil
 		}
-	} else {
+	} else if !c.restored {
 		t.Created = p.now
 	}
-	t.Updated, t.Version = p.now, p.next()
+	if !c.restored {
+		t.Updated = p.now
+	}
+	t.Version = p.next()
 	value, err := encodeEventType(&t, p.write)
 	return p.put(c.key, value, err, old, Object{EventType: &t})
 }
@@ -220,11 +234,13 @@ func (p *plan) putKey(c Change, old Object) error {
 		if was.Tenant != k.Tenant {
 			return fmt.Errorf("%s: %w", c.key, ErrMoved)
 		}
-		k.Created = was.Created
+		if !c.restored {
+			k.Created = was.Created
+		}
 		if same(encodeKey, was, &k) {
 			return nil
 		}
-	} else {
+	} else if !c.restored {
 		k.Created = p.now
 	}
 	k.Version = p.next()
@@ -240,9 +256,13 @@ func (p *plan) putPause(c Change, old Object) error {
 	if _, ok := p.work.s.Subscription(v.Subscription); !ok && !v.Subscription.IsZero() {
 		return fmt.Errorf("%s: %w: %s", c.key, ErrNoSubscription, v.Subscription)
 	}
-	v.Since = p.now
+	if !c.restored {
+		v.Since = p.now
+	}
 	if was := old.Pause; was != nil {
-		v.Since = was.Since
+		if !c.restored {
+			v.Since = was.Since
+		}
 		if same(encodePause, was, &v) {
 			return nil
 		}
@@ -305,7 +325,7 @@ func (p *plan) put(k Key, value []byte, err error, old, now Object) error {
 }
 
 func (p *plan) delete(k Key) {
-	p.applied = append(p.applied, Applied{Key: k, Before: p.work.s.object(k), Version: p.next()})
+	p.applied = append(p.applied, Applied{Key: k, Before: p.work.s.Object(k), Version: p.next()})
 	p.record(k, nil)
 	p.work.remove(k)
 }

@@ -34,6 +34,9 @@ type Snapshot struct {
 	pauses tree.Map[ident.ID, *pause.Pause]
 	// egress is the one of them that is asked for before every attempt.
 	egress *pause.Pause
+
+	// unread are the keys of which the last record could not be read.
+	unread tree.Map[string, string]
 }
 
 // Empty returns the snapshot of an empty registry, version 0.
@@ -53,6 +56,7 @@ func Empty() *Snapshot {
 		}),
 
 		pauses: tree.New[ident.ID, *pause.Pause](match.Compare),
+		unread: tree.New[string, string](strings.Compare),
 	}
 }
 

@@ -123,7 +123,7 @@ func TestStoreWritesTogether(t *testing.T) {
 				// The version that was predicted is the one that readers see.
 				k, _, err := parseKey([]byte(e.key))
 				require.NoError(t, err)
-				require.EqualValues(t, i+1, s.Snapshot().object(k).Version())
+				require.EqualValues(t, i+1, s.Snapshot().Object(k).Version())
 			}
 		}
 		require.Less(t, markers, 10)
