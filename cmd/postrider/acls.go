@@ -26,7 +26,8 @@ func newACLsCmd() *cobra.Command {
 
 Roles are router, deliver, retry, recorder, api, and topics for "postrider topics"; without any, all are printed. Every role may have
 a user of its own (kafka.sasl.user, or its certificate); --principal says how the users are called. Commands that write to the
-registry, such as "apply" and "key create", need what api needs; "views rebuild" needs Delete on its group besides.`,
+registry, such as "apply", "registry import" and "key create", need what api needs; those that only read it, such as "get" and
+"registry export", need Read on its topic; "views rebuild" needs Delete on its group besides.`,
 		Example: `  postrider acls --config postrider.yaml > acls.sh
   postrider acls deliver --format strimzi --principal webhooks-{role}`,
 		ValidArgs: app.ACLRoles(),

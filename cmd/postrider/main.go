@@ -58,7 +58,7 @@ circuit breaker per endpoint, and with a record of every attempt. "postrider dev
 		}
 	}
 	add(groupRoles, newRouterCmd(), newDeliverCmd(), newRetryCmd(), newAPICmd(), newRecorderCmd(), newDevCmd())
-	add(groupManage, newStatusCmd(), newDoctorCmd(), newTopicsCmd(), newACLsCmd(), newApplyCmd(), newGetCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(),
+	add(groupManage, newStatusCmd(), newDoctorCmd(), newTopicsCmd(), newACLsCmd(), newApplyCmd(), newGetCmd(), newRegistryCmd(), newKeyCmd(), newKeysCmd(), newAppCmd(),
 		newEndpointCmd(), newEventTypeCmd(), newAuditCmd(), newViewsCmd(), newPauseCmd(), newResumeCmd(), newEgressCmd(), newDrainCmd())
 	add(groupEvents, newSendCmd(), newPublishCmd(), newMatchCmd(), newOutcomesCmd(), newDeadLettersCmd(), newRejectedCmd(),
 		newResendCmd(), newRecoverCmd(), newReplayCmd(), newTaskCmd(), newVerifyCmd(), newExplainCmd(), newReconcileCmd(), newListenCmd())

@@ -12,7 +12,7 @@ import (
 var (
 	shellBlock = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```$")
 	// ofPostrider finds the arguments of the program in a line of shell, up to what the shell does with them.
-	ofPostrider = regexp.MustCompile(`(?:^|[ |($/])postrider ((?:'[^']*'|[^|)>&#'])+)`)
+	ofPostrider = regexp.MustCompile(`(?:^|[ |($/])postrider ((?:'[^']*'|[^|)<>&#'])+)`)
 	argument    = regexp.MustCompile(`'[^']*'|\S+`)
 )
 
