@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"slices"
 	"strings"
@@ -250,7 +251,7 @@ func (i *importing) once(ctx context.Context, store *registry.Store) error {
 }
 
 // importBatches yields what is written in one transaction each.
-func importBatches(steps []importStep) func(yield func([]importStep) bool) {
+func importBatches(steps []importStep) iter.Seq[[]importStep] {
 	return func(yield func([]importStep) bool) {
 		for len(steps) > 0 {
 			n, bytes := 0, 0
