@@ -89,7 +89,7 @@ func TestCopyOfARegistryIsTheSame(t *testing.T) {
 		size := len(m.entries)
 		apply(t, other, restores(t, other, file)...)
 		require.Len(t, m.entries, size, "the same again is no change")
-		changed := strings.ReplaceAll(file, `"Orders"`, `"Commandes"`)
+		changed := strings.ReplaceAll(file, `"Orders"`, `"Renamed"`)
 		apply(t, other, restores(t, other, changed)...)
 		require.Equal(t, changed, export(t, other.Snapshot()))
 		require.Len(t, m.entries, size+2, "one record and its marker")
