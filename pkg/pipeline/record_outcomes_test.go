@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,7 +110,14 @@ func TestRecorderRepeats(t *testing.T) {
 	for i, rec := range statuses {
 		rec.Offset = int64(i)
 	}
-	dump := func() string { p.redis.Del("{progress}"); return p.redis.Dump() }
+	dump := func() string {
+		for _, key := range p.redis.Keys() {
+			if key == "{progress}" || strings.Contains(key, "}:l:") { // entries of loads are those of batches
+				p.redis.Del(key)
+			}
+		}
+		return p.redis.Dump()
+	}
 	want := dump()
 	second := p.recorder(t)
 	whole(t, p.assigned(t, second, "statuses", statuses), int64(len(statuses)))

@@ -20,6 +20,8 @@ const layout = 2
 //	…:d:<subscription>:<day>       string, what the rows of a busy day come to, see [digest]
 //	…:s:<subscription>             hash, event type to its last attempt that was written to statuses, 16 bytes
 //	…:m:<day>:<0 to 1ff>           string, rows of messages, see [Row.appendMessage]
+//	…:l:<step>                     string, attempts of five minutes by subscription, see [loads.append]; an entry for each batch
+//	                               while they go on, and of the busiest and the sickest alone when they are over
 //
 // Subscriptions and messages are spread by their ids. Rows that are no attempt (parked, cancelled, not sent) are in the days and
 // messages, not in the statuses.

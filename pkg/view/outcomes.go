@@ -37,7 +37,8 @@ func (r *Redis) AddRows(ctx context.Context, partition int32, rows []Row) error 
 }
 
 func (r *Redis) addRows(ctx context.Context, partition int32, rows []Row) error {
-	b := batch{r: r, partition: partition, oldest: time.Now().Add(-r.conf.EventRetention).UnixMilli() / dayMillis}
+	now := time.Now()
+	b := batch{r: r, partition: partition, now: now.UnixMilli(), oldest: now.Add(-r.conf.EventRetention).UnixMilli() / dayMillis}
 	b.start = header{partition: partition, base: rows[0].Offset}.appendStart(nil)
 	var shards [viewShards]shard
 	for i := range shards {
@@ -84,10 +85,12 @@ func (r *Redis) addRows(ctx context.Context, partition int32, rows []Row) error 
 type batch struct {
 	r         *Redis
 	partition int32
+	now       int64  // ms
 	oldest    int64  // the first day whose rows are kept
 	start     []byte // of all headers
 	full      []string
 	grown     []target
+	over      []string // steps of loads
 }
 
 // shard is what a batch has for one hash tag.
@@ -98,12 +101,14 @@ type shard struct {
 	targets        []target
 }
 
-// target is a string that something is appended to: the day of a subscription, or a bucket of messages if that is zero.
+// target is a string that something is appended to: the day of a subscription, or a bucket of messages if that is zero, or loads if
+// there is a step.
 type target struct {
 	sub    ident.ID
 	day    int64
 	bucket int
 	rows   int
+	step   int64
 }
 
 // call is one call of a script.
@@ -165,7 +170,10 @@ func (b *batch) answered(s *shard) (again bool, err error) {
 			return false, errReply
 		}
 		t := &s.targets[i]
-		if n > 0 {
+		switch {
+		case t.step > 0:
+			b.over = append(b.over, loadKey(s.tag, t.step-1))
+		case n > 0:
 			b.full = append(b.full, b.before(t))
 		}
 		if !t.sub.IsZero() && (n < 0 || t.rows >= digestRows) {
@@ -192,8 +200,8 @@ func (b *batch) before(t *target) string {
 	return b.r.subKeys(t.sub).current(t.day - 1)
 }
 
-// upkeep gives back the room that Redis keeps behind what is full, and makes the digests of days that have grown. It is no loss if
-// it fails: there is more to read then, until a day has grown again.
+// upkeep gives back the room that Redis keeps behind what is full, makes the digests of days that have grown, and shortens the loads
+// of steps that are over. It is no loss if it fails: there is more to read then, until a day has grown again or a step is forgotten.
 func (b *batch) upkeep(ctx context.Context) {
 	var seals []*call
 	for _, key := range b.full {
@@ -202,6 +210,9 @@ func (b *batch) upkeep(ctx context.Context) {
 	err := b.r.send(ctx, seals)
 	for _, t := range b.grown {
 		err = errors.Join(err, b.r.digestDay(ctx, t.sub, t.day))
+	}
+	for _, key := range b.over {
+		err = errors.Join(err, b.r.shortenLoads(ctx, key))
 	}
 	if err != nil {
 		b.r.metrics.errors.Inc()

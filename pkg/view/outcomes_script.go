@@ -17,14 +17,17 @@ var (
 	turning  = redis.NewScript(turnScript)
 	noticing = redis.NewScript(addStatusScript)
 	indexing = redis.NewScript(addScript)
+
+	shortening = redis.NewScript(shortenScript)
 )
 
 // addRowsScript adds what a batch has for a shard. It compares with the guard, so that rows which come again change nothing, and
 // touches nothing but its keys.
 //
-//	KEYS  the guard; the days and the buckets
+//	KEYS  the guard; the days and the buckets; the loads
 //	ARGV  partition; the first and last offset of the rows; how headers begin; how many bytes of rows make a digest due; then for
-//	      each day: when its keys expire, ms; how many subscriptions and how many buckets; what each of them gets
+//	      each day: when its keys expire, ms; how many subscriptions and how many buckets; what each of them gets; and the same for
+//	      each step of loads, which is a bucket
 //
 // It returns 1 and which keys are new, and which have become due, negative, both counted from 1 behind the guard; 0 if all rows
 // were there; or -1 and the offset of the last one that was. Nothing was done then.
@@ -79,6 +82,16 @@ const turnScript = `
 if redis.call('GETRANGE', KEYS[1], 0, 15) ~= ARGV[1] then return 0 end
 redis.call('RENAME', KEYS[1], KEYS[2])
 redis.call('SET', KEYS[1], ARGV[2], 'PXAT', ARGV[3])
+return 1`
+
+// shortenScript puts something shorter in place of a string's beginning. What has come behind it stays.
+//
+//	KEYS  the string
+//	ARGV  how many bytes, what takes their place
+const shortenScript = `
+local text, n = redis.call('GET', KEYS[1]), tonumber(ARGV[1])
+if not text or #text < n then return 0 end
+redis.call('SET', KEYS[1], ARGV[2] .. string.sub(text, n + 1), 'KEEPTTL')
 return 1`
 
 // addStatusScript sets last attempts of event types unless there are later ones.
@@ -180,6 +193,10 @@ func (b *batch) arguments(s *shard, days []*dayOfShard) {
 		for _, p := range d.buckets {
 			s.keys, s.args, s.targets = append(s.keys, bucketKey(s.tag, d.day, p.bucket/viewShards)), append(s.args, p.bytes), append(s.targets, p.target)
 		}
+	}
+	for step, of := range loadsOf(s.rows, b.now) {
+		s.keys, s.targets = append(s.keys, loadKey(s.tag, step)), append(s.targets, target{step: step})
+		s.args = append(s.args, loadEnds(step), 0, 1, of.append(nil))
 	}
 }
 

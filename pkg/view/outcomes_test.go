@@ -75,6 +75,16 @@ func record(t testing.TB, r *view.Redis, s *view.Seen, partition int32, rows []v
 	return len(changed)
 }
 
+// held is what the keys hold, but those of loads: an entry there is one of a batch; see [TestLoads].
+func held(c *clock) string {
+	for _, key := range c.Keys() {
+		if strings.Contains(key, "}:l:") {
+			c.Del(key)
+		}
+	}
+	return c.Dump()
+}
+
 // Whatever the batches, and whatever comes again, the views are those of rows that come one by one.
 func TestRowsInAnyBatchesMakeTheSameViews(t *testing.T) {
 	c, r := now(t, view.Config{})
@@ -85,7 +95,7 @@ func TestRowsInAnyBatchesMakeTheSameViews(t *testing.T) {
 		for i := range rows {
 			addRows(t, r, 3, rows[i:i+1])
 		}
-		want := c.Dump()
+		want := held(c)
 		c.FlushAll()
 		for done := 0; done < len(rows); {
 			from := max(done-rapid.SampledFrom([]int{0, 0, 1, 7, 30}).Draw(rt, "again"), 0)
@@ -93,7 +103,7 @@ func TestRowsInAnyBatchesMakeTheSameViews(t *testing.T) {
 			addRows(t, r, 3, rows[from:to])
 			done = max(done, to)
 		}
-		require.Equal(rt, want, c.Dump())
+		require.Equal(rt, want, held(c))
 	})
 }
 

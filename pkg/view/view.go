@@ -25,10 +25,14 @@
 // takes 30 bytes of Redis' memory in the index and the messages, and what the lists and counters of its subscription take.
 // [Redis.Progress] and [Complete] say how far the views are.
 //
+// [Redis.Loads] are the attempts of the last hour by endpoint, for finding the busiest and the sickest of all tenants. They come with the
+// rows and under the same guard, in one more string for each shard and five minutes; rows that are older when they come are not in them.
+// They alone are other bytes when they are made again, an entry being one of a batch.
+//
 // # Breakers
 //
 // Deliverers say which endpoints' breakers are open ([Redis.SetBreakers]), for people to see. After a loss it takes a minute until
-// they have said it again.
+// they have said it again, and since when they are open is forgotten.
 //
 // # Idempotency keys
 //

@@ -74,6 +74,13 @@ func viewsOf(t *testing.T, r *view.Redis) {
 	require.NoError(t, err)
 	require.Len(t, positions, 2)
 
+	loads, err := r.Loads(ctx)
+	require.NoError(t, err)
+	require.Len(t, loads, 50)
+	for _, l := range loads {
+		require.Equal(t, view.Load{Subscription: l.Subscription, Attempts: 20}, l)
+	}
+
 	many := viewRows(4000)
 	for i := range many { // more than one script takes
 		many[i].Offset, many[i].Subscription, many[i].EventType = int64(2000+i), sub, strconv.Itoa(i)
