@@ -168,6 +168,7 @@ var mayUse = map[string]string{
 	"postrider.endpoint.tail":                        viewers,
 	"postrider.endpoint.overview":                    viewers,
 	"postrider.status.get":                           viewAll,
+	"postrider.status.endpoints":                     viewAll,
 	"postrider.pause.list":                           viewAll,
 	"postrider.pause.stop-egress":                    operators,
 	"postrider.pause.start-egress":                   operators,

@@ -49,7 +49,9 @@ type Options struct {
 	Presence Presence
 	// Cluster says how roles and groups do; nil for a status that does not know.
 	Cluster Cluster
-	Cipher  Cipher
+	// System says how the endpoints of all tenants do; without it none does anything.
+	System SystemViews
+	Cipher Cipher
 	// Publisher takes events; Events finds them again and EventReader reads them.
 	Publisher   Publisher
 	Events      EventIndex
@@ -117,6 +119,8 @@ type API struct {
 	// repeats are what idempotency keys need.
 	repeats repeats
 	status  statusCache
+	// statusEndpoints is that of endpoints.
+	statusEndpoints endpointsCache
 }
 
 // New returns the API. It panics if its own operations are declared wrongly.
@@ -154,6 +158,7 @@ func New(opts Options) *API {
 	a.notices()
 	a.pauses()
 	a.statuses()
+	a.statusOfEndpoints()
 	a.document(mux)
 	mux.HandleFunc("/", a.unknown)
 	a.handler = a.chain(mux)

@@ -56,7 +56,7 @@ func newPast(t *testing.T) *past {
 	decoders := func(string) *event.Decoder { return decoder }
 	p.harness = newHarness(t, func(o *Options) {
 		o.Publisher, o.Events, o.Attempts, o.EndpointViews = publisher, p.views, p.views, p.views
-		o.Breakers = p.views
+		o.Breakers, o.System = p.views, p.views
 		o.EventReader = pipeline.NewEventReader(pipeline.EventReaderOptions{Decoder: decoders}, p)
 		o.Outcomes = pipeline.NewOutcomeReader(pipeline.Topics{}, p, p, p.views)
 	})

@@ -109,8 +109,8 @@ func (a *App) apiOptions(store *registry.Store, p *Publishing, transport *egress
 		Store: store, Presence: appliedWaiter{a.opts.Views}, Cipher: keyset, Profiles: profiles, Rules: rules,
 		Publisher: p.Publisher, Events: a.opts.Views, EventReader: p.Reader, Idempotency: a.opts.Views,
 		Attempts: a.opts.Views, Outcomes: p.Outcomes, EndpointViews: a.opts.Views, Breakers: a.opts.Views,
-		Cluster: cluster{a.conf.Kafka, a.conf.Kafka.Prefix, a.opts.Views},
-		Sender:  p.Publisher, Resender: p.Resender, Prober: transport,
+		Cluster: cluster{a.conf.Kafka, a.conf.Kafka.Prefix, a.opts.Views}, System: a.opts.Views,
+		Sender: p.Publisher, Resender: p.Resender, Prober: transport,
 		ValidatePayloads: c.ValidatePayloads,
 		Audit: &auditLog{
 			conf: a.conf.Kafka, topic: a.topics.Name(topics.Audit), reader: kafka.NewReader(a.conf.Kafka), log: a.opts.Log,
