@@ -36,7 +36,7 @@ var errAway = errors.New("redis is away")
 
 // options gives an API this past.
 func (p *past) options(o *api.Options) {
-	o.Attempts, o.EndpointViews, o.Outcomes, o.Tasks, o.Resender, o.Breakers = p, p, p, p, p, p
+	o.Attempts, o.EndpointViews, o.Outcomes, o.Tasks, o.Resender, o.Breakers, o.System = p, p, p, p, p, p, p
 }
 
 // tried adds an attempt of the event that is kept.
@@ -99,6 +99,28 @@ func (p *past) OpenBreakers(_ context.Context, subs ...ident.ID) (map[ident.ID]t
 		}
 	}
 	return out, p.away
+}
+
+func (p *past) AllBreakers(context.Context, int) (all []view.Breaker, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for sub, until := range p.open {
+		all = append(all, view.Breaker{Subscription: sub, Until: until, Since: until.Add(-time.Hour)})
+	}
+	return all, p.away
+}
+
+func (p *past) Loads(context.Context) (all []view.Load, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, o := range p.rows {
+		one := view.Load{Subscription: o.Subscription, Attempts: 3}
+		if o.Result != outcome.ResultSuccess {
+			one.Failures = 2
+		}
+		all = append(all, one)
+	}
+	return all, p.away
 }
 
 func (p *past) Attempts(_ context.Context, q view.AttemptQuery) (view.AttemptPage, error) {

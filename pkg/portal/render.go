@@ -157,6 +157,7 @@ func (p *Portal) parse() pages {
 		"lines":  func(s []string) string { return strings.Join(s, "\n") },
 		"minute": minuteOf,
 		"over":   func(t time.Time) bool { return !p.opts.Now().Before(t) },
+		"rate":   func(share float64) string { return rateWords(&share) },
 		"age":    func(ms int64) string { return (time.Duration(ms) * time.Millisecond).Round(time.Second).String() },
 	}
 	layout := template.Must(template.New("").Funcs(functions).ParseFS(pageFiles, "pages/layout.html", "pages/parts.html", "pages/watching.html"))

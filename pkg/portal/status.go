@@ -13,6 +13,25 @@ type statusPage struct {
 	api.SystemStatusOut
 	// Roles that can be paused or resumed, in the order of the flow.
 	Switches []roleSwitch
+	// Endpoints are those of all tenants that are worth a look; Away says that Redis did not tell.
+	Endpoints api.SystemEndpointsOut
+	Away      bool
+}
+
+// loadTable are endpoints of the last hour.
+type loadTable struct {
+	What, Hint string
+	Rows       []api.EndpointLoadOut
+}
+
+// Sickest are those that fail.
+func (p *statusPage) Sickest() loadTable {
+	return loadTable{"the sickest endpoints", "Of the last hour: those with the most failed attempts, weighed by the share that failed.", p.Endpoints.Sickest}
+}
+
+// Busiest are those that are sent most.
+func (p *statusPage) Busiest() loadTable {
+	return loadTable{"the busiest endpoints", "Of the last hour: those with the most attempts.", p.Endpoints.Busiest}
 }
 
 // roleSwitch is what can be done with a role.
@@ -22,15 +41,18 @@ type roleSwitch struct {
 }
 
 // showStatus shows how the installation does, to who may see all.
-func (v *visit) showStatus() error {
+func (v *visit) showStatus() (err error) {
 	var data statusPage
 	if err := v.calls.get("/status", &data.SystemStatusOut); err != nil {
+		return err
+	}
+	if data.Away, err = v.look("/status/endpoints", &data.Endpoints); err != nil {
 		return err
 	}
 	for _, r := range data.Roles {
 		data.Switches = append(data.Switches, roleSwitch{r.Role, r.Paused})
 	}
-	v.show(http.StatusOK, "status", &page{Title: "Status", Data: data, Done: v.r.URL.Query().Get("done")})
+	v.show(http.StatusOK, "status", &page{Title: "Status", Data: &data, Done: v.r.URL.Query().Get("done")})
 	return nil
 }
 

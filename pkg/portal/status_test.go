@@ -4,8 +4,12 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/outcome"
 )
 
 // Operators see how the installation does, and stop and start it; owners do not.
@@ -37,4 +41,37 @@ func TestStatusPage(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, owner.get(page).status)
 	require.NotContains(t, owner.get("/portal/app/"+s.tenant("acme")+"/endpoint").body, page)
 	require.Equal(t, http.StatusForbidden, owner.get(stop).status)
+}
+
+// Open breakers, and the busiest and the sickest endpoints of all tenants, lead to the endpoint and its tenant.
+func TestEndpointsOfAllTenantsOnTheStatusPage(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	operator := s.visitor(s.operator)
+	const page = "/portal/status"
+	got := operator.get(page).body
+	require.Contains(t, got, "None is open.")
+	require.Contains(t, got, "None in the last hour.")
+
+	s = newSite(t)
+	operator = s.visitor(s.operator)
+	id := s.endpoint(`{"url":"https://shown.example/hook"}`)
+	until := time.Now().Add(time.Hour).UTC()
+	s.past.open = map[ident.ID]time.Time{idOf(t, id): until}
+	s.past.tried(ident.ID{}, idOf(t, id), time.Now(), unanswered(outcome.ResultTimeout, hostile))
+	got = operator.get(page).body
+	tenant := "/portal/app/" + s.tenant("acme") + "/endpoint"
+	for _, want := range []string{
+		"because they failed: 1.", `<a href="` + tenant + `/` + id + `">https://shown.example/hook</a>`, `<a href="` + tenant + `">`,
+		until.Add(-time.Hour).Format("2006-01-02T15:04:"), until.Format("2006-01-02T15:04:"), "33.3 %", "<td>3</td><td>2</td>", "Table of the sickest endpoints",
+	} {
+		require.Contains(t, got, want)
+	}
+	requireClean(t, page, got)
+
+	s = newSite(t)
+	s.past.away = errAway
+	got = s.visitor(s.operator).get(page).body
+	require.Contains(t, got, "This cannot be shown at present")
+	require.Contains(t, got, "no router is live", "the rest is there")
 }
