@@ -79,6 +79,7 @@ const (
 
 func newStatusCmd() *cobra.Command {
 	f := &apiFlags{}
+	var endpoints bool
 	cmd := &cobra.Command{
 		Use: "status", Short: "Show how an installation does", Args: cobra.NoArgs,
 		Long: `Show how an installation does: roles and their processes, lag and oldest unfinished record, open breakers, what is paused,
@@ -87,18 +88,29 @@ background tasks, rejected records and dead letters by cause. It needs an operat
 The lag of a retrier is what waits for its time, and no reason to worry. OLDEST is the age of the oldest record that a role has read
 and not finished.
 
+--endpoints adds the open breakers of all tenants, those that have been open longest first, and the endpoints with the most attempts and
+the most failed attempts of the last hour. With -o json it is those alone.
+
 Exit codes: 0 all is well; 1 the API did not say; 3 something wants attention, the output says what; 4 nothing does, but egress is
 stopped or a role is paused.` + apiHelp,
-		Example: "  postrider status\n  postrider status -o json | jq .problems",
+		Example: "  postrider status\n  postrider status --endpoints\n  postrider status -o json | jq .problems",
 		RunE: f.managing(func(m *manager, _ []string) error {
 			s, raw, err := m.status()
 			if err != nil {
 				return err
 			}
+			text := s.text(time.Now())
+			if endpoints {
+				more, rawMore, err := m.statusEndpoints()
+				if err != nil {
+					return err
+				}
+				raw, text = rawMore, text+more.text()
+			}
 			if m.json {
 				err = m.printJSON(raw)
 			} else {
-				_, err = fmt.Fprint(m.out, s.text(time.Now()))
+				_, err = fmt.Fprint(m.out, text)
 			}
 			if err != nil {
 				return err
@@ -107,6 +119,7 @@ stopped or a role is paused.` + apiHelp,
 		}),
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&endpoints, "endpoints", false, "show open breakers, and the busiest and sickest endpoints, of all tenants")
 	return cmd
 }
 
