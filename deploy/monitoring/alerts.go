@@ -73,7 +73,8 @@ func Runbook() []byte {
 	b.WriteString("# Runbook\n\nWhat each alert means, how to see more, and what to do. " + Generated +
 		"\n\nFigures without `namespace` are of one installation; add it where a Prometheus sees several. Deliveries are never lost by\n" +
 		"what is described here unless a section says so: they wait in Kafka. \"postrider status\" shows the\n" +
-		"same from the inside. What an operator has paused, or stopped altogether, is late on purpose: see \"postrider pause list\".\n")
+		"same from the inside. What an operator has paused, or stopped altogether, is late on purpose, and the alerts about that are\n" +
+		"quiet: see \"postrider pause list\".\n")
 	for _, a := range Alerts() {
 		hold := "at once"
 		if a.For != "" {

@@ -5,7 +5,7 @@ func canaryAlerts() []Alert {
 	return []Alert{
 		{
 			Name: "PostriderCanaryStale", Severity: Critical, For: "2m",
-			Expr:    `min(postrider_canary_age_seconds) > 60 + 5 * max(postrider_canary_interval_seconds)`,
+			Expr:    unlessPaused(`min(postrider_canary_age_seconds) > 60 + 5 * max(postrider_canary_interval_seconds)`, egressStopped, routerPaused, delivererPaused),
 			Summary: "No event has come all the way through for {{ $value | humanizeDuration }}",
 			Means:   "that nothing that Postrider sends to itself arrives: publishing, routing, delivering or the way between deliverers and the API is broken. What customers wait for waits most likely, too; it is in Kafka.",
 			See:     "which other alert fires: it says where. `postrider_canary_events_total` by result: `failed` is before Kafka, `sent` without `received` behind it, `refused` a secret that is not known yet. `postrider outcomes` of the tenant `postrider-canary` has the attempts with what went wrong.",
@@ -13,7 +13,8 @@ func canaryAlerts() []Alert {
 		},
 		{
 			Name: "PostriderCanaryLost", Severity: Warning,
-			Expr:    `sum(increase(postrider_canary_events_total{result="lost"}[30m])) > 0`,
+			Expr: unlessPausedWithin("30m", `sum(increase(postrider_canary_events_total{result="lost"}[30m])) > 0`,
+				egressStopped, routerPaused, delivererPaused, retrierPaused),
 			Summary: "{{ $value | humanize }} of the canary's events did not arrive in time",
 			Means:   "that events that Kafka has were not delivered within `canary.lost_after`, or that nobody can say so. Others came through: something fails now and then.",
 			See:     "the log line `canary is lost` of the API, with the event's id, and `postrider outcomes` of the tenant `postrider-canary` around its time.",

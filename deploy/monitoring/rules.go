@@ -3,17 +3,44 @@ package monitoring
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Alerts returns all alerts, the worst first.
 func Alerts() []Alert {
-	return slices.Concat(flowAlerts(), stateAlerts(), apiAlerts(), endpointAlerts(), canaryAlerts())
+	return slices.Concat(flowAlerts(), stateAlerts(), apiAlerts(), endpointAlerts(), canaryAlerts(), pauseAlerts())
 }
 
 // grown is an expression that is true for as long after a counter has grown, also if it was there at the counter's first
 // scrape: what happens while a process starts is counted by then, and no increase.
 func grown(counter, window string) string {
 	return fmt.Sprintf("(increase(%[1]s[%[2]s]) > 0) or (%[1]s > 0 unless %[1]s offset %[2]s)", counter, window)
+}
+
+// What operators have paused, as selectors of what each is, for [unlessPaused].
+const (
+	egressStopped   = `scope="egress"`
+	routerPaused    = `paused_role="router"`
+	delivererPaused = `paused_role="deliverer"`
+	retrierPaused   = `paused_role="retrier"`
+)
+
+// unlessPaused is an expression that is not true while one of these is paused: what comes of that is meant.
+func unlessPaused(expr string, by ...string) string {
+	return unless(expr, "postrider_registry_pauses{%s}", by)
+}
+
+// unlessPausedWithin is one that is not true for as long after either, since what it counts is seen as long.
+func unlessPausedWithin(window, expr string, by ...string) string {
+	return unless(expr, "max_over_time(postrider_registry_pauses{%s}["+window+"])", by)
+}
+
+func unless(expr, pauses string, by []string) string {
+	var standing []string
+	for _, selector := range by {
+		standing = append(standing, fmt.Sprintf(pauses, selector)+" > 0")
+	}
+	return "(" + expr + ") unless on () (" + strings.Join(standing, " or ") + ")"
 }
 
 // flowAlerts are about deliveries that do not get on.
@@ -31,7 +58,7 @@ func flowAlerts() []Alert {
 		},
 		{
 			Name: "PostriderDeliveriesLate", Severity: Critical, For: "5m",
-			Expr:    `max by (group) (postrider_group_oldest_unfinished_seconds{group=~".*deliverer"}) > 120`,
+			Expr:    unlessPaused(`max by (group) (postrider_group_oldest_unfinished_seconds{group=~".*deliverer"}) > 120`, egressStopped, delivererPaused),
 			Summary: "The oldest delivery that was read and is not finished is {{ $value | humanizeDuration }} old",
 			Means:   "that deliveries wait in memory longer than the longest timeout (60 s) explains: there are too few processes or workers, or Kafka does not take what they write.",
 			See:     "`postrider_deliverer_in_flight` beside `deliverer.workers`, `postrider_deliverer_queued`, `postrider_group_commit_errors_total`, and the response times on the dashboard *Roles*.",
@@ -39,7 +66,8 @@ func flowAlerts() []Alert {
 		},
 		{
 			Name: "PostriderDeliveriesBehind", Severity: Critical, For: "15m",
-			Expr:    `sum by (group) (postrider_group_lag_records{group=~".*deliverer"}) > 10000 and sum by (group) (deriv(postrider_group_lag_records{group=~".*deliverer"}[15m])) > 0`,
+			Expr: unlessPaused(`sum by (group) (postrider_group_lag_records{group=~".*deliverer"}) > 10000 `+
+				`and sum by (group) (deriv(postrider_group_lag_records{group=~".*deliverer"}[15m])) > 0`, egressStopped, delivererPaused),
 			Summary: "{{ $value | humanize }} deliveries wait, and they get more",
 			Means:   "that more deliveries are made than sent. Retries are not among them: they wait in topics of their own.",
 			See:     "the lag by partition: if one stands out, one subscription or its endpoint is the reason; if all rise, there are too few processes.",
@@ -47,7 +75,7 @@ func flowAlerts() []Alert {
 		},
 		{
 			Name: "PostriderSourcesBehind", Severity: Warning, For: "10m",
-			Expr:    `sum by (group) (postrider_group_lag_records{group=~".*router"}) > 10000`,
+			Expr:    unlessPaused(`sum by (group) (postrider_group_lag_records{group=~".*router"}) > 10000`, routerPaused),
 			Summary: "{{ $value | humanize }} source records are not routed yet",
 			Means:   "that routers are slower than the sources. Events arrive late; none is skipped.",
 			See:     "CPU of the routers and `postrider_router_expansions_total`: one event may make thousands of deliveries.",
@@ -73,7 +101,7 @@ func flowAlerts() []Alert {
 			Name: "PostriderRetriesLate", Severity: Warning, For: "10m",
 			Expr:    `histogram_quantile(0.99, sum by (le) (rate(postrider_retrier_late_seconds_bucket[5m]))) > 5`,
 			Summary: "A hundredth of the retries goes back {{ $value | humanizeDuration }} late or later",
-			Means:   "that retries are later than the second that is promised.",
+			Means:   "that retries are later than the second that is promised. After egress was stopped, or the retrier paused, it ends when those that came due meanwhile are through.",
 			See:     "`postrider_retrier_waiting` beside `retrier.buffer`, CPU of the retriers, Kafka's latency.",
 			Do:      "more retriers, up to the 12 partitions of a tier.",
 		},

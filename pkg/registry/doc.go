@@ -21,7 +21,7 @@
 //
 //   - postrider_registry_version: the version of the current snapshot.
 //   - postrider_registry_subscriptions: subscriptions in it, disabled ones included.
-//   - postrider_registry_pauses: what operators have paused, by scope: egress, role, tenant, subscription.
+//   - postrider_registry_pauses: what operators have paused, by scope (egress, role, tenant, subscription), and roles by paused_role.
 //   - postrider_registry_confirmed_age_seconds: time since the instant up to which the snapshot is known complete.
 //   - postrider_registry_undecodable_total: records passed over because they could not be decoded.
 //   - postrider_registry_replays_total: replays from the start of the log, the first included.

@@ -50,21 +50,29 @@ func newMetrics(r prometheus.Registerer, v *View) (*metrics, error) {
 		Name: "postrider_registry_confirmed_age_seconds",
 		Help: "Time since the instant up to which the registry snapshot is known to be complete.",
 	}, func() float64 { return v.opts.Now().Sub(v.ConfirmedAt()).Seconds() })
-	for _, scope := range pause.Scopes() {
-		paused := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "postrider_registry_pauses", Help: "What operators have paused.",
-			ConstLabels: prometheus.Labels{"scope": string(scope)},
-		}, func() float64 { return float64(v.Snapshot().countPauses(scope)) })
-		if err := r.Register(paused); err != nil {
-			return nil, err
-		}
-	}
-	for _, c := range []prometheus.Collector{m.undecodable, m.replays, m.unopened, version, size, age} {
+	for _, c := range append(v.pauseGauges(), m.undecodable, m.replays, m.unopened, version, size, age) {
 		if err := r.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// pauseGauges are one for each role that can be paused, and one for each other scope.
+func (v *View) pauseGauges() (all []prometheus.Collector) {
+	for _, scope := range pause.Scopes() {
+		roles := []string{""}
+		if scope == pause.Role {
+			roles = pause.Roles()
+		}
+		for _, role := range roles {
+			all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name: "postrider_registry_pauses", Help: "What operators have paused. A role has its name in paused_role.",
+				ConstLabels: prometheus.Labels{"scope": string(scope), "paused_role": role},
+			}, func() float64 { return float64(v.Snapshot().countPauses(scope, role)) }))
+		}
+	}
+	return all
 }
 
 // storeMetrics are the metrics of one [Store]; see the package doc.

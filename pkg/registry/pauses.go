@@ -61,10 +61,10 @@ func (s *Snapshot) pausesOf(tenant ident.ID) (found []*pause.Pause) {
 	return found
 }
 
-// countPauses counts those of a scope; there are few.
-func (s *Snapshot) countPauses(scope pause.Scope) (n int) {
+// countPauses counts those of a scope, and of a role if it is pause.Role; there are few.
+func (s *Snapshot) countPauses(scope pause.Scope, role string) (n int) {
 	for p := range s.Pauses() {
-		if p.Scope == scope {
+		if p.Scope == scope && p.Role == role {
 			n++
 		}
 	}

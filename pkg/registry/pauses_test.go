@@ -53,6 +53,11 @@ func TestPausesAreFoundByWhatTheyAreOf(t *testing.T) {
 		require.Nil(t, s.RolePaused("deliverer"))
 		require.Equal(t, "everything", s.EgressStopped().Reason)
 		require.Len(t, slices.Collect(s.Pauses()), 4)
+		for _, scope := range []pause.Scope{pause.Egress, pause.Tenant, pause.Subscription} {
+			require.Equal(t, 1, s.countPauses(scope, ""), "%s", scope)
+		}
+		require.Equal(t, 1, s.countPauses(pause.Role, "router"))
+		require.Zero(t, s.countPauses(pause.Role, "deliverer"))
 
 		s = put(Delete(PauseKey(pause.EgressID()), Any), Delete(PauseKey(tenant.ID), Any))
 		require.Nil(t, s.EgressStopped())

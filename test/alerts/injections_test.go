@@ -19,7 +19,9 @@ import (
 // injections returns how the condition of each alert comes about.
 func injections() map[string]*injection {
 	all := map[string]*injection{}
-	for _, some := range []map[string]*injection{flowInjections(), partitionInjections(), stateInjections(), apiInjections(), endpointInjections()} {
+	for _, some := range []map[string]*injection{
+		flowInjections(), partitionInjections(), stateInjections(), apiInjections(), endpointInjections(), canaryInjections(), pauseInjections(),
+	} {
 		maps.Copy(all, some)
 	}
 	return all

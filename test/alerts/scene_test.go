@@ -215,6 +215,12 @@ func (s *scene) runAPI(args ...string) *api {
 	s.t.Helper()
 	address, err := rig.FreeAddress(s.t.Context())
 	require.NoError(s.t, err)
+	return s.runAPIAt(address, args...)
+}
+
+// runAPIAt starts an API at an address.
+func (s *scene) runAPIAt(address string, args ...string) *api {
+	s.t.Helper()
 	text, err := s.in.Run(s.t.Context(), "key", "create", "--name", "alerts", "--role", "operator", "-o", "json")
 	require.NoError(s.t, err)
 	var key struct{ Token string }

@@ -55,6 +55,11 @@ postrider_canary_interval_seconds{instance="a"} 30x60
 postrider_canary_age_seconds{instance="a"} 25x60
 postrider_canary_age_seconds{instance="b"} 0+60x60
 postrider_canary_events_total{result="lost"} 0x60
+postrider_registry_pauses{scope="egress",paused_role=""} 0x60
+postrider_registry_pauses{scope="role",paused_role="router"} 0x60
+postrider_registry_pauses{scope="role",paused_role="deliverer"} 0x60
+postrider_registry_pauses{scope="role",paused_role="recorder"} 0x60
+postrider_registry_pauses{scope="subscription",paused_role=""} 3x60
 `
 
 // broken are what is different when an alert has to fire, as lines in place of those of the same series; a line without values
@@ -87,6 +92,39 @@ postrider_api_request_seconds_bucket{le="8.192"} 0+6000x60`,
 	"PostriderCanaryStale":      `postrider_canary_age_seconds{instance="a"} 25x20 60+60x40`,
 	"PostriderCanaryLost":       `postrider_canary_events_total{result="lost"} 0x30 1x30`,
 	"PostriderDeadLetters":      `postrider_deliverer_verdicts_total{verdict="dead"} 0+600x60`,
+	"PostriderEgressStopped":    egressStops,
+	"PostriderRolePaused":       `postrider_registry_pauses{scope="role",paused_role="recorder"} 0x5 1x55`,
+}
+
+const (
+	egressStops     = `postrider_registry_pauses{scope="egress",paused_role=""} 0x20 1x40`
+	routerPauses    = `postrider_registry_pauses{scope="role",paused_role="router"} 0x20 1x40`
+	delivererPauses = `postrider_registry_pauses{scope="role",paused_role="deliverer"} 0x20 1x40`
+	recorderPauses  = `postrider_registry_pauses{scope="role",paused_role="recorder"} 0x20 1x40`
+)
+
+// paused are pauses that began 20 minutes ago with what comes of them, and which alerts fire then. They speak of what is broken.
+var paused = []struct {
+	pause string
+	of    string
+	want  []string
+}{
+	{egressStops, "PostriderDeliveriesLate", []string{"PostriderEgressStopped"}},
+	{egressStops, "PostriderDeliveriesBehind", []string{"PostriderEgressStopped"}},
+	{egressStops, "PostriderCanaryStale", []string{"PostriderEgressStopped"}},
+	{egressStops, "PostriderCanaryLost", []string{"PostriderEgressStopped"}},
+	{egressStops, "PostriderSourcesBehind", []string{"PostriderEgressStopped", "PostriderSourcesBehind"}},
+	{delivererPauses, "PostriderDeliveriesLate", nil},
+	{delivererPauses, "PostriderDeliveriesBehind", nil},
+	{delivererPauses, "PostriderCanaryStale", nil},
+	{routerPauses, "PostriderSourcesBehind", nil},
+	{routerPauses, "PostriderCanaryLost", nil},
+	{routerPauses, "PostriderDeliveriesBehind", []string{"PostriderDeliveriesBehind"}},
+	{recorderPauses, "PostriderDeliveriesLate", []string{"PostriderDeliveriesLate"}},
+	{recorderPauses, "PostriderSourcesBehind", []string{"PostriderSourcesBehind"}},
+	// One that has ended: the canary's events that were lost by it are seen for longer.
+	{`postrider_registry_pauses{scope="egress",paused_role=""} 0x10 1x20 0x30`, "PostriderCanaryLost", nil},
+	{`postrider_registry_pauses{scope="egress",paused_role=""} 0x10 1x20 0x30`, "PostriderDeliveriesLate", []string{"PostriderDeliveriesLate"}},
 }
 
 // series returns the input of a test: the healthy lines, and the broken ones in place of theirs.
@@ -129,17 +167,21 @@ func TestAlertsByPromtool(t *testing.T) {
 
 	var b strings.Builder
 	b.WriteString("rule_files: [alerts.yaml]\nevaluation_interval: 1m\ntests:\n")
-	add := func(firing, instead string) {
-		fmt.Fprintf(&b, "  - interval: 1m\n    name: %q\n    input_series:\n%s    promql_expr_test:\n      - expr: count by (alertname) (ALERTS{alertstate=\"firing\"})\n        eval_time: 40m\n",
-			"with "+firing, series(t, instead))
-		if firing != "" {
-			fmt.Fprintf(&b, "        exp_samples: [{labels: '{alertname=%q}', value: 1}]\n", firing)
+	add := func(name, instead string, firing ...string) {
+		fmt.Fprintf(&b, "  - interval: 1m\n    name: %q\n    input_series:\n%s    promql_expr_test:\n      - expr: count by (alertname) (ALERTS{alertstate=\"firing\"})\n        eval_time: 40m\n        exp_samples:\n",
+			name, series(t, instead))
+		for _, alert := range firing {
+			fmt.Fprintf(&b, "        - {labels: '{alertname=%q}', value: 1}\n", alert)
 		}
 	}
-	add("", "")
+	add("all is well", "")
 	for _, a := range monitoring.Alerts() {
 		require.NotEmpty(t, broken[a.Name], "%s: no test makes it fire", a.Name)
-		add(a.Name, broken[a.Name])
+		add("with "+a.Name, broken[a.Name], a.Name)
+	}
+	for _, p := range paused {
+		require.NotEmpty(t, broken[p.of], "%s", p.of)
+		add(p.of+" and "+p.pause, broken[p.of]+"\n"+p.pause, p.want...)
 	}
 	require.Len(t, broken, len(monitoring.Alerts()), "a test of an alert that there is not")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "test.yaml"), []byte(b.String()), 0o600))
