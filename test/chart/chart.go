@@ -1,6 +1,7 @@
 // Package chart tests the Helm chart in deploy/helm/postrider: it is rendered by Helm's own library with every values file,
 // and what comes out is read with the types of Kubernetes, KEDA and the Prometheus Operator, which refuse what they do not
-// know. It is a module of its own, since nothing of Postrider needs those.
+// know. The tests then have it created by the code of Kubernetes' API server, and checked against the operators' definitions. It
+// is a module of its own, since nothing of Postrider needs those.
 package chart
 
 import (
@@ -44,8 +45,9 @@ const (
 // Object is a rendered manifest.
 type Object struct {
 	runtime.Object
-	// Template is the file that it comes from.
+	// Template is the file that it comes from, and Text what Helm made of it, in YAML.
 	Template string
+	Text     []byte
 }
 
 // KubeVersion is the newest Kubernetes that the types in go.mod are of.
@@ -89,7 +91,8 @@ func Render(values map[string]any, kubeVersion string) ([]Object, error) {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 		for _, o := range read {
-			objects = append(objects, Object{Object: o, Template: filepath.Base(path)})
+			o.Template = filepath.Base(path)
+			objects = append(objects, o)
 		}
 	}
 	return objects, nil
@@ -109,8 +112,8 @@ func newDecoder() (runtime.Decoder, error) {
 	return serializer.NewCodecFactory(scheme, serializer.EnableStrict).UniversalDeserializer(), nil
 }
 
-func decode(decoder runtime.Decoder, text string) ([]runtime.Object, error) {
-	var objects []runtime.Object
+func decode(decoder runtime.Decoder, text string) ([]Object, error) {
+	var objects []Object
 	reader := utilyaml.NewYAMLReader(bufio.NewReader(strings.NewReader(text)))
 	for {
 		document, err := reader.Read()
@@ -126,7 +129,7 @@ func decode(decoder runtime.Decoder, text string) ([]runtime.Object, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%w in\n%s", err, document)
 		}
-		objects = append(objects, object)
+		objects = append(objects, Object{Object: object, Text: document})
 	}
 }
 
