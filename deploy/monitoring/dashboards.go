@@ -47,7 +47,7 @@ func lines(expr, legend string) []Query { return []Query{{expr, legend}} }
 
 // Dashboards returns all dashboards.
 func Dashboards() []Dashboard {
-	return []Dashboard{overview(), roles(), kafkaBoard(), retries()}
+	return []Dashboard{overview(), roles(), tenants(), kafkaBoard(), retries()}
 }
 
 func overview() Dashboard {

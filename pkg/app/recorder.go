@@ -45,6 +45,11 @@ func (a *App) AddRecorder(ctx context.Context) error {
 	recorder := pipeline.NewRecorder(pipeline.RecorderOptions{
 		Decoder: sources.decoder, Topics: a.topics, Log: a.opts.Log, Metrics: a.metrics,
 	}, view, a.opts.Views, out)
+	if a.opts.Metrics != nil {
+		if err := a.opts.Metrics.Register(recorder.Collector()); err != nil {
+			return err
+		}
+	}
 	opts := a.groupOptions(recorderRole, sources.and(own)...)
 	opts.Pattern = sources.pattern
 	group, err := kafka.NewGroup(a.conf.Kafka.For(recorderRole, a.opts.Metrics), opts, recorder)

@@ -7,7 +7,8 @@ import (
 	"github.com/postrider/postrider/pkg/outcome"
 )
 
-// Metrics are the figures of the stages. Every label set is closed: results, verdicts, reasons, [Selection]s.
+// Metrics are the figures of the stages. Every label set is closed: results, verdicts, reasons, [Selection]s. Figures by tenant are
+// not among them: see tenantCounts.
 type Metrics struct {
 	events     *prometheus.CounterVec // result
 	expansions prometheus.Counter

@@ -38,6 +38,7 @@
 //	record.go      source topics → the index of events in Redis
 //	record_outcomes.go outcomes, statuses → the views of attempts in Redis; statuses
 //	record_row.go      what they need of an outcome's JSON
+//	record_tenants.go  whose attempts they are, as metrics
 //	readback.go    the index's positions → events
 //	disable.go     operational → the registry: endpoints that were disabled
 //	notices.go     registry, views → mails and chats: failures, told to tenants
@@ -59,7 +60,7 @@
 //	postrider_deliverer_unconfirmed_total, postrider_deliverer_breakers_open, postrider_deliverer_restore_seconds,
 //	postrider_deliverer_aborted_total, postrider_retrier_moves_total, postrider_retrier_late_seconds,
 //	postrider_retrier_waiting, postrider_recorder_events_total, postrider_recorder_retries_total,
-//	postrider_recorder_outcomes_total, postrider_recorder_unreadable_total,
+//	postrider_recorder_outcomes_total, postrider_recorder_unreadable_total, postrider_recorder_tenant_attempts,
 //	postrider_publisher_events_total, postrider_publisher_seconds, postrider_publisher_unchecked_total,
 //	postrider_publisher_unindexed_total, postrider_disabler_events_total, postrider_disabler_retries_total,
 //	postrider_notices_total, postrider_notices_away_total,

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/kafka"
@@ -50,6 +52,7 @@ type Recorder struct {
 	out                Producer
 	outcomes, statuses string   // names of the topics
 	seen               sync.Map // *kafka.Partition to *view.Seen
+	tenants            *tenantCounts
 }
 
 const (
@@ -73,7 +76,7 @@ func NewRecorder(opts RecorderOptions, reg Registry, views Views, out Producer) 
 	}
 	r := &Recorder{
 		opts: opts, registry: reg, views: views, out: out,
-		outcomes: opts.Topics.Name(topics.Outcomes), statuses: opts.Topics.Name(topics.Statuses),
+		outcomes: opts.Topics.Name(topics.Outcomes), statuses: opts.Topics.Name(topics.Statuses), tenants: newTenantCounts(reg),
 	}
 	r.batches = batches{
 		do: r.record, most: recordBatch, queue: recordQueue, gather: recordGather, log: opts.Log, retries: opts.Metrics.recordRetries,
@@ -81,6 +84,9 @@ func NewRecorder(opts RecorderOptions, reg Registry, views Views, out Producer) 
 	}
 	return r
 }
+
+// Collector shows how many attempts tenants have: postrider_recorder_tenant_attempts.
+func (r *Recorder) Collector() prometheus.Collector { return r.tenants }
 
 // record records a batch, and notes how far its partition is.
 func (r *Recorder) record(ctx context.Context, p *kafka.Partition, records []*kafka.Record) (err error) {

@@ -62,6 +62,7 @@ func (r *Recorder) recordOutcomes(ctx context.Context, p *kafka.Partition, recor
 	}
 	seen.Wrote(changed)
 	r.opts.Metrics.recordedRows.Add(float64(len(rows)))
+	r.tenants.add(rows)
 	return nil
 }
 

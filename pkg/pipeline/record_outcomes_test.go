@@ -68,6 +68,7 @@ func TestRecorderFillsTheViewsOfAttempts(t *testing.T) {
 	records[450].Value = []byte("{}")
 	whole(t, p.assigned(t, r, "outcomes", records), 900)
 	require.InDelta(t, 899, figure(t, r.opts.Metrics.recordedRows), 0)
+	require.Empty(t, r.tenants.current.of, "they are an hour old")
 	require.InDelta(t, 1, figure(t, r.opts.Metrics.unreadableRows), 0)
 	page, err := p.views.Attempts(t.Context(), view.AttemptQuery{Subscription: ident.Derive("sub", "1"), AllRows: true, Limit: 1000})
 	require.NoError(t, err)

@@ -185,7 +185,7 @@ func TestMonitoring(t *testing.T) {
 			}
 		}
 	}
-	assert.Equal(t, 4, boards)
+	assert.Equal(t, 5, boards)
 	scraped := of[*monitoring.ServiceMonitor](objects)["acme-postrider"].Spec.Selector.MatchLabels
 	for name, s := range of[*corev1.Service](objects) {
 		matches := true

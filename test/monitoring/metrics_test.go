@@ -176,7 +176,9 @@ func TestGeneratedMetrics(t *testing.T) {
 func page(known map[string]metric) []byte {
 	var b strings.Builder
 	b.WriteString("# Metrics\n\nEvery role shows its metrics at `/metrics` of `http.listen`, port 9464; those of Go and of the process (`go_…`, `process_…`)\n" +
-		"as well. " + monitoring.Generated + "\n\nNo label has tenants, subscriptions or endpoints for values: every set is closed, or bounded by the configuration.\n")
+		"as well. " + monitoring.Generated + "\n\nNo label has subscriptions or endpoints for values: every set is closed, or bounded by the configuration. One metric has tenants,\n" +
+		"at most 20 of each recorder at a time: `postrider_recorder_tenant_attempts`. With several recorders, each of which reads some of the\n" +
+		"partitions, a tenant may be among the ten of one and among the `(others)` of another, so that sums by tenant are at least so much.\n")
 	section := ""
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		m := known[name]
