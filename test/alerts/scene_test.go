@@ -93,11 +93,9 @@ func (s *scene) run(role string, args ...string) *rig.Process {
 }
 
 // runReady starts a role and waits until it works.
-func (s *scene) runReady(role string, args ...string) *rig.Process {
+func (s *scene) runReady(role string, args ...string) {
 	s.t.Helper()
-	p := s.run(role, args...)
-	require.NoError(s.t, p.Ready(s.t.Context()))
-	return p
+	require.NoError(s.t, s.run(role, args...).Ready(s.t.Context()))
 }
 
 // of returns the process of a role.
