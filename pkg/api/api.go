@@ -118,9 +118,9 @@ type API struct {
 	tails tails
 	// repeats are what idempotency keys need.
 	repeats repeats
-	status  statusCache
+	status  lookout[clusterFound]
 	// statusEndpoints is that of endpoints.
-	statusEndpoints endpointsCache
+	statusEndpoints lookout[endpointsFound]
 }
 
 // New returns the API. It panics if its own operations are declared wrongly.

@@ -124,11 +124,26 @@ const (
 	lateAfter = 2 * time.Minute
 )
 
-// statusCache keeps what was asked last. Who comes while it is asked waits for the same answer.
-type statusCache struct {
+// lookout keeps what was found last for [statusAge]. Who comes while others look waits for what they find.
+type lookout[T any] struct {
 	mu    sync.Mutex
-	found clusterFound
+	found T
 	until time.Time
+}
+
+// get returns what is kept, or looks, with a time of its own: others wait for it, too.
+func (l *lookout[T]) get(ctx context.Context, now func() time.Time, look func(ctx context.Context, at time.Time) T) T {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := now()
+	if at.Before(l.until) {
+		return l.found
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout)
+	defer cancel()
+	l.found = look(ctx, at)
+	l.until = now().Add(statusAge)
+	return l.found
 }
 
 // clusterFound is what Kafka and Redis said.
@@ -149,21 +164,12 @@ func (a *API) statuses() {
 		doc: "Roles and their processes, lag and oldest unfinished record, open breakers, what is paused, background tasks, and what waits for a " +
 			"person. What Kafka or Redis did not say is a problem, not an error.",
 	}, func(ctx context.Context, _ *struct{}) (*answer[SystemStatusOut], error) {
-		return &answer[SystemStatusOut]{Body: a.statusOut(called(ctx), a.lookAround(ctx))}, nil
+		return &answer[SystemStatusOut]{Body: a.statusOut(called(ctx), a.status.get(ctx, a.opts.Now, a.lookAround))}, nil
 	})
 }
 
-// lookAround asks Kafka and Redis, or remembers.
-func (a *API) lookAround(ctx context.Context) clusterFound {
-	c := &a.status
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := a.opts.Now()
-	if now.Before(c.until) {
-		return c.found
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout) // others wait for the answer
-	defer cancel()
+// lookAround asks Kafka and Redis.
+func (a *API) lookAround(ctx context.Context, now time.Time) clusterFound {
 	found := clusterFound{at: now, asked: a.opts.Cluster != nil}
 	var asking sync.WaitGroup
 	if found.asked {
@@ -175,6 +181,5 @@ func (a *API) lookAround(ctx context.Context) clusterFound {
 	if found.redisErr != nil || found.kafka != nil {
 		a.opts.Log.WarnContext(ctx, "asking for the status", "redis", found.redisErr, "kafka", found.kafka)
 	}
-	c.found, c.until = found, a.opts.Now().Add(statusAge)
 	return found
 }

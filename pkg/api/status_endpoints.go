@@ -5,7 +5,6 @@ import (
 	"context"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/postrider/postrider/pkg/access"
@@ -68,13 +67,6 @@ const (
 	maxLoads         = 10
 )
 
-// endpointsCache keeps what was asked last, as [statusCache] does.
-type endpointsCache struct {
-	mu    sync.Mutex
-	found endpointsFound
-	until time.Time
-}
-
 // endpointsFound is what Redis said.
 type endpointsFound struct {
 	at       time.Time
@@ -90,7 +82,7 @@ func (a *API) statusOfEndpoints() {
 		doc: "Of all tenants. Attempts are those of the last hour and up to five minutes more, as far as they are in the views; 503 if these are away. " +
 			"With more than 4,000 endpoints in use, attempts of one that stood out for a few minutes only may be missing.",
 	}, func(ctx context.Context, _ *struct{}) (*answer[SystemEndpointsOut], error) {
-		found := a.lookAtEndpoints(ctx)
+		found := a.statusEndpoints.get(ctx, a.opts.Now, a.lookAtEndpoints)
 		if found.err != nil {
 			return nil, &comeAgain{&Error{http.StatusServiceUnavailable, "unavailable", "how endpoints do cannot be looked up at this moment: try again"}}
 		}
@@ -98,17 +90,8 @@ func (a *API) statusOfEndpoints() {
 	})
 }
 
-// lookAtEndpoints asks Redis, or remembers.
-func (a *API) lookAtEndpoints(ctx context.Context) endpointsFound {
-	c := &a.statusEndpoints
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := a.opts.Now()
-	if now.Before(c.until) {
-		return c.found
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), statusTimeout) // others wait for the answer
-	defer cancel()
+// lookAtEndpoints asks Redis.
+func (a *API) lookAtEndpoints(ctx context.Context, now time.Time) endpointsFound {
 	found := endpointsFound{at: now}
 	if views := a.opts.System; views != nil {
 		if found.breakers, found.err = views.AllBreakers(ctx, maxBreakersRead); found.err == nil {
@@ -118,7 +101,6 @@ func (a *API) lookAtEndpoints(ctx context.Context) endpointsFound {
 	if found.err != nil {
 		a.opts.Log.WarnContext(ctx, "asking how endpoints do", "error", found.err)
 	}
-	c.found, c.until = found, a.opts.Now().Add(statusAge)
 	return found
 }
 
