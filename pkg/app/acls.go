@@ -85,8 +85,9 @@ func ACLs(conf *config.Config, role string) ([]ACL, error) {
 	for _, group := range known.lookedUp {
 		acls = append(acls, ACL{Type: aclGroup, Name: prefix + group, Operations: []string{"Describe"}})
 	}
-	if role == "api" { // for the lag of the retrier, in what it does not read
+	if role == "api" { // for the lag of the retrier and the recorder, in what it does not read
 		acls = append(acls, ACL{Type: aclTopic, Name: prefix + "retry.", Prefixed: true, Operations: []string{"Describe"}})
+		acls = append(acls, ACL{Type: aclTopic, Name: prefix + topics.Statuses, Operations: []string{"Describe"}})
 		acls = append(acls, ACL{Type: aclTransactional, Name: prefix + registry.WriterID, Operations: []string{"Write"}})
 	}
 	return acls, nil

@@ -38,7 +38,7 @@ func (g GroupLag) Records() (n int64) {
 // GroupLags asks the brokers how far groups are. A group that does not exist has no topics.
 func GroupLags(ctx context.Context, conf Config, groups ...string) (map[string]GroupLag, error) {
 	return withAdmin(ctx, conf, func(ctx context.Context, admin *kadm.Client) (map[string]GroupLag, error) {
-		lags, err := admin.Lag(ctx, groups...)
+		lags, err := admin.Lag(ctx, slices.Clone(groups)...) // it writes into what it is given
 		if err != nil {
 			return nil, fmt.Errorf("asking for the lag of groups: %w", err)
 		}
@@ -52,6 +52,9 @@ func GroupLags(ctx context.Context, conf Config, groups ...string) (map[string]G
 			for _, topic := range slices.Sorted(maps.Keys(l.Lag)) {
 				t := TopicLag{Topic: topic}
 				for _, p := range l.Lag[topic] {
+					if p.Err != nil {
+						return nil, fmt.Errorf("asking for the lag of group %s: %s/%d: %w", name, topic, p.Partition, p.Err)
+					}
 					t.Records += max(0, p.Lag)
 				}
 				g.Topics = append(g.Topics, t)

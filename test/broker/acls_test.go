@@ -256,7 +256,8 @@ func (g *guarded) answers() (allowed map[string]bool, denied []string) {
 // unused are ACLs of which use is made only when the API is asked to do something, as TestEveryACLIsNeeded does.
 func unused(role, name string) bool {
 	return role == "api" && slices.Contains([]string{
-		topics.Events, topics.Deliveries, topics.Outcomes, topics.DeadLetters, topics.Rejected, topics.Audit, topics.Tasks, orders, "router", "deliverer",
+		topics.Events, topics.Deliveries, topics.Outcomes, topics.DeadLetters, topics.Rejected, topics.Audit, topics.Tasks, orders,
+		"router", "deliverer", "retrier", "recorder", "retry.", topics.Statuses,
 	}, name)
 }
 

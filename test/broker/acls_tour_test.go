@@ -99,6 +99,12 @@ func (g *guarded) tour() work {
 		u := &tourist{base: base, token: g.token}
 		u.step(ctx, "POST", "/app/acme/endpoint", `{"uid":"t`+n+`","url":"https://example.com/in","disabled":true}`, http.StatusCreated, nil)
 		u.step(ctx, "GET", "/app/acme/audit", "", http.StatusOK, nil)
+		u.step(ctx, "GET", "/status", "", http.StatusOK, func(answer []byte) error {
+			if bytes.Contains(answer, []byte("kafka_unknown")) {
+				return fmt.Errorf("Kafka did not say how far groups are: %s", answer)
+			}
+			return nil
+		})
 		u.again(ctx, n)
 		u.example(ctx, n)
 		u.letters(ctx)
