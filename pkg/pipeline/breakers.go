@@ -122,7 +122,9 @@ func (d *Deliverer) tellSome() (more bool) {
 	if err := d.opts.Breakers.SetBreakers(ctx, all); err != nil {
 		d.opts.Log.Debug("telling breakers", "error", err) // that Redis is away is told by the role's reports
 		for ep, o := range some {
-			d.news.add(o, ep)
+			if !o.draining.Load() { // else it would be kept for as long as Redis is away
+				d.news.add(o, ep)
+			}
 		}
 		return false
 	}
