@@ -345,9 +345,13 @@ func (g *guarded) subscribe(conf *config.Config, url string) {
 			},
 		}))
 	}
-	require.NoError(g.t, app.WithStore(g.t.Context(), conf, app.StoreUse{}, func(ctx context.Context, s *registry.Store) error {
-		_, err := s.Apply(ctx, audit.Actor{Kind: audit.ActorSystem, Name: "test"}, changes...)
-		return err
+	ctx, cancel := context.WithTimeout(g.t.Context(), stepLimit)
+	defer cancel()
+	require.NoError(g.t, every(ctx, func() error { // a broker of three may not have heard of a topic yet
+		return app.WithStore(ctx, conf, app.StoreUse{}, func(ctx context.Context, s *registry.Store) error {
+			_, err := s.Apply(ctx, audit.Actor{Kind: audit.ActorSystem, Name: "test"}, changes...)
+			return err
+		})
 	}))
 }
 
