@@ -170,9 +170,11 @@ func BenchmarkRoute(b *testing.B) {
 func BenchmarkLanes(b *testing.B) {
 	s := newScheduler(bounds{concurrency: 1000, queue: 1 << 30, workers: 64, share: 1 << 40})
 	o := &owned{lanes: map[ident.ID]*lane{}}
-	var lanes []*lane
+	var lanes []*delivery.Delivery
 	for i := range 1000 {
-		lanes = append(lanes, s.lane(o, ident.Derive("tenant", strconv.Itoa(i%100)), ident.Derive("lane", strconv.Itoa(i))))
+		lanes = append(lanes, &delivery.Delivery{
+			Tenant: ident.Derive("tenant", strconv.Itoa(i%100)), Subscription: ident.Derive("lane", strconv.Itoa(i)),
+		})
 	}
 	var taken sync.WaitGroup
 	var workers sync.WaitGroup
@@ -186,10 +188,13 @@ func BenchmarkLanes(b *testing.B) {
 		})
 	}
 	b.ReportAllocs()
+	var some []*item
 	for n := range b.N {
 		taken.Add(1)
-		l := lanes[n%len(lanes)]
-		s.push(&item{lane: l, d: &delivery.Delivery{}}, time.Now())
+		if some = append(some, &item{d: lanes[n%len(lanes)]}); len(some) == queuedAtOnce || n == b.N-1 {
+			s.admit(o, some, time.Now())
+			some = some[:0]
+		}
 	}
 	taken.Wait()
 	s.close()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -239,8 +240,9 @@ func (d *Deliverer) Records(p *kafka.Partition, records []*kafka.Record) {
 		return
 	}
 	now := time.Now()
-	for _, r := range records {
-		d.queue(o, r, now)
+	d.sched.read(len(records))
+	for some := range slices.Chunk(records, queuedAtOnce) {
+		d.queue(o, some, now)
 	}
 	d.watchWindow(o)
 	if d.sched.bytes.Load() > d.opts.MaxBytes {
@@ -257,31 +259,50 @@ func (d *Deliverer) measure() {
 	d.opts.Metrics.bytes.Set(float64(d.sched.bytes.Load()))
 }
 
-func (d *Deliverer) queue(o *owned, r *kafka.Record, now time.Time) {
-	dl, err := decode(r)
-	switch {
-	case errors.Is(err, form.ErrNewer):
-		o.p.Halt(fmt.Errorf("offset %d: %w", r.Offset, err))
-		return
-	case err != nil:
-		d.buryUndecodable(o, r, err)
-		return
+// queuedAtOnce is how many records share a turn at the locks of owner and scheduler; workers wait for them meanwhile.
+const queuedAtOnce = 64
+
+func (d *Deliverer) queue(o *owned, records []*kafka.Record, now time.Time) {
+	items := make([]*item, 0, len(records))
+	for _, r := range records {
+		dl, err := decode(r)
+		switch {
+		case errors.Is(err, form.ErrNewer):
+			o.p.Halt(fmt.Errorf("offset %d: %w", r.Offset, err))
+		case err != nil:
+			d.buryUndecodable(o, r, err)
+		default:
+			items = append(items, &item{d: dl, at: position(r), arrived: now})
+		}
 	}
-	o.mu.Lock()
-	repeat, later := o.window.repeated(dl.Key()), o.window.later
-	o.mu.Unlock()
-	if repeat {
+	fresh, repeats := o.unrepeated(items)
+	for _, it := range repeats {
 		d.opts.Metrics.repeats.Inc()
-		o.p.Finish(r.Offset)
-		return
+		o.p.Finish(it.at.Offset)
 	}
-	// The record's value is a piece of the fetch it came in: one delivery that waits would keep a megabyte in memory.
-	dl.Data = bytes.Clone(dl.Data)
-	it := &item{d: dl, at: position(r), arrived: now, later: later, lane: d.sched.lane(o, dl.Tenant, dl.Subscription)}
-	d.sched.hold(it)
-	if d.sched.push(it, now) {
-		d.fullLane(it.lane)
+	for _, it := range fresh {
+		// The record's value is a piece of the fetch it came in: one delivery that waits would keep a megabyte in memory.
+		it.d.Data = bytes.Clone(it.d.Data)
 	}
+	for _, l := range d.sched.admit(o, fresh, now) {
+		d.fullLane(l)
+	}
+}
+
+// unrepeated parts what is new from repeats, and remembers it.
+func (o *owned) unrepeated(items []*item) (fresh, repeats []*item) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	fresh = items[:0]
+	for _, it := range items {
+		if o.window.repeated(it.d.Key()) {
+			repeats = append(repeats, it)
+			continue
+		}
+		it.later = o.window.later
+		fresh = append(fresh, it)
+	}
+	return fresh, repeats
 }
 
 // Revoke stops dispatching, lets what is in flight end within the drain time, then cuts it off.

@@ -59,27 +59,34 @@ func (s *scheduler) divertBelow(o *owned, offset int64, now time.Time) {
 	}
 }
 
-// relieve begins to divert a lane that is still full, if it is the lane's own doing: no attempt of it ends, or at most half of
-// the lanes that are active in its partition are long. Where most are, all of them wait for something else, and a lone lane
-// harms nobody: those push back.
+// relieve begins to divert a lane that is still full.
 func (s *scheduler) relieve(l *lane, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.relieving = false
-	o := l.owner
-	active := o.activeLanes(now)
-	if len(l.queue) < s.bounds.queue || active < 2 || !l.stuck(now) && 2*o.longLanes > active {
-		return
+	if len(l.queue) >= s.bounds.queue && s.harms(l, now) {
+		s.startDiverting(l)
 	}
+}
+
+func (s *scheduler) startDiverting(l *lane) {
 	l.diverting = true
 	s.measure(l)
+}
+
+// harms reports whether others wait because of a full lane: no attempt of it ends, or at most half of the lanes that are active
+// in its partition are long. Where most are, all of them wait for something else, and a lone lane harms nobody: those push back.
+func (s *scheduler) harms(l *lane, now time.Time) bool {
+	o := l.owner
+	active := o.activeLanes(now)
+	return active >= 2 && (l.stuck(now) || 2*o.longLanes <= active)
 }
 
 // nextPartings waits for items to part with and takes at most the given number; none after [scheduler.close].
 func (s *scheduler) nextPartings(most int) []parting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.parts) == 0 {
+	for len(s.parts) == 0 || s.behind && s.bytes.Load() < s.bounds.share/2 {
 		if s.closed {
 			return nil
 		}
@@ -97,6 +104,28 @@ func (s *scheduler) nextPartings(most int) []parting {
 		}
 	}
 	return out
+}
+
+// read notes that so many records of a partition are read at once. Where they are many there are more of them, and what is parted
+// with waits while there is memory for it: nobody minds when it is written, but behind it in the log are others' deliveries.
+func (s *scheduler) read(n int) {
+	if n < manyRecords {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.behind = true; s.caughtUp == nil {
+		s.caughtUp = time.AfterFunc(caughtUpAfter, s.catchUp)
+	} else {
+		s.caughtUp.Reset(caughtUpAfter)
+	}
+}
+
+func (s *scheduler) catchUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.behind = false
+	s.parting.Broadcast()
 }
 
 // drop forgets everything that waits for an owner: it is read again by the next one.
@@ -166,6 +195,9 @@ const (
 	// many, and no worker waits for any.
 	diverters = 2
 	partings  = 1000
+	// manyRecords at once say that a partition has a backlog. caughtUpAfter is how long after the last of them it has none.
+	manyRecords   = 500
+	caughtUpAfter = 50 * time.Millisecond
 )
 
 // fullLane holds the partition of a full lane, and diverts the lane if that lasts.

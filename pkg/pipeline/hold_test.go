@@ -49,7 +49,7 @@ func TestBytesHoldEveryPartitionUntilThereIsRoom(t *testing.T) {
 				idle, cancel := s.assign(1)
 				defer cancel()
 				if how == "revoked while it waited" {
-					s.d.sched.lane(s.d.owned[0], sub.Tenant, sub.ID).blocked = true
+					s.lane(sub).blocked = true
 				}
 				d := deliveryOf(sub, 1)
 				d.Data = bytes.Repeat([]byte("1"), 65<<10)
@@ -166,7 +166,7 @@ func TestProbeThatEndsBeforeTheOthersAreBack(t *testing.T) {
 		sub := subscriptionNamed("one")
 		s := newStage(t, DelivererOptions{Workers: 1}, status(200), sub)
 		o := s.d.owned[0]
-		l := s.d.sched.lane(o, sub.Tenant, sub.ID)
+		l := s.lane(sub)
 		require.True(t, s.p.Tracker().Begin(0))
 		it := &item{d: deliveryOf(sub, 1), lane: l}
 		s.d.sched.hold(it)

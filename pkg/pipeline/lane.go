@@ -14,7 +14,7 @@ type item struct {
 	d       *delivery.Delivery
 	at      delivery.Position // the deliveries record
 	arrived time.Time
-	lane    *lane
+	lane    *lane // since it was admitted
 	// later is how many deliveries of a later pass its owner had made when it came, see [Deliverer.overtaken].
 	later int
 }
@@ -48,6 +48,8 @@ type lane struct {
 	relieving bool
 	// diverting: what arrives is written to the retry tiers, until the queue is half empty.
 	diverting bool
+	// diverted is when that ended last.
+	diverted time.Time
 	// postponed: it waits for its own, see [scheduler.postpone]. hurried: it has for long enough.
 	postponed, hurried bool
 

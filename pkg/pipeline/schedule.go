@@ -24,6 +24,9 @@ type scheduler struct {
 	tenants map[ident.ID]*tenancy
 	turns   []*tenancy // those with lanes that have work
 	parts   []parting
+	// behind: there is more to read than was read, see [scheduler.read]. caughtUp ends that.
+	behind   bool
+	caughtUp *time.Timer
 	// postponed are the lanes that wait for their own.
 	postponed []*lane
 	queued    int
@@ -64,10 +67,23 @@ func newScheduler(b bounds) *scheduler {
 	return s
 }
 
-// lane returns the lane of a subscription in a partition.
-func (s *scheduler) lane(o *owned, tenant, sub ident.ID) *lane {
+// admit puts items that arrived in their lanes, and returns the lanes that are full now. It takes the lock once for all of them:
+// who reads a partition has the workers for competitors, and would wait for its turn after them at each.
+func (s *scheduler) admit(o *owned, items []*item, now time.Time) (full []*lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, it := range items {
+		it.lane = s.lane(o, it.d.Tenant, it.d.Subscription)
+		s.hold(it)
+		if s.push(it, now) && !slices.Contains(full, it.lane) {
+			full = append(full, it.lane)
+		}
+	}
+	return full
+}
+
+// lane returns the lane of a subscription in a partition. The lock is held.
+func (s *scheduler) lane(o *owned, tenant, sub ident.ID) *lane {
 	l := o.lanes[sub]
 	if l == nil {
 		t := s.tenants[tenant]
@@ -97,10 +113,8 @@ func (s *scheduler) give(it *item) {
 }
 
 // push queues an item and reports whether its lane is full now. An item whose lane is being diverted, or whose tenant has
-// more than its share, is parted with at once, unless it comes back at a slot that it was given before.
+// more than its share, is parted with at once, unless it comes back at a slot that it was given before. The lock is held.
 func (s *scheduler) push(it *item, now time.Time) (full bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	l := it.lane
 	l.owner.saw(l, now)
 	s.queued++
@@ -116,14 +130,18 @@ func (s *scheduler) push(it *item, now time.Time) (full bool) {
 	}
 	s.set(l, append(l.queue, it))
 	s.offer(l)
-	return len(l.queue) >= s.bounds.queue
+	if full = len(l.queue) >= s.bounds.queue; full && now.Sub(l.diverted) < activePeriod && s.harms(l, now) {
+		s.startDiverting(l) // the others need not wait once more to learn the same
+		return false
+	}
+	return full
 }
 
 // set replaces a lane's queue and keeps count of its owner's long ones.
 func (s *scheduler) set(l *lane, queue []*item) {
 	l.queue = queue
-	if half := (s.bounds.queue + 1) / 2; len(queue) < half {
-		l.diverting = false
+	if half := (s.bounds.queue + 1) / 2; len(queue) < half && l.diverting {
+		l.diverting, l.diverted = false, time.Now()
 	}
 	s.measure(l)
 }
@@ -358,7 +376,10 @@ func (s *scheduler) load() (queued int) {
 func (s *scheduler) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	s.closed, s.behind = true, false
+	if s.caughtUp != nil {
+		s.caughtUp.Stop()
+	}
 	for len(s.idle) > 0 {
 		s.wake()
 	}

@@ -30,20 +30,33 @@ func newLaneWorld(t *testing.T, concurrency, queue int) *laneWorld {
 	return &laneWorld{t: t, s: newScheduler(b), o: &owned{lanes: map[ident.ID]*lane{}}}
 }
 
-// lane returns the lane of that name; what is before a slash names the tenant.
-func (w *laneWorld) lane(name string) *lane {
-	tenant, _, _ := strings.Cut(name, "/")
-	return w.s.lane(w.o, ident.Derive("tenant", tenant), ident.Derive("lane", name))
+// ids are those of the lane of that name; what is before a slash names the tenant.
+func ids(name string) (tenant, sub ident.ID) {
+	of, _, _ := strings.Cut(name, "/")
+	return ident.Derive("tenant", of), ident.Derive("lane", name)
 }
 
-// push queues items at the given offsets.
-func (w *laneWorld) push(name string, offsets ...int64) {
-	l := w.lane(name)
+func (w *laneWorld) lane(name string) *lane {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	tenant, sub := ids(name)
+	return w.s.lane(w.o, tenant, sub)
+}
+
+// push queues items at the given offsets and reports whether the lane is full.
+func (w *laneWorld) push(name string, offsets ...int64) (full bool) {
+	var items []*item
 	for _, at := range offsets {
-		it := &item{d: &delivery.Delivery{Data: []byte(name)}, at: delivery.Position{Offset: at}, lane: l}
-		w.s.hold(it)
-		w.s.push(it, time.Now())
+		items = append(items, &item{d: &delivery.Delivery{Data: []byte(name)}, at: delivery.Position{Offset: at}})
 	}
+	return w.admit(name, items...)
+}
+
+func (w *laneWorld) admit(name string, items ...*item) (full bool) {
+	for _, it := range items {
+		it.d.Tenant, it.d.Subscription = ids(name)
+	}
+	return len(w.s.admit(w.o, items, time.Now())) > 0
 }
 
 // widen lets a lane have as many in flight as there may be, and need them: its endpoint takes a second.
@@ -102,9 +115,7 @@ func TestTenantsTakeTurnsByBytes(t *testing.T) {
 	one := w.lane("one/lane")
 	w.widen("one/lane")
 	for i := range int64(20) {
-		it := &item{d: &delivery.Delivery{Data: make([]byte, 19<<10)}, at: delivery.Position{Offset: 400 + i}, lane: one}
-		w.s.hold(it)
-		w.s.push(it, time.Now())
+		w.admit("one/lane", &item{d: &delivery.Delivery{Data: make([]byte, 19<<10)}, at: delivery.Position{Offset: 400 + i}})
 	}
 	var bytes [2]int64
 	for range 220 {
@@ -268,13 +279,19 @@ func TestFullLaneIsDiverted(t *testing.T) {
 		w.take()
 		w.s.release(w.lane("full"))
 		w.take()
-		w.push("full", 8)
+		require.False(t, w.push("full", 8))
 		require.Empty(t, w.parted())
+		require.False(t, w.push("full", 9, 10, 11), "nobody waits to learn it once more")
+		require.Equal(t, []string{"full:11"}, w.parted())
+		for range 5 {
+			w.s.release(w.lane("full"))
+			w.take()
+		}
 
 		time.Sleep(2 * activePeriod)
-		w.push("full", 9, 10, 11)
+		require.True(t, w.push("full", 12, 13, 14, 15, 16))
 		w.s.relieve(w.lane("full"), time.Now())
-		w.push("full", 12)
+		require.True(t, w.push("full", 17))
 		require.Empty(t, w.parted(), "nobody else is active")
 		require.True(t, w.s.crowded(w.o))
 	})
@@ -304,12 +321,49 @@ func TestSlotIsHonoured(t *testing.T) {
 	w.push("other", 0)
 	w.push("full", 1, 2, 3)
 	w.s.relieve(w.lane("full"), time.Now())
-	l := w.lane("full")
-	back := &item{d: &delivery.Delivery{Slot: time.Now()}, at: delivery.Position{Offset: 4}, lane: l}
-	w.s.hold(back)
-	w.s.push(back, time.Now())
+	w.admit("full", &item{d: &delivery.Delivery{Slot: time.Now()}, at: delivery.Position{Offset: 4}})
 	require.Empty(t, w.parted())
-	require.Len(t, l.queue, 4)
+	require.Len(t, w.lane("full").queue, 4)
+}
+
+// What is parted with waits until the backlog is read, or memory runs short.
+func TestReadingComesBeforeParting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 1, 4)
+		w.s.bounds.share = 40 * itemOverhead
+		w.push("other", 0)
+		w.push("full", 1, 2, 3, 4)
+		w.s.relieve(w.lane("full"), time.Now())
+		var parted atomic.Int64
+		var diverter sync.WaitGroup
+		diverter.Go(func() {
+			for batch := w.s.nextPartings(100); batch != nil; batch = w.s.nextPartings(100) {
+				parted.Add(int64(len(batch)))
+			}
+		})
+		w.s.read(manyRecords)
+		w.push("full", 5)
+		synctest.Wait()
+		require.Zero(t, parted.Load())
+		time.Sleep(caughtUpAfter - time.Millisecond)
+		w.s.read(manyRecords)
+		time.Sleep(caughtUpAfter - time.Millisecond)
+		synctest.Wait()
+		require.Zero(t, parted.Load(), "there was more")
+		time.Sleep(2 * time.Millisecond)
+		synctest.Wait()
+		require.EqualValues(t, 1, parted.Load())
+
+		w.s.read(manyRecords)
+		for at := range int64(20) {
+			w.push("full", 6+at)
+		}
+		synctest.Wait()
+		require.EqualValues(t, 21, parted.Load(), "half of a share is taken")
+		w.s.read(manyRecords - 1)
+		w.s.close()
+		diverter.Wait()
+	})
 }
 
 func TestTenantBeyondItsShareIsDiverted(t *testing.T) {

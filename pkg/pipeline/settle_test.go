@@ -210,12 +210,10 @@ func TestFollowUpRecords(t *testing.T) {
 					c.change(d)
 				}
 				if c.divert {
-					l := s.d.sched.lane(s.d.owned[0], sub.Tenant, sub.ID)
+					l := s.lane(sub)
 					require.True(t, s.p.Tracker().Begin(0))
-					it := &item{d: d, lane: l}
-					s.d.sched.hold(it)
 					l.blocked = true
-					s.d.sched.push(it, time.Now())
+					s.d.sched.admit(l.owner, []*item{{d: d}}, time.Now())
 					s.d.sched.divertBelow(l.owner, 1, time.Now())
 				} else {
 					s.sendDelivery(d)
@@ -293,7 +291,7 @@ func TestOthersWaitForTheProbe(t *testing.T) {
 		time.Sleep(11 * time.Second)
 		s.sendDelivery(deliveryOf(sub, 6), deliveryOf(sub, 7), deliveryOf(sub, 8), deliveryOf(sub, 9))
 		synctest.Wait()
-		l := s.d.sched.lane(s.d.owned[0], sub.Tenant, sub.ID)
+		l := s.lane(sub)
 		require.True(t, l.blocked)
 		require.Equal(t, 1, l.inFlight, "the probe")
 		require.Len(t, l.queue, 3)

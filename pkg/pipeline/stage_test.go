@@ -26,6 +26,13 @@ type stage struct {
 	failed firstError
 }
 
+// lane returns the lane of a subscription in partition 0.
+func (s *stage) lane(sub *subscription.Subscription) *lane {
+	s.d.sched.mu.Lock()
+	defer s.d.sched.mu.Unlock()
+	return s.d.sched.lane(s.d.owned[0], sub.Tenant, sub.ID)
+}
+
 // newStage starts a deliverer and assigns it partition 0. It is stopped at the end, and must have given everything back.
 func newStage(t testing.TB, opts DelivererOptions, client Attempter, subs ...*subscription.Subscription) *stage {
 	t.Helper()
