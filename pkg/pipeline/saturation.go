@@ -76,5 +76,94 @@ func (d *Deliverer) watchSaturation() {
 
 // full reports whether the processors have all that they can do.
 func (s *scheduler) full() bool {
-	return s.saturated.Load() && s.busy >= plenty*runtime.GOMAXPROCS(0)
+	return s.saturated.Load() && s.busy >= crowded()
+}
+
+// crowd counts the workers that began lately and are not done: those that use processors, for whoever waits for an endpoint does not
+// stay among them. While processors are short it has a bound. More would all have a processor later, and so would a tenant's only
+// delivery that comes behind a thousand of another's; what is not begun waits in its lane, where tenants take turns.
+type crowd struct {
+	young  int
+	begun  []entry // in order of time
+	closed bool    // [scheduler.openDoor] is due
+}
+
+type entry struct {
+	*worker
+	at time.Time
+}
+
+// youth is how long a worker counts. An endpoint that answers later does not hold up others, at some thousand deliveries a second.
+const youth = 5 * time.Millisecond
+
+func (c *crowd) left(w *worker) {
+	if w.young {
+		w.young = false
+		c.young--
+	}
+}
+
+// age forgets who began too long ago.
+func (c *crowd) age(now time.Time) {
+	n := 0
+	for n < len(c.begun) && now.Sub(c.begun[n].at) >= youth {
+		if e := c.begun[n]; e.since.Equal(e.at) {
+			c.left(e.worker)
+		}
+		n++
+	}
+	clear(c.begun[:n])
+	c.begun = c.begun[n:]
+}
+
+// mayEnter reports whether one more may begin. If not, it has somebody look again.
+func (s *scheduler) mayEnter() bool {
+	if !s.saturated.Load() || s.crowd.young < crowded() {
+		return true
+	}
+	if s.crowd.age(time.Now()); s.crowd.young < crowded() {
+		return true
+	}
+	s.closeDoor()
+	return false
+}
+
+// crowded is how many workers are enough.
+func crowded() int { return plenty * runtime.GOMAXPROCS(0) }
+
+// closeDoor has the door looked after until there is room.
+func (s *scheduler) closeDoor() {
+	if !s.crowd.closed {
+		s.crowd.closed = true
+		time.AfterFunc(youth, s.openDoor)
+	}
+}
+
+// openDoor wakes workers for what was left; as many as there is room for.
+func (s *scheduler) openDoor() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.crowd.closed = false
+	if len(s.turns) == 0 {
+		return
+	}
+	room := len(s.idle)
+	if s.saturated.Load() {
+		s.crowd.age(time.Now())
+		room = crowded() - s.crowd.young
+		s.closeDoor()
+	}
+	for range room {
+		s.wake()
+	}
+}
+
+// enter counts a worker that has work.
+func (s *scheduler) enter(w *worker) {
+	if !s.saturated.Load() {
+		return
+	}
+	w.since, w.young = time.Now(), true
+	s.crowd.young++
+	s.crowd.begun = append(s.crowd.begun, entry{w, w.since})
 }

@@ -1,9 +1,13 @@
 package pipeline
 
 import (
+	"fmt"
 	"math"
+	"runtime"
 	"runtime/metrics"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -68,4 +72,60 @@ func TestSaturationByOthers(t *testing.T) {
 		s.now(0)
 	}
 	require.Less(t, s.late, lateAt)
+}
+
+// While processors are short only so many begin at a time; whoever waits for its endpoint makes room, and without an end or an
+// arrival what is left is looked at again.
+func TestCrowd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 1, 100)
+		w.s.saturated.Store(true)
+		most := plenty * runtime.GOMAXPROCS(0)
+		begun, end := make(chan string, 10*most), make(chan struct{})
+		var workers sync.WaitGroup
+		for range 4 * most {
+			workers.Go(func() {
+				me := newWorker()
+				for it := w.s.next(me); it != nil; it = w.s.next(me) {
+					begun <- string(it.d.Data)
+					<-end
+					w.s.release(it.lane)
+					w.s.give(it)
+					w.o.settling.Done()
+				}
+			})
+		}
+		synctest.Wait()
+		for i := range 2 * most {
+			w.push(fmt.Sprintf("big/%d", i), int64(i))
+		}
+		w.push("other/one", int64(2*most))
+		synctest.Wait()
+		require.Len(t, begun, most)
+		var first []string
+		for range quantum/itemOverhead + 1 {
+			end <- struct{}{}
+		}
+		synctest.Wait()
+		for len(begun) > 0 {
+			first = append(first, <-begun)
+		}
+		require.Len(t, first, most+quantum/itemOverhead+1)
+		require.Contains(t, first, "other/one", "tenants take turns")
+		require.Equal(t, 2*most+1-len(first), w.s.load())
+
+		time.Sleep(2*youth + time.Millisecond)
+		synctest.Wait()
+		require.NotEmpty(t, begun, "who began waits for an endpoint by now")
+		w.s.saturated.Store(false)
+		time.Sleep(youth)
+		synctest.Wait()
+		require.Zero(t, w.s.load(), "there are workers for all")
+		close(end)
+		synctest.Wait()
+		require.Zero(t, w.s.load())
+		require.Len(t, begun, 2*most+1-len(first))
+		w.s.close()
+		workers.Wait()
+	})
 }

@@ -36,8 +36,9 @@ type scheduler struct {
 
 	holders atomic.Int32 // tenants with bytes in memory
 	bytes   atomic.Int64
-	// saturated: goroutines wait for processors.
+	// saturated: goroutines wait for processors, and crowd bounds how many more there are of them.
 	saturated atomic.Bool
+	crowd     crowd
 }
 
 // bounds are those of a scheduler.
@@ -183,7 +184,11 @@ func (s *scheduler) offer(l *lane) {
 }
 
 // worker is who takes items, one at a time.
-type worker struct{ wake chan struct{} }
+type worker struct {
+	wake  chan struct{}
+	young bool      // see [crowd]
+	since time.Time // likewise
+}
 
 func newWorker() *worker { return &worker{wake: make(chan struct{}, 1)} }
 
@@ -191,9 +196,11 @@ func newWorker() *worker { return &worker{wake: make(chan struct{}, 1)} }
 func (s *scheduler) next(w *worker) *item {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.crowd.left(w)
 	for {
-		if !s.stopped {
+		if !s.stopped && s.mayEnter() {
 			if it := s.take(); it != nil {
+				s.enter(w)
 				return it
 			}
 		}
