@@ -3,6 +3,7 @@ package match
 import (
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -46,7 +47,14 @@ func (b *Batch) Put(s *subscription.Subscription) {
 	t := b.tenant(s.Tenant)
 	t.all = t.all.Set(b.edit, s.ID, s)
 	for _, p := range patterns(s) {
-		t.root = b.insert(t.root, p, s)
+		switch {
+		case p == rest:
+			t.every = t.every.with(b.edit, s)
+		case strings.Contains(p, one):
+			t.wild = b.insert(t.wild, p, s)
+		default:
+			b.name(t, p, s)
+		}
 	}
 }
 
@@ -63,11 +71,38 @@ func (b *Batch) Remove(owner, id ident.ID) {
 		return
 	}
 	for _, p := range patterns(s) {
-		t.root = b.remove(t.root, p, s)
+		switch {
+		case p == rest:
+			t.every = t.every.without(b.edit, id)
+		case strings.Contains(p, one):
+			t.wild = b.remove(t.wild, p, s)
+		default:
+			b.unname(t, p, s)
+		}
 	}
-	if t.root == nil {
-		t.root = b.node(nil)
+}
+
+// name adds s to those of the tenant that name the event type.
+func (b *Batch) name(t *tenant, eventType string, s *subscription.Subscription) {
+	n, ok := t.names.Get(eventType)
+	if !ok {
+		n.text = unique.Make(eventType)
 	}
+	n.subs = n.subs.with(b.edit, s)
+	t.names = t.names.Set(b.edit, n)
+}
+
+// unname removes s from those of the tenant that name the event type.
+func (b *Batch) unname(t *tenant, eventType string, s *subscription.Subscription) {
+	n, ok := t.names.Get(eventType)
+	if !ok {
+		return // named twice, and removed already
+	}
+	if n.subs = n.subs.without(b.edit, s.ID); n.subs.empty() {
+		t.names = t.names.Delete(b.edit, eventType)
+		return
+	}
+	t.names = t.names.Set(b.edit, n)
 }
 
 // patterns returns the patterns of s with every way to want all types written as "**".
@@ -81,24 +116,23 @@ func patterns(s *subscription.Subscription) []string {
 // tenant returns the tenant for changing in place.
 func (b *Batch) tenant(id ident.ID) *tenant {
 	old, ok := b.ix.tenants.Get(id)
-	switch {
-	case !ok:
-		old = &tenant{owner: b.edit, all: tree.New[ident.ID, *subscription.Subscription](Compare), root: b.node(nil)}
-	case old.owner == b.edit:
+	if ok && old.owner == b.edit {
 		return old
-	default:
-		old = &tenant{owner: b.edit, all: old.all, root: old.root}
 	}
-	b.ix.tenants = b.ix.tenants.Set(b.edit, id, old)
-	return old
+	t := &tenant{id: id, names: tree.NewTable(name.key), all: tree.New[ident.ID, *subscription.Subscription](Compare)}
+	if ok {
+		*t = *old
+	}
+	t.owner = b.edit
+	b.ix.tenants = b.ix.tenants.Set(b.edit, t)
+	return t
 }
 
 // node returns n for changing in place; nil gives an empty node.
 func (b *Batch) node(n *node) *node {
 	switch {
 	case n == nil:
-		empty := tree.New[ident.ID, *subscription.Subscription](Compare)
-		return &node{owner: b.edit, next: tree.New[string, *node](strings.Compare), ends: empty, rests: empty}
+		return &node{owner: b.edit, next: tree.New[string, *node](strings.Compare)}
 	case n.owner == b.edit:
 		return n
 	}
@@ -109,7 +143,7 @@ func (b *Batch) node(n *node) *node {
 func (b *Batch) insert(n *node, pattern string, s *subscription.Subscription) *node {
 	n = b.node(n)
 	if pattern == rest {
-		n.rests = n.rests.Set(b.edit, s.ID, s)
+		n.rests = n.rests.with(b.edit, s)
 		return n
 	}
 	segment, left, more := strings.Cut(pattern, ".")
@@ -118,7 +152,7 @@ func (b *Batch) insert(n *node, pattern string, s *subscription.Subscription) *n
 		next = b.insert(next, left, s)
 	} else {
 		next = b.node(next)
-		next.ends = next.ends.Set(b.edit, s.ID, s)
+		next.ends = next.ends.with(b.edit, s)
 	}
 	n.next = n.next.Set(b.edit, segment, next)
 	return n
@@ -131,7 +165,7 @@ func (b *Batch) remove(n *node, pattern string, s *subscription.Subscription) *n
 	}
 	n = b.node(n)
 	if pattern == rest {
-		n.rests = n.rests.Delete(b.edit, s.ID)
+		n.rests = n.rests.without(b.edit, s.ID)
 		return n.pruned()
 	}
 	segment, left, more := strings.Cut(pattern, ".")
@@ -143,7 +177,7 @@ func (b *Batch) remove(n *node, pattern string, s *subscription.Subscription) *n
 		next = b.remove(next, left, s)
 	} else {
 		next = b.node(next)
-		next.ends = next.ends.Delete(b.edit, s.ID)
+		next.ends = next.ends.without(b.edit, s.ID)
 		next = next.pruned()
 	}
 	if next == nil {
@@ -156,7 +190,7 @@ func (b *Batch) remove(n *node, pattern string, s *subscription.Subscription) *n
 
 // pruned returns n, or nil if it leads to no subscription.
 func (n *node) pruned() *node {
-	if n.next.Len() == 0 && n.ends.Len() == 0 && n.rests.Len() == 0 {
+	if n.next.Len() == 0 && n.ends.empty() && n.rests.empty() {
 		return nil
 	}
 	return n

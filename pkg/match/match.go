@@ -1,8 +1,9 @@
 // Package match finds the subscriptions that want an event: tenant, then event type by name, by wildcard and by "all".
 //
 // An [Index] is immutable; a change gives a new one that shares all but a path with the old, so that a snapshot of a
-// million subscriptions is changed in microseconds and read without a lock. Within a tenant the patterns form a trie
-// of segments, in which a type is looked up once, however many subscriptions there are.
+// million subscriptions is changed in microseconds and read without a lock. What an event costs is mostly waiting for
+// memory, so it reads few places: a tenant's names of types are in a table, which one look finds, and its patterns with
+// wildcards, if it has any, in a trie of segments.
 //
 // What an event type cannot decide (filters on the data, channels, whether a subscription is enabled) is the business
 // of the keep function that [Index.Append] takes: it sees the candidates only.
@@ -13,6 +14,7 @@ import (
 	"iter"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -22,17 +24,26 @@ import (
 // Index is an immutable set of subscriptions, searched by tenant and event type. Make one with [New]. All methods may
 // be called concurrently.
 type Index struct {
-	tenants tree.Map[ident.ID, *tenant]
+	tenants tree.Table[ident.ID, *tenant]
 }
-
-// subscriptions is a set ordered by id, the stable order in which matches come.
-type subscriptions = tree.Map[ident.ID, *subscription.Subscription]
 
 // tenant is what the index knows of one tenant.
 type tenant struct {
+	id    ident.ID
 	owner *tree.Edit
+	// every are the subscriptions that want every type.
+	every set
+	// names are those with patterns that hold no wildcard, wild those with the others; nil for none.
+	names tree.Table[string, name]
+	wild  *node
 	all   subscriptions
-	root  *node
+}
+
+// name is an event type and the subscriptions that name it. Equal names share their text, however many tenants have them:
+// it is compared for every event, and those of few types stay in the processor's cache.
+type name struct {
+	text unique.Handle[string]
+	subs set
 }
 
 // node is a place in a tenant's trie of pattern segments.
@@ -40,14 +51,16 @@ type node struct {
 	owner *tree.Edit
 	// next are the nodes one segment further, by segment; that of a wildcard is under "*".
 	next tree.Map[string, *node]
-	// ends are the subscriptions with a pattern that ends here.
-	ends subscriptions
-	// rests are those with a pattern that ends in "**" here, or, at the root, that want every type.
-	rests subscriptions
+	// ends are the subscriptions with a pattern that ends here, rests those with one that ends in "**" here.
+	ends, rests set
 }
 
 // New returns an empty index.
-func New() Index { return Index{tenants: tree.New[ident.ID, *tenant](Compare)} }
+func New() Index { return Index{tenants: tree.NewTable((*tenant).key)} }
+
+func (t *tenant) key() ident.ID { return t.id }
+
+func (n name) key() string { return n.text.Value() }
 
 // Compare orders identifiers by their bytes, which is also the order of their written forms.
 func Compare(a, b ident.ID) int { return bytes.Compare(a[:], b[:]) }
@@ -62,7 +75,13 @@ func (ix Index) Append(
 		return dst
 	}
 	start := len(dst)
-	dst = t.root.collect(dst, eventType, false)
+	dst = t.every.append(dst)
+	if n, ok := t.names.Get(eventType); ok {
+		dst = n.subs.append(dst)
+	}
+	if t.wild != nil {
+		dst = t.wild.collect(dst, eventType, false)
+	}
 	found := dst[start:]
 	if !slices.IsSortedFunc(found, ascending) {
 		slices.SortFunc(found, ascending)
@@ -138,9 +157,9 @@ func (ix Index) Count(owner ident.ID) int {
 // empty text is a segment of its own.
 func (n *node) collect(dst []*subscription.Subscription, left string, done bool) []*subscription.Subscription {
 	if done {
-		return appendAll(dst, n.ends)
+		return n.ends.append(dst)
 	}
-	dst = appendAll(dst, n.rests)
+	dst = n.rests.append(dst)
 	if n.next.Len() == 0 {
 		return dst
 	}
@@ -150,16 +169,6 @@ func (n *node) collect(dst []*subscription.Subscription, left string, done bool)
 	}
 	if next, ok := n.next.Get(one); ok {
 		dst = next.collect(dst, left, !more)
-	}
-	return dst
-}
-
-func appendAll(dst []*subscription.Subscription, set subscriptions) []*subscription.Subscription {
-	if set.Len() == 0 {
-		return dst
-	}
-	for _, s := range set.All() {
-		dst = append(dst, s)
 	}
 	return dst
 }

@@ -134,7 +134,7 @@ func (b *builder) putTenant(t *subscription.Tenant) {
 	b.removeTenant(t.ID)
 	b.s.tenants = b.s.tenants.Set(b.edit, t.ID, t)
 	if t.UID != "" {
-		b.s.tenantUIDs = b.s.tenantUIDs.Set(b.edit, t.UID, t)
+		b.s.tenantUIDs = b.s.tenantUIDs.Set(b.edit, t)
 	}
 }
 
@@ -153,7 +153,7 @@ func (b *builder) putSubscription(s *subscription.Subscription) {
 	b.removeSubscription(s.ID)
 	b.s.subscriptions = b.s.subscriptions.Set(b.edit, s.ID, s)
 	if s.UID != "" {
-		b.s.uids = b.s.uids.Set(b.edit, uidKey(s.Tenant, s.UID), s)
+		b.s.uids = b.s.uids.Set(b.edit, s)
 	}
 	b.batch.Put(s)
 }
@@ -164,9 +164,8 @@ func (b *builder) removeSubscription(id ident.ID) {
 		return
 	}
 	b.s.subscriptions = b.s.subscriptions.Delete(b.edit, id)
-	key := uidKey(old.Tenant, old.UID)
-	if holder, ok := b.s.uids.Get(key); ok && holder == old {
-		b.s.uids = b.s.uids.Delete(b.edit, key)
+	if holder, ok := b.s.uids.Get(uidKeyOf(old)); ok && holder == old {
+		b.s.uids = b.s.uids.Delete(b.edit, uidKeyOf(old))
 	}
 	b.batch.Remove(old.Tenant, id)
 }

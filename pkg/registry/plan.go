@@ -152,7 +152,7 @@ func (p *plan) putSubscription(c Change, old Object) error {
 	if was != nil && was.Tenant != s.Tenant {
 		return fmt.Errorf("%s: %w: %s", c.key, ErrMoved, was.Tenant)
 	}
-	if holder, ok := p.work.s.uids.Get(uidKey(s.Tenant, s.UID)); ok && holder.ID != s.ID {
+	if holder, ok := p.work.s.uids.Get(uidKeyOf(&s)); ok && holder.ID != s.ID {
 		return &UIDError{Key: c.key, UID: s.UID, Holder: holder.ID}
 	}
 	s.Generation, s.Locked = p.generation(was, &s), s.Locked && s.Disabled

@@ -101,7 +101,7 @@ func (r *reconciler) subscription(t *subscription.Tenant, in *subscription.Subsc
 	s.Tenant = t.ID
 	if s.ID.IsZero() {
 		s.ID = subscription.DerivedID(t.ID, s.UID)
-		if old, ok := r.s.uids.Get(uidKey(t.ID, s.UID)); ok {
+		if old, ok := r.s.uids.Get(uidKey{t.ID, s.UID}); ok {
 			s.ID = old.ID
 		}
 	}

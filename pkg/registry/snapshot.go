@@ -19,10 +19,10 @@ import (
 type Snapshot struct {
 	version       int64
 	tenants       tree.Map[ident.ID, *subscription.Tenant]
-	tenantUIDs    tree.Map[string, *subscription.Tenant]
+	tenantUIDs    tree.Table[string, *subscription.Tenant]
 	subscriptions tree.Map[ident.ID, *subscription.Subscription]
-	// uids are the subscriptions that have a uid, under the bytes of the tenant's id followed by the uid.
-	uids  tree.Map[string, *subscription.Subscription]
+	// uids are the subscriptions that have a uid.
+	uids  tree.Table[uidKey, *subscription.Subscription]
 	index match.Index
 
 	eventTypes tree.Map[string, *catalogue.EventType]
@@ -43,9 +43,9 @@ type Snapshot struct {
 func Empty() *Snapshot {
 	return &Snapshot{
 		tenants:       tree.New[ident.ID, *subscription.Tenant](match.Compare),
-		tenantUIDs:    tree.New[string, *subscription.Tenant](strings.Compare),
+		tenantUIDs:    tree.NewTable(func(t *subscription.Tenant) string { return t.UID }),
 		subscriptions: tree.New[ident.ID, *subscription.Subscription](match.Compare),
-		uids:          tree.New[string, *subscription.Subscription](strings.Compare),
+		uids:          tree.NewTable(uidKeyOf),
 		index:         match.New(),
 
 		eventTypes:     tree.New[string, *catalogue.EventType](strings.Compare),
@@ -86,7 +86,7 @@ func (s *Snapshot) Subscription(id ident.ID) (*subscription.Subscription, bool) 
 
 // ResolveSubscription returns the tenant's subscription that name names: by uid, UUID or ep_ form, in this order.
 func (s *Snapshot) ResolveSubscription(tenant ident.ID, name string) (*subscription.Subscription, bool) {
-	if sub, ok := s.uids.Get(uidKey(tenant, name)); ok {
+	if sub, ok := s.uids.Get(uidKey{tenant, name}); ok {
 		return sub, true
 	}
 	id, err := parseID(subscription.SubscriptionPrefix, name)
@@ -136,7 +136,13 @@ func parseID(prefix, name string) (ident.ID, error) {
 	return ident.ParseBase62(prefix, name)
 }
 
-func uidKey(tenant ident.ID, uid string) string { return string(tenant[:]) + uid }
+// uidKey is what a subscription is found by that has a uid, which is its own among those of its tenant.
+type uidKey struct {
+	tenant ident.ID
+	uid    string
+}
+
+func uidKeyOf(s *subscription.Subscription) uidKey { return uidKey{s.Tenant, s.UID} }
 
 func values[K, V any](entries iter.Seq2[K, V]) iter.Seq[V] {
 	return func(yield func(V) bool) {
