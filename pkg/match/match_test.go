@@ -129,6 +129,18 @@ func TestAppendKeepsWhatIsThereAndAsksKeep(t *testing.T) {
 	require.Equal(t, []*subscription.Subscription{second}, slices.Collect(ix.After(owner, ident.ID{1, 1})))
 }
 
+func TestAhead(t *testing.T) {
+	owner := ident.New()
+	ix := New().With(&subscription.Subscription{ID: ident.New(), Tenant: owner, EventTypes: []string{"a", "b.*"}}).
+		With(&subscription.Subscription{ID: ident.New(), Tenant: owner})
+	asks := slices.Repeat([]Ask{{owner, "a"}, {owner, "none"}, {ident.New(), "a"}}, aheadOf)
+	require.Zero(t, ix.Ahead(nil))
+	require.Zero(t, ix.Ahead(asks[2:3]), "there is nothing to read of a tenant that is not there")
+	require.NotZero(t, ix.Ahead(asks[:1]))
+	require.Equal(t, aheadOf*(ix.Ahead(asks[:1])+ix.Ahead(asks[1:2])), ix.Ahead(asks))
+	require.Zero(t, testing.AllocsPerRun(10, func() { ix.Ahead(asks) }))
+}
+
 // fill returns an index of n subscriptions over tenants, each with three types of twenty and one in ten a wildcard.
 func fill(n, tenants int) (Index, []ident.ID) {
 	random := rand.New(rand.NewPCG(1, 2)) // a repeatable load

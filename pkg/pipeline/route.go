@@ -223,8 +223,13 @@ func (r *Router) chunk(p *kafka.Partition, records []*kafka.Record) (int, error)
 		Version: RoutedVersion, Topic: p.Topic, Partition: p.ID, First: records[0].Offset, Registry: snap.Version(),
 	}
 	n, sel := 0, newSelector(&r.filters, r.opts.Profiles, r.opts.Metrics)
+	var ahead []incoming
 	for n < len(records) && (n == 0 || routed.Expanded < r.opts.MaxExpansions) {
-		r.expand(ctx, snap, sel, records[n], &routed, made)
+		if len(ahead) == 0 {
+			ahead = r.ahead(snap, records[n:])
+		}
+		r.expand(ctx, snap, sel, ahead[0], &routed, made)
+		ahead = ahead[1:]
 		n++
 	}
 	if err := made.wait(); err != nil {
@@ -253,17 +258,17 @@ func (r *Router) count(routed *RoutedRecord) {
 }
 
 func (r *Router) expand(
-	ctx context.Context, snap *registry.Snapshot, sel *selector, rec *kafka.Record, routed *RoutedRecord, acks *acks,
+	ctx context.Context, snap *registry.Snapshot, sel *selector, in incoming, routed *RoutedRecord, acks *acks,
 ) {
-	ev, err := r.read(rec)
-	if err != nil {
+	rec, ev := in.rec, in.ev
+	if in.err != nil {
 		routed.Rejected++
-		r.opts.Log.Warn("event rejected", "source", position(rec).String(), "error", err)
-		acks.produce(ctx, r.out, r.rejected(rec, err))
+		r.opts.Log.Warn("event rejected", "source", position(rec).String(), "error", in.err)
+		acks.produce(ctx, r.out, r.rejected(rec, in.err))
 		return
 	}
 	made := 0
-	for _, to := range r.recipients(snap, ev, rec.Topic == r.operational) {
+	for _, to := range in.to {
 		span := r.opts.Tracer.Route(ev, to.tenant, position(rec))
 		matched, filtered := sel.match(snap, to, ev)
 		routed.Filtered += filtered

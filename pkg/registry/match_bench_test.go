@@ -13,6 +13,7 @@ import (
 	"github.com/postrider/postrider/pkg/event"
 	"github.com/postrider/postrider/pkg/filter"
 	"github.com/postrider/postrider/pkg/ident"
+	"github.com/postrider/postrider/pkg/match"
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
@@ -51,7 +52,8 @@ func population(b *testing.B, n int) (tenants, subscriptions []entry) {
 
 func kind(i int) string { return fmt.Sprint("contact.kind", i) }
 
-// matcher finds the subscriptions of events as the router does: its tenant by name, types, filters.
+// matcher finds the subscriptions of events as the router does under load: tenants by name, for a number of events before the
+// first is matched, then types and filters. Every event is of any tenant and any type, so nothing is in caches by its order.
 type matcher struct {
 	filters filter.Cache
 	in      filter.Input
@@ -59,6 +61,9 @@ type matcher struct {
 	dst     []*subscription.Subscription
 	n       int // subscriptions
 	random  *rand.Rand
+	// ahead are the next events, of buf.
+	ahead []match.Ask
+	buf   [32]match.Ask // as many as the router reads before it matches the first
 }
 
 func newMatcher(n int) *matcher {
@@ -78,15 +83,30 @@ func make1KiB() []byte {
 
 // match finds the one subscription that wants an event, and reports whether it did.
 func (m *matcher) match(s *Snapshot, names, kinds []string) bool {
-	i := m.random.IntN(m.n)
-	m.ev.Type = kinds[i/len(names)]
-	tenant, ok := s.ResolveTenant(names[i%len(names)])
-	if !ok {
+	if len(m.ahead) == 0 && !m.read(s, names, kinds) {
 		return false
 	}
+	ask := m.ahead[0]
+	m.ahead = m.ahead[1:]
+	m.ev.Type = ask.Type
 	m.in.Reset(&m.ev)
-	m.dst = s.AppendMatch(m.dst[:0], tenant.ID, m.ev.Type, m.keep)
+	m.dst = s.AppendMatch(m.dst[:0], ask.Tenant, ask.Type, m.keep)
 	return len(m.dst) == 1
+}
+
+// read makes the next events, and reports whether all their tenants are there.
+func (m *matcher) read(s *Snapshot, names, kinds []string) bool {
+	for k := range m.buf {
+		i := m.random.IntN(m.n)
+		tenant, ok := s.ResolveTenant(names[i%len(names)])
+		if !ok {
+			return false
+		}
+		m.buf[k] = match.Ask{Tenant: tenant.ID, Type: kinds[i/len(names)]}
+	}
+	m.ahead = m.buf[:]
+	s.MatchAhead(m.ahead)
+	return true
 }
 
 func (m *matcher) keep(s *subscription.Subscription) bool {

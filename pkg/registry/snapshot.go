@@ -118,6 +118,9 @@ func (s *Snapshot) AppendMatch(
 	return s.index.Append(dst, tenant, eventType, keep)
 }
 
+// MatchAhead makes the matches of the asks that follow faster, if the snapshot is large: see [match.Index.Ahead].
+func (s *Snapshot) MatchAhead(asks []match.Ask) { s.index.Ahead(asks) }
+
 func enabled(s *subscription.Subscription) bool { return !s.Disabled }
 
 // Count returns the number of tenants and of subscriptions, disabled ones included.

@@ -60,6 +60,20 @@ func (t Table[K, V]) Get(k K) (V, bool) {
 	return none, false
 }
 
+// Ahead reads the entry that is most likely that of k, and does not wait for it: a [Table.Get] that follows later finds it in
+// the processor's cache. What it returns is of no other use.
+func (t Table[K, V]) Ahead(k K) uint64 {
+	hash := maphash.Comparable(seed, k)
+	b, depth := &t.root, 0
+	for ; b.kids != nil; depth++ {
+		b = &b.kids[way(hash, depth)]
+	}
+	if len(b.entries) == 0 {
+		return 0
+	}
+	return b.entries[guess(hash, depth, len(b.entries))].hash
+}
+
 // Set returns t with v, which replaces the value with its key. The edit is as in [Map.Set].
 func (t Table[K, V]) Set(e *Edit, v V) Table[K, V] {
 	k := t.key(v)
@@ -92,11 +106,16 @@ func (t Table[K, V]) Delete(e *Edit, k K) Table[K, V] {
 // way returns which of the buckets of a level has the hash.
 func way(hash uint64, depth int) uint64 { return hash << (depth * waysBits) >> (64 - waysBits) }
 
-// find returns where in b, which is on that level, the key is or would be. Hashes are spread evenly, so it is close to where
-// the bits that are left say.
+// guess returns about where the hash is among n entries of a bucket on that level: hashes are spread evenly, so it is where the
+// bits that are left say.
+func guess(hash uint64, depth, n int) int {
+	high, _ := bits.Mul64(hash<<(depth*waysBits), uint64(n)) //nolint:gosec // a length
+	return int(high)                                         //nolint:gosec // below n
+}
+
+// find returns where in b, which is on that level, the key is or would be.
 func (t *Table[K, V]) find(b *bucket[V], depth int, hash uint64, k K) (int, bool) {
-	guess, _ := bits.Mul64(hash<<(depth*waysBits), uint64(len(b.entries)))
-	i := int(guess) //nolint:gosec // below the length
+	i := guess(hash, depth, len(b.entries))
 	for i > 0 && b.entries[i-1].hash >= hash {
 		i--
 	}
