@@ -123,7 +123,7 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"retrier.buffer": "Records due within a second that wait in memory.",
 
 	"recorder":                 "Fills the views in Redis, through which the API finds events and attempts. Other roles that use Redis need the same settings.",
-	"recorder.event_retention": "How long events and attempts are found, by id and in lists: at most as long as their topics keep them. 1h to 720h. An\nevent takes about 200 bytes of Redis' memory, an attempt 30 and what its subscription has: see README.md.",
+	"recorder.event_retention": "How long events and attempts are found, by id and in lists: at most as long as their topics keep them. 1h to 720h. An\nevent takes about 150 bytes of Redis' memory, an attempt 30 and what its subscription has: see README.md.",
 
 	"canary": "Events of a tenant of Postrider's own (uid postrider-canary), which every api process sends all the way to a receiver in\n" +
 		"the api role: metrics tell how long that takes and when one last came through. The api and the deliverer need the same settings.",

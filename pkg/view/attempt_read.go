@@ -192,11 +192,11 @@ func (c *Counts) addCounter(result uint64, bucket int, n int64) {
 	}
 }
 
-// ForgetOutcomes deletes what was made of outcomes, by this version or an earlier one, and how far the recorder was: the rest adds up by itself. It looks at
-// every key, so it takes a second or so for a million of them.
+// ForgetOutcomes deletes what was made of outcomes, by this version or an earlier one, an earlier version's index of events, and how far
+// the recorder was: the rest adds up by itself. It looks at every key, so it takes a second or so for a million of them.
 func (r *Redis) ForgetOutcomes(ctx context.Context) error {
 	forget := func(ctx context.Context, node redis.Cmdable) error {
-		for _, pattern := range []string{viewsTag, "sub.", "msg."} {
+		for _, pattern := range []string{viewsTag, "sub.", "msg.", "events."} {
 			if err := r.forget(ctx, node, "{"+globbed(r.conf.Prefix)+pattern+"*"); err != nil {
 				return err
 			}

@@ -1,8 +1,9 @@
 package view
 
 import (
+	"bytes"
+	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -34,222 +35,177 @@ const (
 	hourMillis = int64(time.Hour / time.Millisecond)
 	dayMillis  = 24 * hourMillis
 
-	// idShards is the number of hashes that a day's ids are spread over, by their last byte, so that none is so large that
-	// its expiry holds Redis up: 0.3 million fields at 1,000 events/s.
-	idShards = 256
-	// addChunk is how many events of a tenant one script adds: it keeps Redis from its other callers for about 1 ms.
-	addChunk = 250
-	// eventsPerTrip bounds the events of the scripts that are sent at a time, as [scriptsPerTrip] does their number.
-	eventsPerTrip = 500
+	// idShards is the number of hashes that a day's ids of a shard are spread over, by their last byte, so that none is so large
+	// that its expiry holds Redis up, 0.1 s at 1,000 events/s of one tenant, and so few that a batch has many ids for each.
+	idShards = 64
+	// maxEvents is how many events are added at a time: a script with all of them keeps Redis from its other callers for 4 ms.
+	maxEvents = 3000
+	// chunkEvents and chunkMillis bound a chunk: who looks for an event reads all of its chunk, and who lists events in their
+	// order reads on until no chunk that began before can have one.
+	chunkEvents = 100
+	chunkMillis = 1000
 )
 
-// All keys of a tenant have one hash tag, {<prefix>events.<tenant>}, so that a Redis Cluster keeps them on one node:
+// eventsTag is where the index is: 16 shards of tenants, each of one hash tag, {<prefix>events2.<0 to f>}, so that a Redis Cluster
+// keeps a shard on one node and one script adds all events of a batch that belong into it. Layout 1, "events.", had a tag for each tenant:
 //
-//	…:hours            sorted set of the hours since 1970 that have events
-//	…:h:<hour>         sorted set, all scores 0: members in the order of time and message id, see [EventEntry.member]
-//	…:i:<day>:<shard>  hash, message id to time in ms, by the last byte of the id
-//	…:r:<message>      the id is being published, see [Redis.ReserveEvent]
+//	…:t:<tenant>         sorted set of the hours since 1970 in which the tenant has events
+//	…:h:<tenant>:<hour>  sorted set, all scores 0: chunks of events, in the order of their first ones, see [EventEntry.appendTo]
+//	…:i:<day>:<shard>    hash, message id to when the chunk that it is in begins, ms, by the last byte of the id
+//	…:r:<message>        the id is being published, see [Redis.ReserveEvent]
 //
-// An hour and a day outlive their end by the retention.
-type eventKeys struct{ tag string }
+// An hour and a day outlive their end by the retention. Message ids are unique among all tenants.
+const eventsTag = "events2."
+
+// eventKeys are the keys of a tenant.
+type eventKeys struct{ tag, tenant string }
 
 func (r *Redis) eventKeys(tenant ident.ID) eventKeys {
-	return eventKeys{"{" + r.conf.Prefix + "events." + tenant.UUID() + "}"}
+	return eventKeys{eventTag(r.conf.Prefix, shardOf(tenant)), tenant.UUID()}
 }
 
-func (k eventKeys) hours() string                  { return k.tag + ":hours" }
-func (k eventKeys) hour(hour int64) string         { return k.tag + ":h:" + strconv.FormatInt(hour, 10) }
+func eventTag(prefix string, shard int) string {
+	return "{" + prefix + eventsTag + strconv.FormatInt(int64(shard), 16) + "}"
+}
+
+func (k eventKeys) hours() string { return k.tag + ":t:" + k.tenant }
+func (k eventKeys) hour(hour int64) string {
+	return k.tag + ":h:" + k.tenant + ":" + strconv.FormatInt(hour, 10)
+}
 func (k eventKeys) reservation(id ident.ID) string { return k.tag + ":r:" + id.UUID() }
-func (k eventKeys) ids(day int64, id ident.ID) string {
+
+// idsKey is the key of a hash of ids below its tag.
+func idsKey(tag string, day int64, shard byte) string {
 	const digits = "0123456789abcdef"
-	shard := int(id[len(id)-1]) % idShards
-	b := append(make([]byte, 0, len(k.tag)+24), k.tag...)
+	b := append(make([]byte, 0, len(tag)+16), tag...)
 	b = strconv.AppendInt(append(b, ":i:"...), day, 10)
 	return string(append(b, ':', digits[shard>>4], digits[shard&0xf]))
 }
+
+func idShard(id ident.ID) byte { return id[len(id)-1] % idShards }
 
 // liveIDs are the keys of all days whose events are kept, today first, in which an id may be.
 func (r *Redis) liveIDs(k eventKeys, id ident.ID, now time.Time) (keys []string) {
 	today, oldest := now.UnixMilli()/dayMillis, now.Add(-r.conf.EventRetention).UnixMilli()/dayMillis
 	for day := today; day >= oldest; day-- {
-		keys = append(keys, k.ids(day, id))
+		keys = append(keys, idsKey(k.tag, day, idShard(id)))
 	}
 	return keys
 }
-
-// addScript adds events of one tenant, unless their ids are there. It touches nothing but its keys.
-//
-// A call of Redis from a script takes about half a microsecond, so there are as few for an event as may be: its id is put into its day
-// at once, and taken out if a neighbouring day has it.
-//
-//	KEYS  the hours, the hours' lists, the ids
-//	ARGV  the oldest hour; the retention, ms; how many lists; then for each its hour, when it expires, and when its day does, ms; then
-//	      for each event: which list (from 1); the keys of the ids of its day and of those beside it, 0 for none; id, time, member
-const addScript = `
-local call, lists, added = redis.call, tonumber(ARGV[3]), {}
-for i = 1, lists do added[i] = {} end
-for i = 4 + 3 * lists, #ARGV, 7 do
-  local list, own, id = tonumber(ARGV[i]), KEYS[tonumber(ARGV[i + 1])], ARGV[i + 4]
-  if call('HSETNX', own, id, ARGV[i + 5]) == 1 then
-    if call('HLEN', own) == 1 then call('PEXPIREAT', own, ARGV[3 + 3 * list]) end
-    local before, after = KEYS[tonumber(ARGV[i + 2])], KEYS[tonumber(ARGV[i + 3])]
-    if before and call('HEXISTS', before, id) == 1 or after and call('HEXISTS', after, id) == 1 then
-      call('HDEL', own, id)
-    else
-      local members = added[list]
-      members[#members + 1] = '0'
-      members[#members + 1] = ARGV[i + 6]
-    end
-  end
-end
-local n = 0
-for i = 1, lists do
-  local members, hour = added[i], ARGV[1 + 3 * i]
-  if #members > 0 then
-    n = n + #members / 2
-    call('ZADD', KEYS[1 + i], unpack(members))
-    if call('ZCARD', KEYS[1 + i]) == #members / 2 then
-      call('PEXPIREAT', KEYS[1 + i], ARGV[2 + 3 * i])
-      call('ZADD', KEYS[1], hour, hour)
-      call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. ARGV[1])
-      call('PEXPIRE', KEYS[1], ARGV[2])
-    end
-  end
-end
-return n`
 
 // AddEvents adds events to the index; those that are there, by tenant and message id, stay as they are, so adding twice
 // changes nothing. One that was produced again is there once if it was on the same day or the next, by UTC. Events older than the
 // retention are left out. After an error any part of them may have been added.
 func (r *Redis) AddEvents(ctx context.Context, events []EventEntry) error {
-	now := time.Now()
-	chunks := map[ident.ID][]*addition{}
-	var all []*addition
-	for _, e := range events {
-		if e.Time.After(now) {
-			e.Time = now
-		}
-		if now.Sub(e.Time) >= r.conf.EventRetention {
-			continue
-		}
-		of := chunks[e.Tenant]
-		if len(of) == 0 || of[len(of)-1].events == addChunk {
-			a := r.newAddition(e.Tenant, now)
-			all, of = append(all, a), append(of, a)
-			chunks[e.Tenant] = of
-		}
-		of[len(of)-1].add(r, e)
-	}
-	for len(all) > 0 {
-		n, events := 0, 0
-		for n < len(all) && (n == 0 || events+all[n].events <= eventsPerTrip) {
-			events += all[n].events
-			n++
-		}
-		if err := r.addAll(ctx, all[:n]); err != nil {
+	for some := range slices.Chunk(events, maxEvents) {
+		if err := r.addEvents(ctx, some); err != nil {
 			return fmt.Errorf("adding events to the index: %w", err)
 		}
-		all = all[n:]
 	}
 	return nil
 }
 
-func (r *Redis) addAll(ctx context.Context, all []*addition) error {
-	scripts := make([]*call, len(all))
-	for i, a := range all {
-		a.script, a.args = indexing, a.argv()
-		scripts[i] = &a.call
-	}
-	if err := r.send(ctx, scripts); err != nil {
-		return err
-	}
-	added := int64(0)
-	for _, a := range all {
-		n, err := a.cmd.Int64()
-		if err != nil {
+func (r *Redis) addEvents(ctx context.Context, events []EventEntry) error {
+	b := eventBatch{r: r, now: time.Now()}
+	todo := b.shards(events)
+	for len(todo) > 0 {
+		scripts := make([]*call, len(todo))
+		for i, s := range todo {
+			b.prepare(s)
+			scripts[i] = &s.call
+		}
+		if err := r.send(ctx, scripts); err != nil {
 			return err
 		}
-		added += n
+		var again []*eventShard
+		for _, s := range todo {
+			known, err := s.cmd.Int64Slice()
+			if err != nil {
+				return err
+			}
+			if len(known) == 0 {
+				r.metrics.indexed.Add(float64(len(s.events)))
+				continue
+			}
+			if err := s.leaveOut(known); err != nil {
+				return err
+			}
+			if len(s.events) > 0 {
+				again = append(again, s)
+			}
+		}
+		todo = again
 	}
-	r.metrics.indexed.Add(float64(added))
 	return nil
 }
 
-// addition is one call of addScript.
-type addition struct {
+// eventBatch is a call of addEvents.
+type eventBatch struct {
+	r   *Redis
+	now time.Time
+}
+
+// eventShard is what a batch has for one hash tag.
+type eventShard struct {
 	call
-	of     eventKeys
-	now    time.Time
-	retain time.Duration
-	lists  []int64          // hours
-	ids    map[dayShard]int // places of keys, from 1
-	events int
+	tag    string
+	events []timedEvent // by tenant, time and id
+	days   []*idsOfDay
 }
 
-// dayShard is a hash of ids.
-type dayShard struct {
-	day   int64
-	shard byte
+// timedEvent is an event and its time, ms.
+type timedEvent struct {
+	*EventEntry
+	at int64
 }
 
-func (r *Redis) newAddition(tenant ident.ID, now time.Time) *addition {
-	return &addition{of: r.eventKeys(tenant), now: now, retain: r.conf.EventRetention, ids: map[dayShard]int{}}
-}
-
-// list is the place of an hour's list, from 1.
-func (a *addition) list(hour int64) int {
-	i := slices.Index(a.lists, hour)
-	if i < 0 {
-		i, a.lists = len(a.lists), append(a.lists, hour)
+// shards spreads events. What is there twice, on one day or two that follow each other, is taken once.
+func (b *eventBatch) shards(events []EventEntry) (todo []*eventShard) {
+	var shards [viewShards]*eventShard
+	now, kept := b.now.UnixMilli(), b.r.conf.EventRetention.Milliseconds()
+	days := make(map[ident.ID]int64, len(events))
+	for i := range events {
+		e := timedEvent{&events[i], min(events[i].Time.UnixMilli(), now)}
+		if now-e.at >= kept {
+			continue
+		}
+		day := e.at / dayMillis
+		if other, ok := days[e.Message]; ok && max(other-day, day-other) <= 1 {
+			continue
+		}
+		days[e.Message] = day
+		n := shardOf(e.Tenant)
+		if shards[n] == nil {
+			shards[n] = &eventShard{tag: eventTag(b.r.conf.Prefix, n)}
+			todo = append(todo, shards[n])
+		}
+		shards[n].events = append(shards[n].events, e)
 	}
-	return i + 1
-}
-
-// idsOf is the place of a key of ids among those, from 1.
-func (a *addition) idsOf(day int64, id ident.ID) int {
-	of := dayShard{day, id[len(id)-1]}
-	at, ok := a.ids[of]
-	if !ok {
-		a.keys = append(a.keys, a.of.ids(day, id))
-		at = len(a.keys)
-		a.ids[of] = at
-	}
-	return at
-}
-
-func (a *addition) add(r *Redis, e EventEntry) {
-	ms := e.Time.UnixMilli()
-	day, before, after := ms/dayMillis, 0, 0
-	if day*dayMillis > a.now.Add(-a.retain).UnixMilli() { // the day before has not expired
-		before = a.idsOf(day-1, e.Message)
-	}
-	if day < a.now.UnixMilli()/dayMillis {
-		after = a.idsOf(day+1, e.Message)
-	}
-	var at [8]byte
-	binary.BigEndian.PutUint64(at[:], uint64(ms))
-	a.args = append(a.args, a.list(ms/hourMillis), a.idsOf(day, e.Message), before, after,
-		string(e.Message[:]), string(at[2:]), e.member(r.conf.Prefix))
-	a.events++
-}
-
-// argv completes the keys and returns the arguments: those of the hours come first.
-func (a *addition) argv() []any {
-	keys := append(make([]string, 0, 1+len(a.lists)+len(a.keys)), a.of.hours())
-	args := append(make([]any, 0, 3+3*len(a.lists)+len(a.args)),
-		a.now.Add(-a.retain).UnixMilli()/hourMillis, (a.retain + time.Hour).Milliseconds(), len(a.lists))
-	kept := a.retain.Milliseconds()
-	for _, hour := range a.lists {
-		keys = append(keys, a.of.hour(hour))
-		args = append(args, hour, (hour+1)*hourMillis+kept, (hour*hourMillis/dayMillis+1)*dayMillis+kept)
-	}
-	for i := 0; i < len(a.args); i += 7 {
-		for j := i + 1; j < i+4; j++ { // places of ids
-			if n, _ := a.args[j].(int); n > 0 {
-				a.args[j] = n + len(keys)
+	for _, s := range todo {
+		slices.SortFunc(s.events, func(a, b timedEvent) int {
+			if a.at != b.at && a.Tenant == b.Tenant {
+				return cmp.Compare(a.at, b.at)
 			}
+			return cmp.Or(bytes.Compare(a.Tenant[:], b.Tenant[:]), bytes.Compare(a.Message[:], b.Message[:]))
+		})
+	}
+	return todo
+}
+
+// leaveOut takes events out that are known, by the places of their ids in the script.
+func (s *eventShard) leaveOut(known []int64) error {
+	var order []int
+	for _, d := range s.days {
+		for i := range d.groups {
+			order = append(order, d.groups[i].of...)
 		}
 	}
-	a.keys = append(keys, a.keys...)
-	return append(args, a.args...)
+	for _, n := range known {
+		if n < 1 || n > int64(len(order)) {
+			return errReply
+		}
+		s.events[order[n-1]].EventEntry = nil
+	}
+	s.events = slices.DeleteFunc(s.events, func(e timedEvent) bool { return e.EventEntry == nil })
+	return nil
 }

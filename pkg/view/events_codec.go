@@ -3,21 +3,21 @@ package view
 import (
 	"encoding/binary"
 	"errors"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/ident"
 )
 
-// The parts of a member of an hour's list: the time within the hour, 3 bytes, and the message id, 16 bytes, both in
-// their order, then one byte of flags and the rest of the entry.
+// The parts of an entry in a member of an hour's list: the time within the hour, 3 bytes, and the message id, 16 bytes, both in
+// their order, then one byte of flags and the rest of the entry. So members have the order of their first entries.
 const (
 	timeBytes   = 3
 	memberBytes = timeBytes + len(ident.ID{})
 )
 
-// Flags of a member.
+// Flags of an entry.
 const (
 	flagTopic    byte = 0b0000_0011 // one of the topics below
 	flagChannels byte = 0b0000_0100
@@ -28,25 +28,22 @@ const (
 	topicDeliveries byte = 2
 )
 
-// Names of the topics that need none in a member, without the prefix.
+// Names of the topics that need none in an entry, without the prefix.
 const (
 	eventsTopic     = "events"
 	deliveriesTopic = "deliveries"
 )
 
-// member writes the entry, but for its tenant and hour. An event of type contact.updated on Postrider's own topic is 40
-// bytes.
-func (e EventEntry) member(prefix string) string {
-	var ms [8]byte
-	binary.BigEndian.PutUint64(ms[:], uint64(e.Time.UnixMilli()%hourMillis))
-	b := make([]byte, 0, 64)
-	b = append(b, ms[8-timeBytes:]...)
+// appendTo appends the entry to a chunk as one of a time in ms, but for its tenant and hour. An event of type contact.updated on
+// Postrider's own topic is 40 bytes. A chunk is entries in their order, all within [chunkMillis] of the first.
+func (e *EventEntry) appendTo(b []byte, prefix string, at int64) []byte {
+	b = append(b, lexTime(at)...)
 	b = append(b, e.Message[:]...)
 	flags := topicNamed
-	switch e.Position.Topic {
-	case prefix + eventsTopic:
+	switch name, ours := strings.CutPrefix(e.Position.Topic, prefix); {
+	case ours && name == eventsTopic:
 		flags = topicEvents
-	case prefix + deliveriesTopic:
+	case ours && name == deliveriesTopic:
 		flags = topicDeliveries
 	}
 	if len(e.Channels) > 0 {
@@ -71,7 +68,13 @@ func (e EventEntry) member(prefix string) string {
 			b = appendText(b, s)
 		}
 	}
-	return string(b)
+	return b
+}
+
+// millis8 is a time in ms, big-endian.
+func millis8(ms int64) (b [8]byte) {
+	binary.BigEndian.PutUint64(b[:], uint64(ms)) //nolint:gosec // not negative
+	return b
 }
 
 func appendText(b []byte, s string) []byte {
@@ -80,44 +83,49 @@ func appendText(b []byte, s string) []byte {
 
 var errMember = errors.New("reading the index: an entry is cut off or has another form")
 
-// parseMember reads a member of an hour's list.
-func parseMember(prefix string, tenant ident.ID, hour int64, member string) (EventEntry, error) {
-	if len(member) <= memberBytes {
-		return EventEntry{}, errMember
+// parseChunk reads the entries of a member of an hour's list.
+func parseChunk(prefix string, tenant ident.ID, hour int64, chunk string) (entries []EventEntry, err error) {
+	p := packed{rest: []byte(chunk)}
+	for first := true; first || len(p.rest) > 0; first = false {
+		if len(p.rest) <= memberBytes {
+			return nil, errMember
+		}
+		var ms [8]byte
+		copy(ms[8-timeBytes:], p.rest)
+		e := EventEntry{
+			Tenant: tenant, Message: ident.ID(p.rest[timeBytes:memberBytes]),
+			Time: time.UnixMilli(hour*hourMillis + int64(binary.BigEndian.Uint64(ms[:]))).UTC(), //nolint:gosec // three bytes
+		}
+		flags := p.rest[memberBytes]
+		p.rest = p.rest[memberBytes+1:]
+		switch flags & flagTopic {
+		case topicNamed:
+			e.Position.Topic = p.text()
+		case topicEvents:
+			e.Position.Topic = prefix + eventsTopic
+		case topicDeliveries:
+			e.Position.Topic = prefix + deliveriesTopic
+		default:
+			return nil, errMember
+		}
+		e.Position.Partition = int32(p.number()) //nolint:gosec // as it was written
+		e.Position.Offset = int64(p.number())    //nolint:gosec // as it was written
+		e.Type = p.text()
+		if flags&flagChannels != 0 {
+			e.Channels = p.list()
+		}
+		if flags&flagTags != 0 {
+			e.Tags = p.list()
+		}
+		if p.bad {
+			return nil, errMember
+		}
+		entries = append(entries, e)
 	}
-	var ms [8]byte
-	copy(ms[8-timeBytes:], member)
-	e := EventEntry{
-		Tenant: tenant, Message: ident.ID([]byte(member[timeBytes:memberBytes])),
-		Time: time.UnixMilli(hour*hourMillis + int64(binary.BigEndian.Uint64(ms[:]))).UTC(), //nolint:gosec // three bytes
-	}
-	flags, p := member[memberBytes], packed{rest: []byte(member[memberBytes+1:])}
-	switch flags & flagTopic {
-	case topicNamed:
-		e.Position.Topic = p.text()
-	case topicEvents:
-		e.Position.Topic = prefix + eventsTopic
-	case topicDeliveries:
-		e.Position.Topic = prefix + deliveriesTopic
-	default:
-		return EventEntry{}, errMember
-	}
-	e.Position.Partition = int32(p.number()) //nolint:gosec // as it was written
-	e.Position.Offset = int64(p.number())    //nolint:gosec // as it was written
-	e.Type = p.text()
-	if flags&flagChannels != 0 {
-		e.Channels = p.list()
-	}
-	if flags&flagTags != 0 {
-		e.Tags = p.list()
-	}
-	if p.bad || len(p.rest) > 0 {
-		return EventEntry{}, errMember
-	}
-	return e, nil
+	return entries, nil
 }
 
-// packed is what of a member was not read yet.
+// packed is what was not read yet.
 type packed struct {
 	rest []byte
 	bad  bool
@@ -175,18 +183,22 @@ func placeMillis(place ident.ID) int64 {
 	return int64(binary.BigEndian.Uint64(place[:8]) >> placeIDBits)
 }
 
-// lexPrefix is how the members at a place start: the time within the hour and the first 80 of the 86 bits of the id.
-func lexPrefix(place ident.ID) string {
+// lexPlace is how the members begin whose first entry is at a place: the time within the hour and the first 80 of the 86 bits of the id.
+func lexPlace(place ident.ID) string {
 	hi, lo := binary.BigEndian.Uint64(place[:8]), binary.BigEndian.Uint64(place[8:])
-	var id, ms [8]byte
-	binary.BigEndian.PutUint64(id[:], hi<<placeTimeBits|lo>>placeIDBits)
-	binary.BigEndian.PutUint64(ms[:], uint64(placeMillis(place)%hourMillis)) //nolint:gosec // of an hour
-	tail := lo << placeTimeBits
-	return string(slices.Concat(ms[8-timeBytes:], id[:], binary.BigEndian.AppendUint64(nil, tail)[:2]))
+	b := lexTime(placeMillis(place))
+	b = binary.BigEndian.AppendUint64(b, hi<<placeTimeBits|lo>>placeIDBits)
+	return string(binary.BigEndian.AppendUint64(b, lo<<placeTimeBits)[:timeBytes+10])
 }
 
-// lexAfter, put after a lexPrefix, is above everything that starts with it: six bytes of an id and flags.
-const lexAfter = "\xff\xff\xff\xff\xff\xff\xff"
+// lexTime is how the members begin whose first entry is of a time, ms.
+func lexTime(at int64) []byte {
+	ms := millis8(at % hourMillis)
+	return ms[8-timeBytes:]
+}
+
+// lexAfter, put after how members begin, is above all of them: more than the rest of an id.
+const lexAfter = "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
 
 // published returns the message id of an event that was published with this id.
 func published(tenant ident.ID, eventID string) ident.ID {

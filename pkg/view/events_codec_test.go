@@ -31,14 +31,14 @@ func drawEntry(t *rapid.T) EventEntry {
 	return e
 }
 
+func member(e EventEntry) string { return string(e.appendTo(nil, "p.", e.Time.UnixMilli())) }
+
 func TestMembers(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := drawEntry(t), drawEntry(t)
 		hour := a.Time.UnixMilli() / hourMillis
-		got, err := parseMember("p.", a.Tenant, hour, a.member("p."))
-		require.NoError(t, err)
-		require.Equal(t, a, got)
+		b.Tenant = a.Tenant
 
 		// Iterators and, within an hour, members have the order of time and id.
 		pa, pb := a.Iterator(), b.Iterator()
@@ -46,37 +46,51 @@ func TestMembers(t *testing.T) {
 			require.Equal(t, a.Time.Before(b.Time), bytes.Compare(pa[:], pb[:]) < 0)
 		}
 		require.Equal(t, a.Time.UnixMilli(), placeMillis(pa))
-		b.Time = time.UnixMilli(hour*hourMillis + b.Time.UnixMilli()%hourMillis)
+		b.Time = time.UnixMilli(hour*hourMillis + b.Time.UnixMilli()%hourMillis).UTC()
 		pb = b.Iterator()
 		if c := bytes.Compare(pa[:], pb[:]); c != 0 {
-			require.Equal(t, c < 0, a.member("p.") < b.member("p."))
+			require.Equal(t, c < 0, member(a) < member(b))
 		}
-		require.LessOrEqual(t, lexPrefix(pa), a.member("p."))
-		require.Greater(t, lexPrefix(pa)+lexAfter, a.member("p."))
+		got, err := parseChunk("p.", a.Tenant, hour, member(a)+member(b))
+		require.NoError(t, err)
+		require.Equal(t, []EventEntry{a, b}, got)
+
+		require.LessOrEqual(t, lexPlace(pa), member(a))
+		require.Greater(t, lexPlace(pa)+lexAfter, member(a))
+		require.LessOrEqual(t, string(lexTime(a.Time.UnixMilli())), lexPlace(pa))
+		require.Greater(t, string(lexTime(a.Time.UnixMilli()))+lexAfter, member(a))
 		require.Equal(t, placeOf(0, ident.ID{}), placeOf(-1, ident.ID{}))
 	})
 }
 
-func TestMemberSize(t *testing.T) {
+func TestEntrySize(t *testing.T) {
 	t.Parallel()
-	e := EventEntry{Type: "contact.updated", Position: delivery.Position{Topic: "postrider.events", Partition: 7, Offset: 1 << 20}}
-	require.Len(t, e.member("postrider."), 40, "what its doc says")
+	e := EventEntry{Type: "contact.updated", Position: delivery.Position{Topic: "p.events", Partition: 7, Offset: 1 << 20}}
+	require.Len(t, member(e), 40, "what its doc says")
 }
 
-func FuzzMember(f *testing.F) {
-	f.Add([]byte(EventEntry{Type: "a", Channels: []string{"c"}, Tags: []string{"t"}}.member("p.")))
-	f.Add([]byte(EventEntry{Type: "a", Position: delivery.Position{Topic: "p.events"}}.member("p.")))
+func FuzzChunk(f *testing.F) {
+	one := member(EventEntry{Type: "a", Channels: []string{"c"}, Tags: []string{"t"}})
+	f.Add([]byte(one))
+	f.Add([]byte(one + member(EventEntry{Type: "a", Position: delivery.Position{Topic: "p.events"}})))
 	f.Add(bytes.Repeat([]byte{0xff}, 40))
 	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, member []byte) {
-		e, err := parseMember("p.", ident.ID{}, 0, string(member))
-		if err != nil || e.Time.UnixMilli() >= hourMillis {
+	f.Fuzz(func(t *testing.T, chunk []byte) {
+		entries, err := parseChunk("p.", ident.ID{}, 0, string(chunk))
+		if err != nil {
 			return
 		}
-		again, err := parseMember("p.", ident.ID{}, 0, e.member("p."))
-		require.NoError(t, err)
-		require.Len(t, again.Channels, len(e.Channels))
-		require.Equal(t, e.Position, again.Position)
-		require.Equal(t, e.Type, again.Type)
+		require.NotEmpty(t, entries)
+		for _, e := range entries {
+			if e.Time.UnixMilli() >= hourMillis {
+				continue
+			}
+			again, err := parseChunk("p.", ident.ID{}, 0, member(e))
+			require.NoError(t, err)
+			require.Len(t, again, 1)
+			require.Len(t, again[0].Channels, len(e.Channels))
+			require.Equal(t, e.Position, again[0].Position)
+			require.Equal(t, e.Type, again[0].Type)
+		}
 	})
 }

@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -38,21 +39,22 @@ func (r *Redis) Event(ctx context.Context, tenant, message ident.ID) (EventEntry
 		return EventEntry{}, false, errMember
 	}
 	copy(ms[2:], at)
-	hour := int64(binary.BigEndian.Uint64(ms[:])) / hourMillis       //nolint:gosec // six bytes
-	place := placeOf(int64(binary.BigEndian.Uint64(ms[:])), message) //nolint:gosec // six bytes
-	found, err := r.client.ZRangeByLex(ctx, keys.hour(hour), &redis.ZRangeBy{
-		Min: "[" + lexPrefix(place), Max: "[" + lexPrefix(place) + lexAfter,
-	}).Result()
+	begins := int64(binary.BigEndian.Uint64(ms[:])) //nolint:gosec // six bytes
+	from := string(lexTime(begins))
+	found, err := r.client.ZRangeByLex(ctx, keys.hour(begins/hourMillis), &redis.ZRangeBy{Min: "[" + from, Max: "[" + from + lexAfter}).Result()
 	if err := r.done(err); err != nil {
 		return EventEntry{}, false, fmt.Errorf("looking for an event: %w", err)
 	}
-	for _, member := range found {
-		e, err := parseMember(r.conf.Prefix, tenant, hour, member)
-		if err != nil || e.Message == message {
-			return e, err == nil, err
+	for _, chunk := range found {
+		entries, err := parseChunk(r.conf.Prefix, tenant, begins/hourMillis, chunk)
+		if err != nil {
+			return EventEntry{}, false, err
+		}
+		if i := slices.IndexFunc(entries, func(e EventEntry) bool { return e.Message == message }); i >= 0 {
+			return entries[i], true, nil
 		}
 	}
-	return EventEntry{}, false, nil // Redis gave up the list to make room
+	return EventEntry{}, false, nil // Redis gave up the list to make room, or the id is another tenant's
 }
 
 // EventByEventID is [Redis.Event] for the event id that an event was published with over HTTP. Events that came from
@@ -93,10 +95,10 @@ type EventPage struct {
 const (
 	// MaxEventLimit is the largest page, as the Svix API has it.
 	MaxEventLimit = 250
-	// maxScanned is how many events a call looks at: about 0.6 MB, and 20 round trips if there are many in an hour.
+	// maxScanned is how many events a call looks at, but those of a second at least: about 0.6 MB.
 	maxScanned = 10_000
-	// minScan and maxScan bound what one round trip brings.
-	minScan, maxScan = 100, 500
+	// minScan and maxScan bound how many chunks one round trip brings; each brings twice as many as the one before.
+	minScan, maxScan = 16, 512
 	// maxTrips bounds the round trips, one for each hour at least: a week's, so that a page of a tenant with few events is
 	// full. It takes less than 0.1 s.
 	maxTrips = 200
@@ -107,7 +109,7 @@ func (r *Redis) ListEvents(ctx context.Context, q EventQuery) (EventPage, error)
 	if q.Limit < 1 || q.Limit > MaxEventLimit {
 		return EventPage{}, fmt.Errorf("limit: %d: want 1 to %d", q.Limit, MaxEventLimit)
 	}
-	l := listing{r: r, q: q, keys: r.eventKeys(q.Tenant), above: ident.ID{}, below: placeOf(1<<62, last)}
+	l := listing{r: r, q: q, keys: r.eventKeys(q.Tenant), chunks: minScan, above: ident.ID{}, below: placeOf(1<<62, last)}
 	if !q.After.IsZero() {
 		l.above = placeOf(q.After.UnixMilli(), last)
 	}
@@ -142,6 +144,7 @@ type listing struct {
 	page         EventPage
 	scanned      int
 	trips        int
+	chunks       int64 // of the next round trip
 }
 
 func (l *listing) run(ctx context.Context) error {
@@ -188,40 +191,89 @@ func (l *listing) hours(ctx context.Context) (hours []int64, err error) {
 
 // hour looks through an hour. It reports whether the page ended before the list did.
 func (l *listing) hour(ctx context.Context, hour int64) (more bool, err error) {
-	in := &redis.ZRangeBy{Min: "-", Max: "+", Count: int64(min(max(2*l.q.Limit, minScan), maxScan))}
-	if placeMillis(l.above)/hourMillis == hour {
-		in.Min = "[" + lexPrefix(l.above)
-	}
-	if placeMillis(l.below)/hourMillis == hour {
-		in.Max = "[" + lexPrefix(l.below) + lexAfter
-	}
+	in := l.between(hour)
+	var some []EventEntry // of the chunks that were read, in order, and not looked at yet
 	for {
-		if l.scanned >= maxScanned || l.trips >= maxTrips {
+		if l.trips >= maxTrips || l.scanned >= maxScanned && !l.page.Iterator.IsZero() {
 			if l.page.Iterator.IsZero() { // nothing but empty hours
 				l.page.Iterator = l.edge(hour)
 			}
 			return true, nil
 		}
 		l.trips++
-		members, err := l.fetch(ctx, hour, in)
+		in.Count = l.chunks
+		chunks, err := l.fetch(ctx, hour, in)
 		if err != nil {
 			return false, err
 		}
-		l.scanned += len(members)
-		for _, member := range members {
-			if more, err := l.look(hour, member); err != nil || more {
-				return more, err
+		for _, chunk := range chunks {
+			entries, err := parseChunk(l.r.conf.Prefix, l.q.Tenant, hour, chunk)
+			if err != nil {
+				return false, err
 			}
+			if !l.q.OldestFirst {
+				slices.Reverse(entries)
+			}
+			some = append(some, entries...)
+			l.scanned += len(entries)
 		}
-		if len(members) < int(in.Count) {
+		slices.SortFunc(some, l.compare)
+		ready := len(some)
+		if len(chunks) == int(in.Count) {
+			ready = l.ready(some, hour, chunks[len(chunks)-1])
+		}
+		if slices.ContainsFunc(some[:ready], l.look) {
+			return true, nil
+		}
+		if some = some[ready:]; len(chunks) < int(in.Count) {
 			return false, nil
 		}
+		l.chunks = min(2*l.chunks, maxScan)
 		if l.q.OldestFirst {
-			in.Min = "(" + members[len(members)-1]
+			in.Min = "(" + chunks[len(chunks)-1]
 		} else {
-			in.Max = "(" + members[len(members)-1]
+			in.Max = "(" + chunks[len(chunks)-1]
 		}
 	}
+}
+
+// between are the chunks of an hour that may have entries between above and below.
+func (l *listing) between(hour int64) *redis.ZRangeBy {
+	in := &redis.ZRangeBy{Min: "-", Max: "+"}
+	if first := placeMillis(l.above) - chunkMillis + 1; first >= hour*hourMillis {
+		in.Min = "[" + string(lexTime(first))
+	}
+	if placeMillis(l.below)/hourMillis == hour {
+		in.Max = "[" + lexPlace(l.below) + lexAfter
+	}
+	return in
+}
+
+// ready is how many of some entries, in order, come before all that the chunks behind the last one that was read may have: these begin
+// after it, or end less than [chunkMillis] after its beginning.
+func (l *listing) ready(some []EventEntry, hour int64, last string) int {
+	var ms [8]byte
+	copy(ms[8-timeBytes:], last[:timeBytes])
+	at := hour*hourMillis + int64(binary.BigEndian.Uint64(ms[:])) //nolint:gosec // three bytes
+	i := slices.IndexFunc(some, func(e EventEntry) bool {
+		if l.q.OldestFirst {
+			return e.Time.UnixMilli() >= at
+		}
+		return e.Time.UnixMilli() < at+chunkMillis
+	})
+	if i < 0 {
+		return len(some)
+	}
+	return i
+}
+
+// compare is the order of the list.
+func (l *listing) compare(a, b EventEntry) int {
+	c := cmp.Or(a.Time.Compare(b.Time), bytes.Compare(a.Message[:], b.Message[:]))
+	if l.q.OldestFirst {
+		return c
+	}
+	return -c
 }
 
 // edge is the place before everything in an hour, in the order of the list.
@@ -232,37 +284,33 @@ func (l *listing) edge(hour int64) ident.ID {
 	return placeOf((hour+1)*hourMillis, ident.ID{})
 }
 
-func (l *listing) fetch(ctx context.Context, hour int64, in *redis.ZRangeBy) (members []string, err error) {
+func (l *listing) fetch(ctx context.Context, hour int64, in *redis.ZRangeBy) (chunks []string, err error) {
 	if l.q.OldestFirst {
-		members, err = l.r.client.ZRangeByLex(ctx, l.keys.hour(hour), in).Result()
+		chunks, err = l.r.client.ZRangeByLex(ctx, l.keys.hour(hour), in).Result()
 	} else {
-		members, err = l.r.client.ZRevRangeByLex(ctx, l.keys.hour(hour), in).Result()
+		chunks, err = l.r.client.ZRevRangeByLex(ctx, l.keys.hour(hour), in).Result()
 	}
-	return members, l.r.done(err)
+	return chunks, l.r.done(err)
 }
 
 // look adds an event to the page if it is asked for. It reports whether it is one too many.
-func (l *listing) look(hour int64, member string) (more bool, err error) {
-	e, err := parseMember(l.r.conf.Prefix, l.q.Tenant, hour, member)
-	if err != nil {
-		return false, err
-	}
+func (l *listing) look(e EventEntry) (more bool) {
 	place := e.Iterator()
 	if !after(place, l.above) || !after(l.below, place) {
-		return false, nil
+		return false
 	}
-	if l.wanted(e) {
+	if l.wanted(&e) {
 		if len(l.page.Events) == l.q.Limit {
-			return true, nil
+			return true
 		}
 		l.page.Events = append(l.page.Events, e)
 	}
 	l.page.Iterator = place
-	return false, nil
+	return false
 }
 
-func (l *listing) wanted(e EventEntry) bool {
-	q := l.q
+func (l *listing) wanted(e *EventEntry) bool {
+	q := &l.q
 	return (len(q.Types) == 0 || slices.Contains(q.Types, e.Type)) &&
 		(q.Channel == "" || slices.Contains(e.Channels, q.Channel)) &&
 		(q.Tag == "" || slices.Contains(e.Tags, q.Tag))

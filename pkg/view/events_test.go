@@ -115,6 +115,33 @@ func TestAddingTwiceChangesNothing(t *testing.T) {
 	require.Len(t, list(t, r, view.EventQuery{Tenant: acme, Limit: 250}).Events, 250)
 }
 
+// What is known is left out of a batch, whatever else is in it, also if it was of the day before or of the next.
+func TestOnlyNewEventsAreAdded(t *testing.T) {
+	_, r := now(t, view.Config{})
+	midnight := time.Now().UTC().Truncate(24 * time.Hour).Add(-24 * time.Hour)
+	events := make([]view.EventEntry, 40)
+	for i := range events {
+		events[i] = entry([]ident.ID{acme, other}[i%2], i, 0)
+		events[i].Time = midnight.Add(time.Duration(i-20) * time.Minute)
+	}
+	require.NoError(t, r.AddEvents(t.Context(), events[10:30]))
+	again := slices.Clone(events)
+	for i := range again[10:30] {
+		again[10+i].Time = midnight.Add(time.Duration(10-i)*time.Minute - 1) // on the other side
+	}
+	require.NoError(t, r.AddEvents(t.Context(), again))
+	for i, tenant := range []ident.ID{acme, other} {
+		var mine []view.EventEntry
+		for _, e := range events {
+			if e.Tenant == tenant {
+				mine = append(mine, e)
+			}
+		}
+		got := list(t, r, view.EventQuery{Tenant: tenant, Limit: 250}).Events
+		require.Equal(t, expected(mine, view.EventQuery{}), got, i)
+	}
+}
+
 func TestEventsExpire(t *testing.T) {
 	c, r := now(t, view.Config{EventRetention: 2 * time.Hour})
 	ctx := t.Context()
@@ -151,7 +178,7 @@ func TestLists(t *testing.T) {
 			e := view.EventEntry{
 				Tenant: acme, Message: ident.ID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id")),
 				Position: delivery.Position{Topic: "postrider.events", Offset: int64(i)},
-				Time:     base.Add(-time.Duration(rapid.SampledFrom([]int{0, 1, 2, 3_599_999, 3_600_000, 90_000_000, i}).Draw(t, "ms")) * time.Millisecond),
+				Time:     base.Add(-time.Duration(rapid.SampledFrom([]int{0, 1, 2, 999, 1000, 3_599_999, 3_600_000, 90_000_000, i, 100 * i}).Draw(t, "ms")) * time.Millisecond),
 				Type:     rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "type"),
 			}
 			e.Message[0] &= 1 // many that start alike
@@ -165,7 +192,9 @@ func TestLists(t *testing.T) {
 				all = append(all, e)
 			}
 		}
-		put(t, r, all)
+		for some := range slices.Chunk(all, rapid.IntRange(1, 60).Draw(t, "at a time")) { // recorders of several partitions take turns
+			put(t, r, some)
+		}
 		q := view.EventQuery{
 			Tenant: acme, Limit: rapid.SampledFrom([]int{1, 7, 50, 250}).Draw(t, "limit"), OldestFirst: rapid.Bool().Draw(t, "oldest first"),
 			Channel: rapid.SampledFrom([]string{"", "", "eu", "us"}).Draw(t, "channel asked"),
@@ -189,6 +218,12 @@ func TestLists(t *testing.T) {
 			q.Iterator = page.Iterator
 		}
 		require.Equal(t, expected(all, q), got)
+		for _, e := range all {
+			found, ok, err := r.Event(t.Context(), acme, e.Message)
+			require.NoError(t, err)
+			require.True(t, ok)
+			require.Equal(t, e, found)
+		}
 	})
 }
 

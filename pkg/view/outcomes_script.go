@@ -16,7 +16,7 @@ var (
 	sealing  = redis.NewScript(sealScript)
 	turning  = redis.NewScript(turnScript)
 	noticing = redis.NewScript(addStatusScript)
-	indexing = redis.NewScript(addScript)
+	indexing = redis.NewScript(addEventsScript)
 
 	shortening = redis.NewScript(shortenScript)
 )

@@ -507,6 +507,7 @@ func TestForgetOutcomes(t *testing.T) {
 	c, r := now(t, view.Config{})
 	require.NoError(t, r.AddEvents(t.Context(), []view.EventEntry{entry(acme, 1, time.Minute)}))
 	events := c.Dump()
+	require.NoError(t, c.Set("{postrider.events."+acme.UUID()+"}:h:1", "of layout 1"))
 	addRows(t, r, 0, rowsOf(rand.New(rand.NewPCG(9, 9)), 500, 0, 100))
 	require.NoError(t, r.Advance(t.Context(), "postrider.outcomes", 0, 0, 500, time.Now()))
 	require.NoError(t, r.ForgetOutcomes(t.Context()))

@@ -9,8 +9,9 @@
 // # Events
 //
 // The index finds a tenant's events of the last days: by message id, and as lists by time; see [Redis.AddEvents],
-// [Redis.Event] and [Redis.ListEvents]. The events themselves stay in Kafka. An event of an ordinary type takes about
-// 200 bytes of Redis' memory. After a loss the recorder fills it again.
+// [Redis.Event] and [Redis.ListEvents]. The events themselves stay in Kafka. They come as chunks of what a batch of
+// the recorder had for a tenant and second, one script for each of 16 shards of tenants. An event of an ordinary type takes about 150
+// bytes of Redis' memory, most of it for its id. After a loss the recorder fills it again.
 //
 // # Attempts
 //
