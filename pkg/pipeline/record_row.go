@@ -49,7 +49,7 @@ var errRow = errors.New("no outcome: want a JSON object")
 
 // read reads one row. The members that identify it must be there.
 func (r *rowReader) read(text []byte, row *view.Row) error {
-	rest, ok := bytes.CutPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("{"))
+	rest, ok := bytes.CutPrefix(unspaced(text), []byte("{"))
 	for ok {
 		var name, value []byte
 		if name, value, rest, ok = member(rest); !ok {
@@ -146,7 +146,9 @@ func unquoted(value []byte) ([]byte, error) {
 
 // member cuts the first member off what follows the brace of an object or a member of it; rest begins with what comes after.
 func member(b []byte) (name, value, rest []byte, ok bool) {
-	b = bytes.TrimLeft(b, " \t\r\n,")
+	if b = unspaced(b); len(b) > 0 && b[0] == ',' {
+		b = unspaced(b[1:])
+	}
 	if len(b) > 0 && b[0] == '}' {
 		return nil, nil, b, false
 	}
@@ -154,16 +156,24 @@ func member(b []byte) (name, value, rest []byte, ok bool) {
 	if n == 0 {
 		return nil, nil, nil, false
 	}
-	name, b = b[1:n-1], bytes.TrimLeft(b[n:], " \t\r\n")
+	name, b = b[1:n-1], unspaced(b[n:])
 	if len(b) == 0 || b[0] != ':' {
 		return nil, nil, nil, false
 	}
-	b = bytes.TrimLeft(b[1:], " \t\r\n")
+	b = unspaced(b[1:])
 	n = valueEnd(b)
 	if n == 0 {
 		return nil, nil, nil, false
 	}
-	return name, b[:n], bytes.TrimLeft(b[n:], " \t\r\n"), true
+	return name, b[:n], unspaced(b[n:]), true
+}
+
+// unspaced is b without the white space in front of it: there hardly ever is any.
+func unspaced(b []byte) []byte {
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\t' || b[0] == '\r') {
+		b = b[1:]
+	}
+	return b
 }
 
 // textEnd is where the JSON string ends that b begins with; 0 if it does not.
