@@ -1,46 +1,11 @@
 package event
 
 import (
-	"bytes"
 	"strings"
-	"unicode/utf8"
 	"unsafe"
 
 	"github.com/tidwall/gjson"
 )
-
-// maxDepth is how deep JSON may be nested: what encoding/json allows. The validator recurses, so it needs a limit.
-const maxDepth = 10_000
-
-// validJSON reports whether b is one JSON value in UTF-8, nested at most maxDepth deep.
-func validJSON(b []byte) bool {
-	return utf8.Valid(b) && !tooDeep(b) && gjson.ValidBytes(b)
-}
-
-// tooDeep reports whether b is nested more than maxDepth deep. Few values hold that many brackets at all, so counting them
-// is what it costs.
-func tooDeep(b []byte) bool {
-	if bytes.Count(b, []byte{'['})+bytes.Count(b, []byte{'{'}) <= maxDepth {
-		return false
-	}
-	depth, inString := 0, false
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case inString && c == '\\':
-			i++
-		case c == '"':
-			inString = !inString
-		case inString:
-		case c == '[' || c == '{':
-			if depth++; depth > maxDepth {
-				return true
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
-	}
-	return false
-}
 
 // view returns b as a string without copying. Nothing derived from it outlives the call but what [raw] returns; texts
 // are cloned.
