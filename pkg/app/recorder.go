@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/postrider/postrider/pkg/config"
 	"github.com/postrider/postrider/pkg/kafka"
@@ -11,6 +12,9 @@ import (
 )
 
 const recorderRole = "recorder"
+
+// recorderCollects is how long brokers may collect records for the recorder: with what it gathers itself, views are half a second late.
+const recorderCollects = 200 * time.Millisecond
 
 // AddRecorder adds the role that fills the views in Redis:
 //
@@ -51,7 +55,7 @@ func (a *App) AddRecorder(ctx context.Context) error {
 		}
 	}
 	opts := a.groupOptions(recorderRole, sources.and(own)...)
-	opts.Pattern = sources.pattern
+	opts.Pattern, opts.Collect = sources.pattern, recorderCollects
 	group, err := kafka.NewGroup(a.conf.Kafka.For(recorderRole, a.opts.Metrics), opts, recorder)
 	if err != nil {
 		return err

@@ -66,7 +66,13 @@ func (w *groupWorld) committed() int64 {
 // join runs a member until the returned function is called.
 func (w *groupWorld) join(h kafka.Handler) (leave func() error) {
 	w.t.Helper()
-	g, err := kafka.NewGroup(w.conf, kafka.GroupOptions{Name: "g", Topics: []string{work}}, h)
+	return w.joinWith(kafka.GroupOptions{}, h)
+}
+
+func (w *groupWorld) joinWith(opts kafka.GroupOptions, h kafka.Handler) (leave func() error) {
+	w.t.Helper()
+	opts.Name, opts.Topics = "g", []string{work}
+	g, err := kafka.NewGroup(w.conf, opts, h)
 	require.NoError(w.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -133,6 +139,38 @@ func TestDrainAsLongAsTheSessionIsCommitted(t *testing.T) {
 		require.Len(t, got, 3)
 		require.EqualValues(t, 3, w.committed())
 	})
+}
+
+// A broker that collects answers a few times a second, and no record waits for longer than that.
+func TestBrokersCollect(t *testing.T) {
+	for name, tc := range map[string]struct{ collect, late time.Duration }{
+		"not at all": {0, 0},
+		"for 200 ms": {200 * time.Millisecond, 200 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inGroupWorld(t, func(t *testing.T, w *groupWorld) {
+				const records = 100
+				calls, got := 0, 0
+				leave := w.joinWith(kafka.GroupOptions{Collect: tc.collect}, handler{records: func(_ *kafka.Partition, rs []*kafka.Record) {
+					calls, got = calls+1, got+len(rs)
+					require.LessOrEqual(t, time.Since(rs[0].Timestamp), tc.late+10*time.Millisecond)
+				}})
+				time.Sleep(5 * time.Second)
+				for range records {
+					w.send(1)
+					time.Sleep(20 * time.Millisecond)
+				}
+				time.Sleep(time.Second)
+				require.NoError(t, leave())
+				require.Equal(t, records, got)
+				if tc.collect == 0 {
+					require.Greater(t, calls, records/2)
+					return
+				}
+				require.LessOrEqual(t, calls, records*20/200+2)
+			})
+		})
+	}
 }
 
 // A partition that is taken away while it is prepared ends the preparation first; the handler never has both at once.
