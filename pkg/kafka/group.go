@@ -44,7 +44,7 @@ type GroupOptions struct {
 	Pattern bool
 	// MaxPartitionBytes bounds a fetch of one partition; 1 MiB + 128 KiB if 0.
 	MaxPartitionBytes int32
-	// Collect is how long a broker may collect records, up to 256 KiB, before it answers a fetch: a stage that nobody waits for has
+	// Collect is how long a broker may collect records, up to 1 MiB, before it answers a fetch: a stage that nobody waits for has
 	// a few fetches a second then instead of one for each batch that somebody wrote. 0 is not at all; [Config.FetchMaxWait] counts.
 	Collect time.Duration
 	// CommitEvery is the time between commits; 1 s if 0.
@@ -111,9 +111,9 @@ func NewGroup(conf Config, opts GroupOptions, handler Handler) (*Group, error) {
 	return g, nil
 }
 
-// collectBytes is as many as a fetch collects, see [GroupOptions.Collect]: some 200 records of 1 KiB, of which each costs a few µs,
-// beside a fetch of 100 µs.
-const collectBytes = 256 << 10
+// collectBytes is as many as a fetch collects, see [GroupOptions.Collect]: some 2,000 records, of which each costs a few µs, beside a fetch
+// of 100 µs.
+const collectBytes = 1 << 20
 
 func setDefault[T comparable](v *T, def T) {
 	var zero T
