@@ -2,6 +2,7 @@ package attempt
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/postrider/postrider/pkg/egress"
@@ -103,7 +104,8 @@ func (r *Response) take(got *wire.Response, err error, now func() time.Time, scr
 }
 
 // on makes the exchange on conn, and gives conn back. body is what is not in x.out yet. It reports whether conn was a kept one that had gone stale: not a
-// byte was written, so that the request may go over another.
+// on makes the exchange on conn, and gives conn back. body is what is not in x.out yet. It reports whether conn was a kept one
+// that had gone stale: not a byte was written, so that the request may go over another.
 func (x *exchange) on(ctx context.Context, conn *egress.Conn, body []byte, got *wire.Response) (stale bool, err error) {
 	x.from = firstRead{conn: conn, now: x.now}
 	stop := conn.CutAt(ctx)
@@ -113,12 +115,12 @@ func (x *exchange) on(ctx context.Context, conn *egress.Conn, body []byte, got *
 		err = x.large(conn, body, got)
 	}
 	whole := stop()
-	if err == nil && got.Reusable && whole {
+	stale = whole && !conn.Fresh() && conn.Untouched()
+	if err == nil && got.Reusable && whole && !stale {
 		conn.Keep()
 		return false, nil
 	}
-	stale = err != nil && whole && !conn.Fresh() && conn.Untouched()
-	if err != nil {
+	if err != nil || stale {
 		conn.Cut() // no farewell, which might have to wait
 	}
 	conn.Close()
@@ -128,14 +130,17 @@ func (x *exchange) on(ctx context.Context, conn *egress.Conn, body []byte, got *
 // small writes the request, and then reads the response: also if the request was not taken, as there may be an answer that
 // says why.
 func (x *exchange) small(conn *egress.Conn, got *wire.Response) error {
-	_, writing := conn.Write(x.out)
+	writing := conn.Ask(x.out)
 	if writing != nil && conn.Untouched() {
 		return writing
 	}
 	err := got.Read(&x.from, x.in[:], limits)
-	got.Reusable = got.Reusable && writing == nil
+	got.Reusable = got.Reusable && writing == nil && conn.Asked()
 	return err
 }
+
+// errStale is the end of a kept connection, before anything was written.
+var errStale = errors.New("the connection has ended")
 
 // writeOn is how long a large request may still be written when the response is there, as in net/http: the endpoint may
 // have read all of it before the writer here comes to say so.
@@ -144,6 +149,9 @@ const writeOn = 50 * time.Millisecond
 // large writes the request while it reads the response, which may come before all was taken. When it returns, nobody reads
 // body any more.
 func (x *exchange) large(conn *egress.Conn, body []byte, got *wire.Response) error {
+	if !conn.Fresh() && !conn.Quiet() {
+		return errStale
+	}
 	wrote := make(chan error, 1)
 	go func() {
 		_, err := conn.Write(x.out)

@@ -5,7 +5,7 @@
 // [Transport.Connect] gives connections for HTTP/1.1, which nearly all attempts are made over; [Transport.RoundTrip] is
 // net/http's, for endpoints that have only HTTP/2 and for everything that is not an attempt. Dial, proxy, TLS and limits are
 // the same for both, connections are not shared. A kept connection of Connect has no goroutine and no buffer: whether it
-// is still good is found out when it is taken, by a read that does not wait. One that its endpoint has closed meanwhile
+// is still good is found out when it is used, by a read that does not wait. One that its endpoint has closed meanwhile
 // holds its descriptor until then, or until its idle time is over.
 //
 // Endpoints are hostile until proven otherwise: the guard refuses every address that is not public (the registries of

@@ -16,7 +16,7 @@ type Conn struct {
 	lane    *lane
 	reused  bool
 	written int64   // of the socket, when the exchange began
-	one     [1]byte // of [Conn.quiet]
+	one     [1]byte // of [Conn.Quiet]
 	cut     func()
 	// Of the list of idle connections.
 	since        time.Time
@@ -29,19 +29,42 @@ func newConn(conn net.Conn, s *socket) *Conn {
 	return c
 }
 
-// begin prepares a kept connection for another exchange, and reports whether it is fit for one.
+// begin prepares a connection for an exchange, and reports whether it can be used.
 func (c *Conn) begin(deadline time.Time) bool {
-	c.reused, c.written = true, c.socket.written
-	return c.SetDeadline(deadline) == nil && c.quiet()
+	c.written = c.socket.written
+	return c.socket.until(deadline) == nil
 }
 
-// quiet reports whether the endpoint has neither closed the connection nor sent anything since its last answer: what came
-// before a request is no answer to it. What TLS says to itself, such as new session tickets, does not count.
-func (c *Conn) quiet() bool {
+// Ask writes a whole request, whose answer is read next. On a kept connection it is that read which writes it, once it has
+// seen that the endpoint has neither closed the connection nor sent anything since its last answer: what came before a
+// request is no answer to it. If there was something, the read returns it and [Conn.Untouched] tells. What TLS says to
+// itself, such as new session tickets, does not count.
+func (c *Conn) Ask(request []byte) error {
+	if c.reused {
+		c.socket.asking = true
+		defer func() { c.socket.asking = false }()
+	}
+	_, err := c.Write(request)
+	return err
+}
+
+// Asked reports whether nothing is left to be written of what [Conn.Ask] was given.
+func (c *Conn) Asked() bool { return c.socket.question == nil && !c.socket.cutOff }
+
+// Quiet looks at a kept connection as [Conn.Ask] does, for who writes it themselves. Both directions keep to the deadline then, whoever
+// uses them.
+func (c *Conn) Quiet() bool {
 	c.socket.now = true
 	n, err := c.Read(c.one[:])
 	c.socket.now = false
-	return n == 0 && errors.Is(err, nothingYet{})
+	c.written = c.socket.written // TLS may have complained of what came
+	return n == 0 && errors.Is(err, nothingYet{}) && c.socket.exactly() == nil
+}
+
+// SetWriteDeadline implements net.Conn, until the next exchange.
+func (c *Conn) SetWriteDeadline(at time.Time) error {
+	c.socket.armed = time.Time{}
+	return c.Conn.SetWriteDeadline(at)
 }
 
 // Fresh reports whether the connection was made for this exchange.
@@ -49,7 +72,12 @@ func (c *Conn) Fresh() bool { return !c.reused }
 
 // Untouched reports whether nothing was written in this exchange, not even a part of a TLS record. No writer may be at
 // work.
-func (c *Conn) Untouched() bool { return c.socket.written == c.written }
+func (c *Conn) Untouched() bool {
+	if q := c.socket.question; q != nil { // besides, TLS may have complained of what came
+		return q.taken == 0
+	}
+	return c.socket.written == c.written
+}
 
 // CutAt has the connection closed, without a farewell, when ctx ends. stop calls that off; it reports false if it is too
 // late.

@@ -37,7 +37,7 @@ func (handshakeTimeout) Timeout() bool { return true }
 func (handshakeTimeout) Temporary() bool { return true }
 
 // Connect returns a connection for an exchange of HTTP/1.1, whose deadline is set: the one that was used last of those
-// that are kept and still good, or a new one. own is what the attempt brings to the handshake, nil for nothing. It blocks
+// that are kept, or a new one. Whether a kept one is still good shows when it is used, see [Conn.Ask]. own is what the attempt brings to the handshake, nil for nothing. It blocks
 // until the deadline or the end of ctx at most. Its error is [ErrHTTP2], a [HandshakeError] or that of the dial. What opening
 // a new one took is put into took, also if it failed.
 func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline time.Time, took *Timings) (*Conn, error) {
@@ -56,7 +56,7 @@ func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline t
 		if c == nil {
 			break
 		}
-		if c.begin(deadline) {
+		if c.reused = true; c.begin(deadline) {
 			return c, nil
 		}
 		c.Close()
@@ -70,11 +70,11 @@ func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline t
 		return nil, err
 	}
 	c := newConn(conn, socketOf(conn))
-	c.idle, c.written = t.idle, c.socket.written
+	c.idle = t.idle
 	t.idle.opened(c, r)
-	if err := c.SetDeadline(deadline); err != nil {
+	if !c.begin(deadline) {
 		c.Close()
-		return nil, err
+		return nil, net.ErrClosed
 	}
 	return c, nil
 }

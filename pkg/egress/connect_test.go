@@ -3,15 +3,20 @@
 package egress
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -124,7 +129,8 @@ func TestKeptConnectionsThatChange(t *testing.T) {
 		"a byte":      func(conn net.Conn) { _, _ = io.WriteString(conn, "x") },
 		"no TLS":      func(conn net.Conn) { _, _ = io.WriteString(tcp(conn), "xxxxxxxx") },
 	} {
-		for _, secure := range []bool{false, true} {
+		for i := range 4 {
+			secure, asks := i%2 == 1, i > 1
 			s := serve(t, secure)
 			c := s.connect(t)
 			require.True(t, c.Fresh())
@@ -132,14 +138,104 @@ func TestKeptConnectionsThatChange(t *testing.T) {
 			c = s.connect(t)
 			require.False(t, c.Fresh(), "it is as it was")
 			require.True(t, c.Untouched())
+			require.True(t, c.Quiet())
 			c.Keep()
 			change(<-s.accepted)
 			waitForNews(t, c)
-			next := s.connect(t)
-			require.True(t, next.Fresh(), "%s, TLS %v", name, secure)
-			require.NotSame(t, c, next)
-			next.Close()
+			c = s.connect(t)
+			if asks {
+				require.NoError(t, c.Ask([]byte("a request")))
+				_, _ = c.Read(make([]byte, 100))
+				require.False(t, c.Asked())
+			} else {
+				require.False(t, c.Quiet(), "%s, TLS %v", name, secure)
+			}
+			require.True(t, c.Untouched(), "%s, TLS %v", name, secure)
+			c.Cut()
+			c.Close()
 		}
+	}
+}
+
+// A question is written by the read of its answer, whatever the system takes of it at once.
+func TestAsk(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		s := serve(t, secure)
+		c := s.connect(t)
+		there := <-s.accepted
+		var wg sync.WaitGroup
+		wg.Go(func() { echo(there) })
+		for _, size := range []int{1, 1000, 15_000, 8 << 20, 1} {
+			request := bytes.Repeat([]byte("x"), size)
+			require.NoError(t, c.Ask(append(request, '\n')))
+			answer, err := bufio.NewReader(c).ReadString('\n')
+			require.NoError(t, err)
+			require.Equal(t, strconv.Itoa(size)+"\n", answer)
+			require.True(t, c.Asked())
+			require.False(t, c.Untouched())
+			c.Keep()
+			c = s.connect(t)
+			require.False(t, c.Fresh())
+		}
+		c.Close()
+		wg.Wait()
+	}
+}
+
+// echo answers lines with their lengths.
+func echo(conn net.Conn) {
+	r := bufio.NewReader(conn)
+	for {
+		line, err := r.ReadString('\n')
+		if err != nil {
+			return
+		}
+		fmt.Fprintf(conn, "%d\n", len(line)-1)
+	}
+}
+
+// A question of which the system took a part only was not asked, and was not left alone either.
+func TestAskCutOff(t *testing.T) {
+	s := serve(t, false)
+	s.connect(t).Keep()
+	c := s.connect(t)
+	defer c.Close()
+	require.False(t, c.Fresh())
+	require.NoError(t, c.Ask(make([]byte, 32<<20))) // nobody reads
+	require.NoError(t, c.socket.until(time.Now().Add(50*time.Millisecond)))
+	_, err := c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+	require.False(t, c.Asked())
+	require.False(t, c.Untouched())
+}
+
+// The deadline of an exchange holds, also where the system was told an earlier one for another.
+func TestDeadlines(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		s := serve(t, secure)
+		c := s.connect(t)
+		there := <-s.accepted
+		c.Keep()
+		c = s.connect(t)
+		require.NoError(t, c.socket.SetDeadline(time.Now().Add(time.Millisecond))) // of the one before
+		require.NoError(t, c.Ask([]byte("x")))
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			time.Sleep(20 * time.Millisecond) // until it has passed
+			_, _ = io.WriteString(there, "y")
+		})
+		n, err := c.Read(make([]byte, 1))
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		wg.Wait()
+		c.Keep()
+		c, err = s.transport.Connect(t.Context(), s.target, nil, time.Now().Add(20*time.Millisecond), new(Timings))
+		require.NoError(t, err)
+		require.False(t, c.Fresh())
+		require.NoError(t, c.Ask([]byte("x")))
+		_, err = c.Read(make([]byte, 1))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		c.Close()
 	}
 }
 
@@ -153,9 +249,9 @@ func TestNewsInsideTLS(t *testing.T) {
 	_, err = io.ReadFull(c, make([]byte, 3))
 	require.NoError(t, err)
 	c.Keep()
-	next := s.connect(t)
-	require.True(t, next.Fresh(), "half of an answer was left in TLS' buffer")
-	next.Close()
+	c = s.connect(t)
+	require.False(t, c.Quiet(), "half of an answer was left in TLS' buffer")
+	c.Close()
 }
 
 // A write counts as soon as the socket took a byte.

@@ -2,8 +2,11 @@ package egress
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
+	"os"
 	"syscall"
+	"time"
 )
 
 // socket is the lowest part of a connection, below TLS, be it one or two. It can be read without waiting, and knows what
@@ -12,12 +15,18 @@ type socket struct {
 	net.Conn
 	raw     syscall.RawConn
 	now     bool  // reads do not wait
+	asking  bool  // what is written belongs to the question
 	written int64 // bytes, since the connection was made
-	// Of a read that does not wait: its buffer, its result, and the function that makes it, which is made once.
-	into []byte
-	n    int
-	err  error
-	read func(fd uintptr) bool
+	// deadline is that of the exchange; armed is what the system was told, which may be earlier.
+	deadline, armed time.Time
+	// question is what the next read writes before it waits, nil for nothing; see [Conn.Ask].
+	question *question
+	cutOff   bool // a question was not taken whole
+	// Of a read by a system call of its own: its buffer, its result, and the functions that make it, which are made once.
+	into      []byte
+	n         int
+	err       error
+	read, ask func(fd uintptr) bool
 }
 
 // newSocket takes what a dialer made. A connection of another kind can be used for one exchange.
@@ -28,7 +37,7 @@ func newSocket(conn net.Conn) *socket {
 			s.raw = raw
 		}
 	}
-	s.read = s.readFile
+	s.read, s.ask = s.readFile, s.askFile
 	return s
 }
 
@@ -43,16 +52,56 @@ func socketOf(conn net.Conn) *socket {
 	return nil
 }
 
-// Read implements io.Reader.
-func (s *socket) Read(p []byte) (int, error) {
-	if !s.now {
-		return s.Conn.Read(p)
+// lead is how long before its time a deadline that was set for an earlier exchange is replaced: longer than most exchanges
+// take, so that few come to it.
+const lead = time.Second
+
+// until sets the deadline of an exchange. The system is not told as long as it has an earlier one that is far enough: if that
+// passes first, [socket.Read] goes on.
+func (s *socket) until(deadline time.Time) error {
+	s.deadline = deadline
+	if !s.armed.IsZero() && !s.armed.After(deadline) && time.Until(s.armed) > lead {
+		return nil
 	}
+	return s.exactly()
+}
+
+// exactly tells the system the deadline of the exchange.
+func (s *socket) exactly() error {
+	if s.armed.Equal(s.deadline) {
+		return nil
+	}
+	s.armed = s.deadline
+	return s.SetDeadline(s.deadline)
+}
+
+// early reports whether err is the end of a time that was not the exchange's, which has been set now.
+func (s *socket) early(err error) bool {
+	return errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(s.deadline) && s.exactly() == nil
+}
+
+// Read implements io.Reader.
+func (s *socket) Read(p []byte) (n int, err error) {
+	switch {
+	case s.now:
+		return s.call(s.read, p)
+	case s.question != nil:
+		return s.answer(p)
+	}
+	for {
+		if n, err = s.Conn.Read(p); n > 0 || !s.early(err) {
+			return n, err
+		}
+	}
+}
+
+// call reads by a function of the socket's.
+func (s *socket) call(f func(fd uintptr) bool, p []byte) (int, error) {
 	if s.raw == nil || !readable {
 		return 0, net.ErrClosed
 	}
-	s.into = p
-	err := s.raw.Read(s.read)
+	s.into, s.n, s.err = p, 0, nil
+	err := s.raw.Read(f)
 	s.into = nil
 	if err != nil {
 		return 0, err
@@ -62,6 +111,10 @@ func (s *socket) Read(p []byte) (int, error) {
 
 // Write implements io.Writer.
 func (s *socket) Write(p []byte) (int, error) {
+	if s.asking {
+		s.hold(p)
+		return len(p), nil
+	}
 	n, err := s.Conn.Write(p)
 	s.written += int64(n)
 	return n, err
