@@ -6,6 +6,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/postrider/postrider/pkg/form"
@@ -132,22 +133,18 @@ func AppendTime(dst []byte, t time.Time) []byte {
 // lacks an identity or holds a malformed header is an error that names the header. That of a newer form wraps [form.ErrNewer],
 // whatever else is wrong with it: there another release decides.
 func Decode(key, value []byte, headers iter.Seq2[string, []byte]) (*Delivery, error) {
-	var short [512]byte // what nearly all fit into
-	all := append(short[:0], key...)
-	for name, v := range headers {
-		if name == HeaderVersion { // before anything else
-			if err := checkVersion(v); err != nil {
-				return nil, err
-			}
-		}
-		all = append(all, v...)
+	r := readers.Get().(*reader) //nolint:forcetypeassert // the pool holds nothing else
+	defer r.done()
+	r.all = append(r.all[:0], key...)
+	if headers(r.gather); r.err != nil {
+		return nil, r.err
 	}
-	r := reader{d: &Delivery{Data: value}, left: string(all)} // one piece of memory for all texts
+	r.d, r.left = &Delivery{Data: value}, string(r.all) // one piece of memory for all texts
 	var err error
 	if r.d.Subscription, err = ident.ParseUUID(r.take(len(key))); err != nil {
 		return nil, fmt.Errorf("record key: %w", err)
 	}
-	if headers(r.header); r.err != nil {
+	if headers(r.set); r.err != nil {
 		return nil, r.err
 	}
 	if err := r.d.missing(); err != nil {
@@ -156,11 +153,41 @@ func Decode(key, value []byte, headers iter.Seq2[string, []byte]) (*Delivery, er
 	return r.d, nil
 }
 
-// reader reads a delivery off the texts of its record, one after the other.
+// reader reads a delivery off the texts of its record, one after the other. It is used again: what is given to an iterator is
+// memory that the caller would have to allocate, every time.
 type reader struct {
+	all  []byte
 	d    *Delivery
 	left string
 	err  error
+	// gather and set are its methods, each made once.
+	gather, set func(name string, v []byte) bool
+}
+
+var readers = sync.Pool{New: func() any { //nolint:gochecknoglobals // memory of no one
+	r := &reader{all: make([]byte, 0, 2*usualHeaders)}
+	r.gather, r.set = r.text, r.header
+	return r
+}}
+
+// maxReader bounds the texts whose memory is used again, in bytes.
+const maxReader = 16 << 10
+
+func (r *reader) done() {
+	if r.d, r.left, r.err = nil, "", nil; cap(r.all) <= maxReader {
+		readers.Put(r)
+	}
+}
+
+// text takes the text of one header, and looks at the version before anything else.
+func (r *reader) text(name string, v []byte) bool {
+	if name == HeaderVersion {
+		if r.err = checkVersion(v); r.err != nil {
+			return false
+		}
+	}
+	r.all = append(r.all, v...)
+	return true
 }
 
 func (r *reader) take(n int) (text string) {
@@ -168,7 +195,7 @@ func (r *reader) take(n int) (text string) {
 	return text
 }
 
-// header takes the text of one header and reports whether it was well.
+// header reads the text of one header and reports whether it was well.
 func (r *reader) header(name string, v []byte) bool {
 	if err := r.d.set(name, r.take(len(v))); err != nil {
 		r.err = fmt.Errorf("header %s: %w", name, err)
