@@ -2,7 +2,8 @@
 // the owner of the subscription's partition, so no breaker is shared between processes.
 //
 // The state machine is sony/gobreaker's two-step breaker. It has no restore, no expiry accessor and a fixed timeout, so
-// a Breaker keeps the expiry beside it and puts a fresh one in its place whenever the expiry grows.
+// a Breaker keeps the expiry beside it and puts a fresh one in its place whenever the expiry grows. While closed it has none:
+// then nothing is asked of it but to count failures in a row.
 package gate
 
 import (
@@ -67,10 +68,12 @@ type Breaker struct {
 	conf Config
 
 	mu       sync.Mutex
-	two      *gobreaker.TwoStepCircuitBreaker[struct{}]
 	state    State
 	failures int // in a row, kept here because gobreaker forgets its counts with every change of state
 	parked   int // refusals since it opened
+	era      int // changes of state
+	// two is nil while the breaker is closed: nothing is asked of it then but to count failures, which are counted here.
+	two *gobreaker.TwoStepCircuitBreaker[struct{}]
 }
 
 // New returns a breaker in the given state, with the given number of failures in a row behind it.
@@ -86,34 +89,28 @@ func New(conf Config, s State, failures int, now time.Time) *Breaker {
 	}
 	if b.failures >= b.conf.Failures {
 		b.trip(now)
-		return b
 	}
-	b.two = b.closed()
 	return b
 }
 
 var errFailed = errors.New("attempt failed")
 
-func (b *Breaker) closed() *gobreaker.TwoStepCircuitBreaker[struct{}] {
-	return b.make(b.conf.OpenFor, func(gobreaker.Counts) bool { return b.failures >= b.conf.Failures })
-}
-
 // opened returns a breaker that is open for the given time: the only way in is through a failed attempt. It refuses at
 // its expiry still, so it is made to expire a nanosecond before: what comes due at Until must not be refused. A time
 // that is over leaves the shortest timeout there is, and the next attempt is the probe.
 func (b *Breaker) opened(timeout time.Duration) *gobreaker.TwoStepCircuitBreaker[struct{}] {
-	two := b.make(max(timeout-time.Nanosecond, time.Nanosecond), func(gobreaker.Counts) bool { return true })
+	two := b.make(max(timeout-time.Nanosecond, time.Nanosecond))
 	if done, err := two.Allow(); err == nil {
 		done(errFailed)
 	}
 	return two
 }
 
-func (b *Breaker) make(timeout time.Duration, trip func(gobreaker.Counts) bool) *gobreaker.TwoStepCircuitBreaker[struct{}] {
+func (b *Breaker) make(timeout time.Duration) *gobreaker.TwoStepCircuitBreaker[struct{}] {
 	return gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1, // one probe
 		Timeout:     timeout,
-		ReadyToTrip: trip,
+		ReadyToTrip: func(gobreaker.Counts) bool { return true },
 	})
 }
 
@@ -126,25 +123,35 @@ func (b *Breaker) trip(now time.Time) {
 	timeout = min(timeout, b.conf.MaxOpenFor)
 	b.state = State{Until: now.Add(timeout), Trips: b.state.Trips + 1}
 	b.parked = 0
+	b.era++
 	b.two = b.opened(timeout)
 }
 
 // Permit is leave to make one attempt. Exactly one of its methods must be called, whatever becomes of the attempt: a
 // probe that never ends would keep the breaker half-open for good.
 type Permit struct {
-	b    *Breaker
-	two  *gobreaker.TwoStepCircuitBreaker[struct{}]
-	done func(error)
+	b   *Breaker
+	era int
+	two func(error) // ends a probe; nil for what is none
+}
+
+func (p *Permit) done(err error) {
+	if p.two != nil {
+		p.two(err)
+	}
 }
 
 // Allow asks for leave to make an attempt now. Without a permit, the refusal says what to do.
 func (b *Breaker) Allow(now time.Time) (*Permit, Refusal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.state.Open() {
+		return &Permit{b: b, era: b.era}, Refusal{}
+	}
 	done, err := b.two.Allow()
 	switch {
 	case err == nil:
-		return &Permit{b: b, two: b.two, done: done}, Refusal{}
+		return &Permit{b: b, era: b.era, two: done}, Refusal{}
 	case errors.Is(err, gobreaker.ErrTooManyRequests):
 		return nil, Refusal{Probing: true}
 	}
@@ -165,7 +172,7 @@ func (p *Permit) Done(failed bool, now time.Time) (changed bool) {
 	b := p.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.two != p.two {
+	if b.era != p.era {
 		p.done(nil)
 		return false // the breaker opened while the attempt was under way; its end says nothing new
 	}
@@ -174,7 +181,7 @@ func (p *Permit) Done(failed bool, now time.Time) (changed bool) {
 		changed = b.state.Open()
 		p.done(nil)
 		if changed {
-			b.state, b.two = State{}, b.closed()
+			b.close()
 		}
 		return changed
 	}
@@ -182,7 +189,7 @@ func (p *Permit) Done(failed bool, now time.Time) (changed bool) {
 	p.done(errFailed)
 	// A failed probe always opens it again. The two-step breaker is no witness of that: one that was taken up after its
 	// expiry has the shortest timeout there is, and is half-open again before it can be asked.
-	if b.state.Open() || b.two.State() == gobreaker.StateOpen {
+	if b.state.Open() || b.failures >= b.conf.Failures {
 		b.trip(now)
 		return true
 	}
@@ -195,7 +202,7 @@ func (p *Permit) Abandon(now time.Time) {
 	b := p.b
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.two != p.two || !b.state.Open() {
+	if b.era != p.era || !b.state.Open() {
 		p.done(nil)
 		return
 	}
@@ -217,8 +224,14 @@ func (b *Breaker) Reset() (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	changed = b.state.Open()
-	b.state, b.failures, b.parked, b.two = State{}, 0, 0, b.closed()
+	b.failures, b.parked = 0, 0
+	b.close()
 	return changed
+}
+
+func (b *Breaker) close() {
+	b.state, b.two = State{}, nil
+	b.era++
 }
 
 // State returns the breaker's state for the next owner.

@@ -4,5 +4,5 @@ package gate
 func (p *Permit) Probe() bool {
 	p.b.mu.Lock()
 	defer p.b.mu.Unlock()
-	return p.b.two == p.two && p.b.state.Open()
+	return p.b.era == p.era && p.b.state.Open()
 }
