@@ -108,13 +108,15 @@ func (r *Response) take(got *wire.Response, err error, now func() time.Time, scr
 // that had gone stale: not a byte was written, so that the request may go over another.
 func (x *exchange) on(ctx context.Context, conn *egress.Conn, body []byte, got *wire.Response) (stale bool, err error) {
 	x.from = firstRead{conn: conn, now: x.now}
-	stop := conn.CutAt(ctx)
-	if len(body) == 0 {
+	switch {
+	case !conn.CutAt(ctx):
+		err = errStale
+	case len(body) == 0:
 		err = x.small(conn, got)
-	} else {
+	default:
 		err = x.large(conn, body, got)
 	}
-	whole := stop()
+	whole := ctx.Err() == nil // else it was cut, or is about to be
 	stale = whole && !conn.Fresh() && conn.Untouched()
 	if err == nil && got.Reusable && whole && !stale {
 		conn.Keep()

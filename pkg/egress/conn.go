@@ -18,6 +18,9 @@ type Conn struct {
 	written int64   // of the socket, when the exchange began
 	one     [1]byte // of [Conn.Quiet]
 	cut     func()
+	// Of [Conn.CutAt]: the end of whose context, and how it is called off.
+	ends <-chan struct{}
+	stop func() bool
 	// Of the list of idle connections.
 	since        time.Time
 	older, newer *Conn
@@ -79,9 +82,21 @@ func (c *Conn) Untouched() bool {
 	return c.socket.written == c.written
 }
 
-// CutAt has the connection closed, without a farewell, when ctx ends. stop calls that off; it reports false if it is too
-// late.
-func (c *Conn) CutAt(ctx context.Context) (stop func() bool) { return context.AfterFunc(ctx, c.cut) }
+// CutAt has the connection closed, without a farewell, when ctx ends: also when the exchange is over, until one with another
+// context calls that off. It reports false if it is too late to do so. Nearly all exchanges of a connection have the same.
+func (c *Conn) CutAt(ctx context.Context) bool {
+	ends := ctx.Done()
+	if ends == c.ends {
+		return true
+	}
+	if c.stop != nil && !c.stop() {
+		return false
+	}
+	if c.ends, c.stop = ends, nil; ends != nil {
+		c.stop = context.AfterFunc(ctx, c.cut)
+	}
+	return true
+}
 
 // Cut closes the socket at once, whatever is under way. [Conn.Close] still has to be called.
 func (c *Conn) Cut() { c.cut() }
@@ -92,6 +107,9 @@ func (c *Conn) Keep() { c.idle.put(c) }
 
 // Close ends the connection, which is in use.
 func (c *Conn) Close() {
+	if c.stop != nil {
+		c.stop()
+	}
 	_ = c.Conn.Close() // nothing is lost: what was not answered was reported
 	c.idle.gone(c)
 }

@@ -209,6 +209,29 @@ func TestAskCutOff(t *testing.T) {
 	require.False(t, c.Untouched())
 }
 
+// The end of a context cuts the connections that were last used under it, and no other.
+func TestCutAt(t *testing.T) {
+	s := serve(t, false)
+	one, endOne := context.WithCancel(t.Context())
+	other, endOther := context.WithCancel(t.Context())
+	defer endOther()
+	c := s.connect(t)
+	for _, ctx := range []context.Context{one, one, other, context.Background(), one} {
+		require.True(t, c.CutAt(ctx))
+		c.Keep()
+		c = s.connect(t)
+		require.False(t, c.Fresh())
+	}
+	require.True(t, c.CutAt(other))
+	endOne()
+	require.True(t, c.Quiet())
+	endOther()
+	_, err := c.Read(make([]byte, 1))
+	require.ErrorIs(t, err, net.ErrClosed)
+	require.False(t, c.CutAt(t.Context()), "it was cut")
+	c.Close()
+}
+
 // The deadline of an exchange holds, also where the system was told an earlier one for another.
 func TestDeadlines(t *testing.T) {
 	for _, secure := range []bool{false, true} {
