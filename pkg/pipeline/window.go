@@ -11,16 +11,27 @@ import (
 // window remembers the recent (delivery, trigger, pass) of one partition. A record whose key is in it is a repeat: a
 // stage crashed between writing and committing. So is any record of a (delivery, trigger) that was delivered.
 //
-// It holds between limit and 2 × limit keys, in two generations: when the young one is full it becomes the old one.
+// It holds between limit and 2 × limit keys, in two generations: when the young one is full it becomes the old one. The first
+// pass of a (delivery, trigger) and that it was delivered, which is all that most deliveries leave, are one key.
 // It is not safe for concurrent use.
 type window struct {
 	limit  int
 	hashes hashes
-	young  map[windowKey]struct{}
-	old    map[windowKey]struct{}
+	young  map[windowKey]traces
+	old    map[windowKey]traces
 	// later counts the deliveries of a later pass than the first.
 	later int
 }
+
+// traces are what is remembered under a key.
+type traces uint8
+
+const (
+	// written: the record was read, or has an outcome.
+	written traces = 1 << iota
+	// delivered: one of whatever pass has reached its endpoint. It stands with the first pass.
+	delivered
+)
 
 // windowKey is 128 bits that stand for a key: a partition remembers up to 131,072 of them, and texts in them would be the
 // garbage collector's to walk. Two keys that share one are as likely as two that share a random UUID.
@@ -42,58 +53,55 @@ func (h hashes) key(k delivery.Key) windowKey {
 		id[1] ^= maphash.Comparable(h[1], k.Trigger)
 	}
 	const golden = 0x9e3779b97f4a7c15 // far from any other pass
-	id[0] += uint64(k.Pass) * golden  //nolint:gosec // -1 is as good as any
+	id[0] += uint64(k.Pass) * golden  //nolint:gosec // any number is as good
 	return id
 }
 
-// anyPass in place of a pass stands for a delivery that reached its endpoint.
-const anyPass = -1
-
 func newWindow(limit int) *window {
-	return &window{limit: limit, hashes: newHashes(), young: make(map[windowKey]struct{})}
+	return &window{limit: limit, hashes: newHashes(), young: make(map[windowKey]traces)}
 }
 
 // repeated reports whether k is a repeat, and remembers it if not.
 func (w *window) repeated(k delivery.Key) bool {
 	key := w.hashes.key(k)
-	if w.has(key) || w.delivered(k) {
+	had := w.of(key)
+	if had != 0 || k.Pass != 0 && w.delivered(k) {
 		return true
 	}
-	w.add(key)
+	w.add(key, written)
 	return false
 }
 
 // delivered reports whether any record of k's delivery and trigger reached its endpoint.
 func (w *window) delivered(k delivery.Key) bool {
-	k.Pass = anyPass
-	return w.has(w.hashes.key(k))
+	k.Pass = 0
+	return w.of(w.hashes.key(k))&delivered != 0
 }
 
 // settled remembers an outcome.
 func (w *window) settled(k delivery.Key, v outcome.Verdict) {
-	if v == outcome.Delivered {
-		if k.Pass > 0 {
-			w.later++
-		}
-		k.Pass = anyPass
+	if v != outcome.Delivered {
+		w.add(w.hashes.key(k), written)
+		return
 	}
-	w.add(w.hashes.key(k))
+	if k.Pass > 0 {
+		w.later++
+	}
+	k.Pass = 0
+	w.add(w.hashes.key(k), delivered)
 }
 
 // seen reports whether k itself is remembered.
-func (w *window) seen(k delivery.Key) bool { return w.has(w.hashes.key(k)) }
+func (w *window) seen(k delivery.Key) bool { return w.of(w.hashes.key(k))&written != 0 }
 
-func (w *window) has(k windowKey) bool {
-	if _, ok := w.young[k]; ok {
-		return true
-	}
-	_, ok := w.old[k]
-	return ok
-}
+func (w *window) of(k windowKey) traces { return w.young[k] | w.old[k] }
 
-func (w *window) add(k windowKey) {
-	if len(w.young) >= w.limit {
-		w.old, w.young = w.young, make(map[windowKey]struct{}, w.limit)
+func (w *window) add(k windowKey, t traces) {
+	had, ok := w.young[k]
+	if !ok && len(w.young) >= w.limit {
+		w.old, w.young = w.young, make(map[windowKey]traces, w.limit)
 	}
-	w.young[k] = struct{}{}
+	if had&t == 0 {
+		w.young[k] = had | t
+	}
 }

@@ -62,11 +62,12 @@ func TestWindowModel(t *testing.T) {
 			resend   bool
 			pass     int
 		}
+		const ofAnyPass = -1
 		lastAdded := map[place]int{} // by number of additions
 		added := 0
 		add := func(p place) { lastAdded[p] = added; added++ }
 		known := func(p place) (ever, young bool) {
-			for _, q := range []place{p, {p.delivery, p.resend, anyPass}} {
+			for _, q := range []place{p, {p.delivery, p.resend, ofAnyPass}} {
 				if at, ok := lastAdded[q]; ok {
 					ever = true
 					young = young || added-at <= limit
@@ -84,7 +85,7 @@ func TestWindowModel(t *testing.T) {
 				v := rapid.SampledFrom([]outcome.Verdict{outcome.Delivered, outcome.Retry, outcome.Dead, outcome.Parked, outcome.Cancelled}).Draw(t, "verdict")
 				w.settled(k, v)
 				if v == outcome.Delivered {
-					p.pass = anyPass
+					p.pass = ofAnyPass
 				}
 				add(p)
 			} else {
