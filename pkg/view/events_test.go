@@ -142,6 +142,26 @@ func TestOnlyNewEventsAreAdded(t *testing.T) {
 	}
 }
 
+// The most that a script may have: all ids in one hash, each event a chunk of its own in one hour.
+func TestLargestBatches(t *testing.T) {
+	_, r := now(t, view.Config{})
+	hour := time.Now().UTC().Truncate(time.Hour).Add(-time.Hour)
+	events := make([]view.EventEntry, 2500)
+	for i := range events {
+		events[i] = entry(acme, i, 0)
+		events[i].Message[15], events[i].Time = 0, hour.Add(time.Duration(i)*1200*time.Millisecond)
+	}
+	require.NoError(t, r.AddEvents(t.Context(), events))
+	got := list(t, r, view.EventQuery{Tenant: acme, Limit: 250, OldestFirst: true}).Events
+	require.Equal(t, events[:250], got)
+	for _, e := range events[2400:] {
+		found, ok, err := r.Event(t.Context(), acme, e.Message)
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Equal(t, e, found)
+	}
+}
+
 func TestEventsExpire(t *testing.T) {
 	c, r := now(t, view.Config{EventRetention: 2 * time.Hour})
 	ctx := t.Context()
