@@ -1,6 +1,7 @@
 package app
 
 import (
+	"math"
 	"runtime"
 	"testing"
 
@@ -11,11 +12,19 @@ func TestPercent(t *testing.T) {
 	for held, want := range map[uint64]int{
 		0: 1600, 1 << 20: 1600, 8 << 20: 800, 40 << 20: 150, 64 << 20: 100, 1 << 30: 100,
 	} {
-		require.Equal(t, want, percent(held), "%d held", held)
+		require.Equal(t, want, percent(held, 64<<20), "%d held", held)
 	}
 }
 
-// With little in memory the collector waits for freshHeap, and as before when it is told to stop.
+func TestFresh(t *testing.T) {
+	for limit, want := range map[int64]uint64{
+		math.MaxInt64: 128 << 20, 0: 64 << 20, 100 << 20: 64 << 20, 512 << 20: 128 << 20, 1 << 30: 256 << 20, 64 << 30: 256 << 20,
+	} {
+		require.Equal(t, want, fresh(limit), "a limit of %d", limit)
+	}
+}
+
+// With little in memory the collector waits until much was allocated, and as before when it is told to stop.
 func TestCollectLess(t *testing.T) {
 	t.Setenv("GOGC", "") // the default
 	stop := CollectLess()
