@@ -148,7 +148,7 @@ func (m Map[K, V]) set(n *node[K, V], e *Edit, k K, v V) (left, right *node[K, V
 		}
 		n.keys = slices.Insert(n.keys, i, k)
 		n.vals = slices.Insert(n.vals, i, v)
-		return n, n.split(e), true
+		return n, n.split(e, i), true
 	}
 	i := m.child(n, k)
 	kid, sibling, added := m.set(n.kids[i], e, k, v)
@@ -161,7 +161,7 @@ func (m Map[K, V]) set(n *node[K, V], e *Edit, k K, v V) (left, right *node[K, V
 	}
 	n.keys = slices.Insert(n.keys, i+1, sibling.keys[0])
 	n.kids = slices.Insert(n.kids, i+1, sibling)
-	return n, n.split(e), added
+	return n, n.split(e, i+1), added
 }
 
 // remove returns what replaces n once k, which is in it, is gone; nil if nothing is left.
@@ -278,20 +278,25 @@ func (n *node[K, V]) editable(e *Edit) *node[K, V] {
 // grown returns a copy of s with room for one more: most copies are made to insert.
 func grown[T any](s []T) []T { return append(make([]T, 0, len(s)+1), s...) }
 
-// split moves the upper half of an overfull n into a new node, which it returns; nil if n is not overfull.
-func (n *node[K, V]) split(e *Edit) *node[K, V] {
+// split moves the upper half of an overfull n into a new node, which it returns; nil if n is not overfull. What came last is at
+// added: if that is the end, it moves alone, since keys that rise as things are made (identifiers do) would leave every node half
+// empty. Both get arrays of their own size: that of n has grown to twice as much.
+func (n *node[K, V]) split(e *Edit, added int) *node[K, V] {
 	if len(n.keys) <= fan {
 		return nil
 	}
 	half := len(n.keys) / 2
+	if added == len(n.keys)-1 {
+		half = added
+	}
 	upper := &node[K, V]{owner: e, keys: slices.Clone(n.keys[half:])}
-	n.keys = slices.Delete(n.keys, half, len(n.keys))
+	n.keys = slices.Clone(n.keys[:half])
 	if n.kids != nil {
 		upper.kids = slices.Clone(n.kids[half:])
-		n.kids = slices.Delete(n.kids, half, len(n.kids))
+		n.kids = slices.Clone(n.kids[:half])
 	} else {
 		upper.vals = slices.Clone(n.vals[half:])
-		n.vals = slices.Delete(n.vals, half, len(n.vals))
+		n.vals = slices.Clone(n.vals[:half])
 	}
 	return upper
 }
