@@ -27,7 +27,7 @@ type RouterOptions struct {
 	// OperationalTenant names the tenant whose subscriptions receive the operational events of all tenants; empty for none.
 	OperationalTenant string
 	// MaxExpansions is how many deliveries are made before the source offset is committed at the latest, a single event
-	// aside; 5,000 by default.
+	// aside; 5,000 by default. As many are under way at most.
 	MaxExpansions int
 	// Profiles say which disabled subscriptions have deliveries made all the same; nil: none.
 	Profiles Profiles
@@ -119,7 +119,7 @@ func (r *Router) Records(p *kafka.Partition, records []*kafka.Record) {
 	}
 }
 
-// Revoke ends the workers after the chunk they are at, for which it waits a moment.
+// Revoke ends the workers after the chunks that are under way, for which it waits a moment.
 func (r *Router) Revoke(ps []*kafka.Partition) {
 	limit := time.NewTimer(chunkTimeout)
 	defer limit.Stop()
@@ -132,10 +132,10 @@ func (r *Router) Revoke(ps []*kafka.Partition) {
 	}
 }
 
-// chunkTimeout is how long a revoke waits for the acknowledgements of a chunk.
+// chunkTimeout is how long a revoke waits for the acknowledgements of chunks.
 const chunkTimeout = 5 * time.Second
 
-// Lost ends the workers; the chunk they are at is cut off with the partition's context.
+// Lost ends the workers; what is under way is cut off with the partition's context.
 func (r *Router) Lost(ps []*kafka.Partition) { r.take(ps) }
 
 func (r *Router) take(ps []*kafka.Partition) []*backlog {
@@ -150,34 +150,6 @@ func (r *Router) take(ps []*kafka.Partition) []*backlog {
 		}
 	}
 	return out
-}
-
-func (r *Router) work(p *kafka.Partition, b *backlog) {
-	defer close(b.done)
-	for {
-		select {
-		case <-b.wake:
-		case <-b.stop:
-			return
-		case <-p.Context().Done():
-			return
-		}
-		for records := b.take(p); len(records) > 0; {
-			n, err := r.chunk(p, records)
-			if err != nil {
-				if p.Context().Err() == nil {
-					r.fail(fmt.Errorf("routing %s/%d: %w", p.Topic, p.ID, err))
-				}
-				return
-			}
-			records = records[n:]
-			select {
-			case <-b.stop:
-				return
-			default:
-			}
-		}
-	}
 }
 
 func (b *backlog) take(p *kafka.Partition) []*kafka.Record {
@@ -210,43 +182,6 @@ type RoutedRecord struct {
 	Filtered  int `json:"filtered,omitempty"`
 	Unmatched int `json:"unmatched"`
 	Rejected  int `json:"rejected"`
-}
-
-// chunk expands records until MaxExpansions deliveries were made, waits until Kafka has all of them, writes the routed
-// record, and only then finishes the source offsets. It returns how many records it took. A crash anywhere repeats the
-// chunk, with the same identities.
-func (r *Router) chunk(p *kafka.Partition, records []*kafka.Record) (int, error) {
-	ctx := p.Context()
-	snap := r.registry.Snapshot()
-	made := &acks{}
-	routed := RoutedRecord{
-		Version: RoutedVersion, Topic: p.Topic, Partition: p.ID, First: records[0].Offset, Registry: snap.Version(),
-	}
-	n, sel := 0, newSelector(&r.filters, r.opts.Profiles, r.opts.Metrics)
-	var ahead []incoming
-	for n < len(records) && (n == 0 || routed.Expanded < r.opts.MaxExpansions) {
-		if len(ahead) == 0 {
-			ahead = r.ahead(snap, records[n:])
-		}
-		r.expand(ctx, snap, sel, ahead[0], &routed, made)
-		ahead = ahead[1:]
-		n++
-	}
-	if err := made.wait(); err != nil {
-		return 0, err
-	}
-	routed.Events, routed.Last = n, records[n-1].Offset
-	if err := r.writeRouted(ctx, routed); err != nil {
-		return 0, err
-	}
-	for _, rec := range records[:n] {
-		p.Finish(rec.Offset)
-	}
-	r.count(&routed)
-	if routed.Expanded >= r.opts.MaxExpansions {
-		p.CommitSoon()
-	}
-	return n, nil
 }
 
 func (r *Router) count(routed *RoutedRecord) {
@@ -329,7 +264,7 @@ func Expand(
 	}
 }
 
-func (r *Router) writeRouted(ctx context.Context, routed RoutedRecord) error {
+func (r *Router) writeRouted(ctx context.Context, routed *RoutedRecord) error {
 	value, err := json.Marshal(routed)
 	if err != nil {
 		return fmt.Errorf("encoding routed record: %w", err)

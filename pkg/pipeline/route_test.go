@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -27,6 +28,7 @@ import (
 type source struct {
 	t    testing.TB
 	b    *broker
+	reg  *registered
 	r    *Router
 	p    *kafka.Partition
 	lose context.CancelFunc
@@ -44,8 +46,8 @@ func newSource(t testing.TB, opts RouterOptions, subs ...*subscription.Subscript
 		}
 		return decoder
 	}
-	s := &source{t: t, b: newBroker(t)}
-	s.r = NewRouter(opts, &registered{snap: snapshotOf(t, subs...), confirmed: time.Now}, s.b, s.err.set)
+	s := &source{t: t, b: newBroker(t), reg: &registered{snap: snapshotOf(t, subs...), confirmed: time.Now}}
+	s.r = NewRouter(opts, s.reg, s.b, s.err.set)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.lose = cancel
 	s.p = kafka.NewPartition(ctx, "events", 3, offset.NewTracker(0, offset.Set{}))
@@ -187,6 +189,54 @@ func TestSourceIsFinishedLast(t *testing.T) {
 	}
 }
 
+// An event is expanded while those before it are waited for; their source offsets are finished in their order, and what was ready
+// meanwhile has one routed record.
+func TestEventsDoNotWaitForEachOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t, RouterOptions{MaxExpansions: 12}, subscribers(3)...)
+		s.b.hold("routed")
+		for n := range 6 {
+			s.send(sourceEvent(n, "a"))
+			synctest.Wait()
+		}
+		require.Len(t, s.b.acknowledged("deliveries"), 12, "no more may be under way")
+		require.Equal(t, 6, s.p.Tracker().InFlight())
+		s.b.release("routed")
+		synctest.Wait()
+		require.Len(t, s.b.acknowledged("deliveries"), 18)
+		require.Zero(t, s.p.Tracker().InFlight())
+		var ranges [][2]int64
+		for _, r := range s.routed() {
+			ranges = append(ranges, [2]int64{r.First, r.Last})
+		}
+		require.Equal(t, [][2]int64{{0, 0}, {1, 3}}, ranges[:2])
+		require.EqualValues(t, 5, ranges[len(ranges)-1][1])
+	})
+}
+
+// What was expanded with another version of the registry is told apart.
+func TestRoutedRecordsAreOfOneVersion(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSource(t, RouterOptions{}, subscribers(1)...)
+		s.b.hold("routed")
+		var want []int64
+		for n := range 3 {
+			s.send(sourceEvent(n, "a"))
+			synctest.Wait()
+			want = append(want, s.reg.Snapshot().Version())
+			s.reg.set(snapshotOf(t, subscribers(n+2)...))
+		}
+		s.b.release("routed")
+		synctest.Wait()
+		var got []int64
+		for _, r := range s.routed() {
+			got = append(got, r.Registry)
+		}
+		require.Len(t, slices.Compact(slices.Clone(want)), 3)
+		require.Equal(t, want, got)
+	})
+}
+
 // One expansion that Kafka refuses keeps its whole chunk unfinished, and the process ends.
 func TestRefusedExpansionFinishesNothing(t *testing.T) {
 	for _, refused := range []string{"deliveries", "rejected", "routed"} {
@@ -326,10 +376,10 @@ func TestRouterBacklogHolds(t *testing.T) {
 	for name, c := range map[string]struct{ records, bytes int }{"records": {maxBacklog + 1, 1}, "bytes": {20, maxBacklogBytes / 19}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newSource(t, RouterOptions{}, subscribers(1)...)
+				s := newSource(t, RouterOptions{MaxExpansions: 1}, subscribers(1)...)
 				s.b.hold("deliveries")
 				s.send(sourceEvent(0, "a"))
-				synctest.Wait() // the worker is busy with it
+				synctest.Wait() // no more may be under way
 				junk := bytes.Repeat([]byte("x"), c.bytes)
 				var records []*kafka.Record
 				for range c.records {
