@@ -103,7 +103,6 @@ func (r *Response) take(got *wire.Response, err error, now func() time.Time, scr
 	return nil
 }
 
-// on makes the exchange on conn, and gives conn back. body is what is not in x.out yet. It reports whether conn was a kept one that had gone stale: not a
 // on makes the exchange on conn, and gives conn back. body is what is not in x.out yet. It reports whether conn was a kept one
 // that had gone stale: not a byte was written, so that the request may go over another.
 func (x *exchange) on(ctx context.Context, conn *egress.Conn, body []byte, got *wire.Response) (stale bool, err error) {

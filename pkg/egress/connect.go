@@ -37,8 +37,8 @@ func (handshakeTimeout) Timeout() bool { return true }
 func (handshakeTimeout) Temporary() bool { return true }
 
 // Connect returns a connection for an exchange of HTTP/1.1, whose deadline is set: the one that was used last of those
-// that are kept, or a new one. Whether a kept one is still good shows when it is used, see [Conn.Ask]. own is what the attempt brings to the handshake, nil for nothing. It blocks
-// until the deadline or the end of ctx at most. Its error is [ErrHTTP2], a [HandshakeError] or that of the dial. What opening
+// that are kept, or a new one. Whether a kept one is still good shows when it is used, see [Conn.Ask]. own is what the attempt
+// brings to the handshake, nil for nothing. It blocks until the deadline or the end of ctx at most. Its error is [ErrHTTP2], a [HandshakeError] or that of the dial. What opening
 // a new one took is put into took, also if it failed.
 func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline time.Time, took *Timings) (*Conn, error) {
 	r := route{to: to}
