@@ -2,6 +2,7 @@ package demo
 
 import (
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -130,8 +131,7 @@ func (b *Board) follow(l *lane, o *outcome.Outcome) {
 		l.times = push(l.times, o.DurationMS, maxTimes)
 	}
 	if o.Verdict == outcome.Dead {
-		b.notable(l.name + ": dead letter: " + o.EventType + ", given up after " + count(o.Attempt, "attempt") +
-			": " + meaning(o.Reason) + ", last " + status(o))
+		b.tellDead(l, o)
 	}
 	switch {
 	case o.Reason == outcome.ReasonBreakerOpen && !l.open:
@@ -141,6 +141,24 @@ func (b *Board) follow(l *lane, o *outcome.Outcome) {
 		l.open = false
 		b.notable(l.name + ": breaker closed: it is back")
 	}
+}
+
+// tellDead tells of the first dead letter of an endpoint, and of every tenfold: the totals say the rest.
+func (b *Board) tellDead(l *lane, o *outcome.Outcome) {
+	switch n := l.dead; {
+	case n == 1:
+		b.notable(l.name + ": dead letter: " + o.EventType + ", given up after " + count(o.Attempt, "attempt") +
+			": " + meaning(o.Reason) + ", last " + status(o))
+	case tenfold(n):
+		b.notable(l.name + ": " + strconv.Itoa(n) + " dead letters by now")
+	}
+}
+
+func tenfold(n int) bool {
+	for n >= 10 && n%10 == 0 {
+		n /= 10
+	}
+	return n == 1
 }
 
 // push appends v and drops the oldest beyond a number.

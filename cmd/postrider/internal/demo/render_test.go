@@ -135,6 +135,20 @@ func TestBreakerIsSeenToClose(t *testing.T) {
 	require.Equal(t, 1, b.total.parked, "d1 waits no more")
 }
 
+// An endpoint that is never there is not told of with every letter.
+func TestManyDeadLetters(t *testing.T) {
+	t.Parallel()
+	var notable []string
+	b := exampleBoard(func(line string) { notable = append(notable, line) })
+	told := len(notable)
+	for i := range 149 {
+		b.Add(&outcome.Outcome{
+			Subscription: endpoints()[1].Subscription, Delivery: "e" + itoa(i), Verdict: outcome.Dead, Reason: outcome.ReasonExpired, Result: outcome.ResultRefused,
+		}, noon)
+	}
+	require.Equal(t, []string{"dead: 10 dead letters by now", "dead: 100 dead letters by now"}, notable[told:])
+}
+
 func TestBoardIsBounded(t *testing.T) {
 	t.Parallel()
 	b := NewBoard(nil, ident.ID.UUID, nil)
