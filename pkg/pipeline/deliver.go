@@ -110,6 +110,9 @@ type Deliverer struct {
 
 	stopped chan struct{}
 	sched   *scheduler
+	// saturated is [saturation.now].
+	saturated func(late time.Duration) bool
+
 	senders senders
 	bodies  bodies
 	rows    rowEncoder
@@ -148,7 +151,7 @@ func NewDeliverer(
 	}
 	return &Deliverer{
 		opts: opts, registry: reg, profiles: profiles, client: client, out: out, reader: reader, fail: fail,
-		outcomes: opts.Topics.Name(topics.Outcomes), stopped: make(chan struct{}), sched: newScheduler(bounds{
+		outcomes: opts.Topics.Name(topics.Outcomes), stopped: make(chan struct{}), saturated: newSaturation().now, sched: newScheduler(bounds{
 			concurrency: opts.LaneConcurrency, queue: opts.LaneQueue, workers: opts.Workers, share: opts.MaxBytes / 2,
 		}), owned: map[int32]*owned{},
 		senders: senders{tokens: opts.Tokens, keepQueries: opts.Outcomes.KeepQueries}, programs: make(chan struct{}, opts.Programs),

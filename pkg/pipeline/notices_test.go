@@ -258,11 +258,12 @@ func TestDisabledEndpointsAreTold(t *testing.T) {
 		tenant := acmeTold("ops@example.com")
 		tenant.Notices = &subscription.Notices{Emails: tenant.Notices.Emails, EndpointDisabled: true}
 		n := newNoticed(t, tenant, orders, off)
+		n.pass(time.Second) // the first look is over
 		disabled := *orders
 		disabled.Disabled, disabled.DisabledReason = true, string(outcome.ReasonGone)
 		n.registry.set(snapshotWith(t, tenant, &disabled, off))
 		n.pass(10 * time.Minute)
-		require.Equal(t, []string{"1 ops: Webhooks of Acme: 1 new problem"}, n.sent())
+		require.Equal(t, []string{"2 ops: Webhooks of Acme: 1 new problem"}, n.sent())
 		n.registry.set(snapshotWith(t, tenant, orders, off))
 		n.pass(2 * time.Hour)
 		require.Len(t, n.sent(), 1)

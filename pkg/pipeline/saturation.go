@@ -61,13 +61,12 @@ func saturated(h *metrics.Float64Histogram, before []uint64) bool {
 
 // watchSaturation keeps the scheduler informed until the deliverer stops.
 func (d *Deliverer) watchSaturation() {
-	s := newSaturation()
 	ticker := time.NewTicker(saturationEvery)
 	defer ticker.Stop()
 	for {
 		select {
 		case at := <-ticker.C:
-			d.sched.saturated.Store(s.now(time.Since(at)))
+			d.sched.saturated.Store(d.saturated(time.Since(at)))
 		case <-d.stopped:
 			return
 		}
