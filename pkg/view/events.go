@@ -44,7 +44,7 @@ const (
 	// chunkEvents and chunkMillis bound a chunk: who looks for an event reads all of its chunk, and who lists events in their
 	// order reads on until no chunk that began before can have one.
 	chunkEvents = 100
-	chunkMillis = 1000
+	chunkMillis = 100
 )
 
 // eventsTag is where the index is: 16 shards of tenants, each of one hash tag, {<prefix>events2.<0 to f>}, so that a Redis Cluster

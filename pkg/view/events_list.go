@@ -47,7 +47,7 @@ type EventPage struct {
 const (
 	// MaxEventLimit is the largest page, as the Svix API has it.
 	MaxEventLimit = 250
-	// maxScanned is how many events a call looks at, but those of a second at least: about 0.6 MB.
+	// maxScanned is how many events a call looks at, but those of 0.1 s at least: about 0.6 MB.
 	maxScanned = 10_000
 	// minScan and maxScan bound how many chunks one round trip brings; each brings twice as many as the one before.
 	minScan, maxScan = 16, 512
