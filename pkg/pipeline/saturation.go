@@ -143,7 +143,7 @@ func (s *scheduler) openDoor() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.crowd.closed = false
-	if len(s.turns) == 0 {
+	if len(s.turns) == 0 || s.closed || s.stopped {
 		return
 	}
 	room := len(s.idle)
