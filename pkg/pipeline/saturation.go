@@ -163,6 +163,7 @@ func (s *scheduler) enter(w *worker) {
 		return
 	}
 	w.since, w.young = time.Now(), true
+	s.crowd.age(w.since) // also where there is always room: nobody else would forget them
 	s.crowd.young++
 	s.crowd.begun = append(s.crowd.begun, entry{w, w.since})
 }

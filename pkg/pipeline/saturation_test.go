@@ -129,3 +129,21 @@ func TestCrowd(t *testing.T) {
 		workers.Wait()
 	})
 }
+
+// Where processors are short and yet few have work, nothing is kept of those that had.
+func TestCrowdForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 1, 100)
+		w.s.saturated.Store(true)
+		me := newWorker()
+		for at := range int64(1000) {
+			w.push("a", at)
+			it := w.s.next(me)
+			w.s.release(it.lane)
+			w.s.give(it)
+			w.o.settling.Done()
+			time.Sleep(time.Millisecond)
+		}
+		require.LessOrEqual(t, len(w.s.crowd.begun), int(youth/time.Millisecond))
+	})
+}
