@@ -111,7 +111,7 @@ type Deliverer struct {
 	stopped chan struct{}
 	sched   *scheduler
 	// saturated is [saturation.now].
-	saturated func(late time.Duration) bool
+	saturated func() bool
 
 	senders senders
 	bodies  bodies

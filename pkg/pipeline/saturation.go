@@ -1,8 +1,12 @@
 package pipeline
 
 import (
+	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/metrics"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -13,11 +17,9 @@ const (
 	saturationEvery = 100 * time.Millisecond
 	// saturatedAt is how long the median goroutine waits for a processor when there are too few.
 	saturatedAt = 500 * time.Microsecond
-	// lateAt is how late a timer wakes the process on average when others keep its processors from it: answers wait in their
-	// sockets then, and not in the queues that the runtime knows.
-	lateAt = time.Millisecond
-	// maxLate is what a single time counts as at most: one alone is no reason.
-	maxLate = 3 * time.Millisecond
+	// shortAt is what the process's threads wait for processors together, by the time that its processors have: others keep them
+	// from it. Answers wait in their sockets then, and not in the queues that the runtime knows.
+	shortAt = 0.2
 	// plenty attempts in flight for each processor keep it busy.
 	plenty = 8
 )
@@ -26,16 +28,16 @@ const (
 type saturation struct {
 	sample []metrics.Sample
 	before []uint64
-	late   time.Duration // moving average
+	waited time.Duration // by threads
+	asked  time.Time
 }
 
 func newSaturation() *saturation {
 	return &saturation{sample: []metrics.Sample{{Name: "/sched/latencies:seconds"}}}
 }
 
-// now reports about the time since the last call, which was to be made when the process was woken so late.
-func (s *saturation) now(late time.Duration) bool {
-	s.late += (min(late, maxLate) - s.late) / 4
+// now reports about the time since the last call.
+func (s *saturation) now() bool {
 	metrics.Read(s.sample)
 	h := s.sample[0].Value.Float64Histogram()
 	if s.before == nil {
@@ -43,7 +45,38 @@ func (s *saturation) now(late time.Duration) bool {
 	}
 	long := saturated(h, s.before)
 	copy(s.before, h.Counts)
-	return long || s.late >= lateAt
+	return s.short(threadsWaited(threadsDir), time.Now()) || long
+}
+
+// short reports whether threads that have waited for so long lack processors.
+func (s *saturation) short(waited time.Duration, now time.Time) bool {
+	share := (waited - s.waited).Seconds() / now.Sub(s.asked).Seconds() / float64(runtime.GOMAXPROCS(0))
+	first := s.asked.IsZero()
+	s.waited, s.asked = waited, now
+	return !first && share >= shortAt
+}
+
+// threadsDir is where Linux tells of the threads of a process. Elsewhere it is not there, and nothing known of their waiting.
+const threadsDir = "/proc/self/task"
+
+// threadsWaited is how long the threads of the process were ready to run and had no processor: the second field of schedstat
+// (kernel.org, Documentation/scheduler/sched-stats.rst), in nanoseconds.
+func threadsWaited(dir string) (sum time.Duration) {
+	threads, err := os.ReadDir(dir)
+	if err != nil {
+		return 0
+	}
+	for _, thread := range threads {
+		text, err := os.ReadFile(filepath.Join(dir, thread.Name(), "schedstat")) //nolint:gosec // of this process
+		if err != nil {                                                          // it ended
+			continue
+		}
+		if fields := strings.Fields(string(text)); len(fields) > 1 {
+			ns, _ := strconv.ParseInt(fields[1], 10, 64)
+			sum += time.Duration(ns)
+		}
+	}
+	return sum
 }
 
 // saturated reports whether the median of what was counted since before is too long.
@@ -63,19 +96,31 @@ func saturated(h *metrics.Float64Histogram, before []uint64) bool {
 func (d *Deliverer) watchSaturation() {
 	ticker := time.NewTicker(saturationEvery)
 	defer ticker.Stop()
+	last := time.Now()
 	for {
 		select {
-		case at := <-ticker.C:
-			d.sched.saturated.Store(d.saturated(time.Since(at)))
+		case <-ticker.C:
+			now := time.Now()
+			d.sched.judge(d.saturated(), now.Sub(last))
+			last = now
 		case <-d.stopped:
 			return
 		}
 	}
 }
 
+// judge notes whether processors were short in a time that passed, and sets how many workers are enough.
+func (s *scheduler) judge(saturated bool, passed time.Duration) {
+	s.saturated.Store(saturated)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.crowd.most = int(keptUp * float64(s.ends) * youth.Seconds() / passed.Seconds())
+	s.ends = 0
+}
+
 // full reports whether the processors have all that they can do.
 func (s *scheduler) full() bool {
-	return s.saturated.Load() && s.busy >= crowded()
+	return s.saturated.Load() && s.busy >= s.crowdSize()
 }
 
 // crowd counts the workers that began lately and are not done: those that use processors, for whoever waits for an endpoint does not
@@ -83,6 +128,7 @@ func (s *scheduler) full() bool {
 // delivery that comes behind a thousand of another's; what is not begun waits in its lane, where tenants take turns.
 type crowd struct {
 	young  int
+	most   int     // for the rate at which items ended
 	begun  []entry // in order of time
 	closed bool    // [scheduler.openDoor] is due
 }
@@ -92,8 +138,13 @@ type entry struct {
 	at time.Time
 }
 
-// youth is how long a worker counts. An endpoint that answers later does not hold up others, at some thousand deliveries a second.
-const youth = 5 * time.Millisecond
+const (
+	// youth is how long a worker counts: who waits longer waits for an endpoint and uses no processor.
+	youth = 5 * time.Millisecond
+	// keptUp is the part of the rate that a crowd keeps up if all endpoints take longer than youth. It is below 1, for a rate that
+	// thousands in flight have may be had with a few, and ends where the rest leaves processors free.
+	keptUp = 0.5
+)
 
 func (c *crowd) left(w *worker) {
 	if w.young {
@@ -117,18 +168,18 @@ func (c *crowd) age(now time.Time) {
 
 // mayEnter reports whether one more may begin. If not, it has somebody look again.
 func (s *scheduler) mayEnter() bool {
-	if !s.saturated.Load() || s.crowd.young < crowded() {
+	if !s.saturated.Load() || s.crowd.young < s.crowdSize() {
 		return true
 	}
-	if s.crowd.age(time.Now()); s.crowd.young < crowded() {
+	if s.crowd.age(time.Now()); s.crowd.young < s.crowdSize() {
 		return true
 	}
 	s.closeDoor()
 	return false
 }
 
-// crowded is how many workers are enough.
-func crowded() int { return plenty * runtime.GOMAXPROCS(0) }
+// crowdSize is how many workers are enough.
+func (s *scheduler) crowdSize() int { return max(plenty*runtime.GOMAXPROCS(0), s.crowd.most) }
 
 // closeDoor has the door looked after until there is room.
 func (s *scheduler) closeDoor() {
@@ -149,7 +200,7 @@ func (s *scheduler) openDoor() {
 	room := len(s.idle)
 	if s.saturated.Load() {
 		s.crowd.age(time.Now())
-		room = crowded() - s.crowd.young
+		room = s.crowdSize() - s.crowd.young
 		s.closeDoor()
 	}
 	for range room {

@@ -3,6 +3,8 @@ package pipeline
 import (
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/metrics"
 	"sync"
@@ -56,22 +58,78 @@ func TestLanesOfABusyProcess(t *testing.T) {
 // The runtime has the histogram under this name.
 func TestSaturationOfThisProcess(t *testing.T) {
 	s := newSaturation()
-	s.now(0)
+	s.now()
 	require.NotEmpty(t, s.before)
 }
 
-// A process that gets no processor is woken late, whatever waits in its own queues. Once does not count.
+// What threads wait counts for the time since the last look, by all processors.
 func TestSaturationByOthers(t *testing.T) {
-	s := newSaturation()
-	s.now(0)
-	s.now(time.Second)
-	require.Less(t, s.late, lateAt)
-	s.now(2 * lateAt)
-	require.True(t, s.now(2*lateAt))
-	for range 10 {
-		s.now(0)
+	s, now, all := newSaturation(), time.Now(), float64(runtime.GOMAXPROCS(0))
+	waits := func(share float64) time.Duration {
+		now = now.Add(saturationEvery)
+		return s.waited + time.Duration(share*all*float64(saturationEvery))
 	}
-	require.Less(t, s.late, lateAt)
+	require.False(t, s.short(time.Hour, now), "what was before the first look")
+	require.True(t, s.short(waits(shortAt+0.01), now))
+	require.False(t, s.short(waits(shortAt-0.01), now))
+	require.False(t, s.short(waits(-1), now), "threads ended")
+}
+
+func TestThreadsWaited(t *testing.T) {
+	dir := t.TempDir()
+	for thread, text := range map[string]string{"1": "10 2000000 3\n", "2": "5 500000 1\n", "3": ""} {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, thread), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, thread, "schedstat"), []byte(text), 0o600))
+	}
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "ended"), 0o700))
+	require.Equal(t, 2500*time.Microsecond, threadsWaited(dir))
+	require.Zero(t, threadsWaited(filepath.Join(dir, "none")))
+	if runtime.GOOS == "linux" {
+		require.Positive(t, threadsWaited(threadsDir))
+	}
+}
+
+// Where processors are short a worker stays with its lane, for as many bytes; its tenant's turns pay, if others wait for theirs.
+func TestRuns(t *testing.T) {
+	for _, saturated := range []bool{false, true} {
+		w := newLaneWorld(t, 8, 100)
+		w.s.saturated.Store(saturated)
+		at := int64(0)
+		for range 2 * longestRun / itemOverhead {
+			for _, lane := range []string{"a/1", "b/1"} {
+				w.push(lane, at)
+				at++
+			}
+		}
+		me, run := newWorker(), 1
+		for ; ; run++ {
+			it := w.s.next(me)
+			w.s.release(it.lane)
+			if it.lane != w.lane("a/1") {
+				break
+			}
+		}
+		size := int64(itemOverhead + len("a/1"))
+		if saturated {
+			require.Equal(t, int(longestRun/size), run-1)
+			require.Equal(t, quantum-longestRun/size*size, w.lane("a/1").tenant.deficit)
+			require.Negative(t, w.lane("a/1").tenant.deficit)
+		} else {
+			require.LessOrEqual(t, run-1, int(quantum/size))
+		}
+	}
+}
+
+// A crowd keeps up most of the rate there is, if all take longer than they count.
+func TestCrowdOfARate(t *testing.T) {
+	w := newLaneWorld(t, 1, 100)
+	few := plenty * runtime.GOMAXPROCS(0)
+	require.Equal(t, few, w.s.crowdSize())
+	w.s.ends = 1000 * few
+	w.s.judge(true, time.Second)
+	require.Equal(t, 10*few/4, w.s.crowdSize())
+	w.s.judge(true, time.Second)
+	require.Equal(t, few, w.s.crowdSize())
 }
 
 // While processors are short only so many begin at a time; whoever waits for its endpoint makes room, and without an end or an

@@ -31,6 +31,7 @@ type scheduler struct {
 	postponed []*lane
 	queued    int
 	busy      int // workers
+	ends      int // of items that were taken, since the crowd's bound was set
 	closed    bool
 	stopped   bool // nothing is taken, see [Deliverer.SetStopped]
 
@@ -177,7 +178,10 @@ func (s *scheduler) offer(l *lane) {
 		}
 	}
 	if l.ready {
-		s.wake() // whoever takes it offers the lane again, and so wakes the next worker
+		// Whoever takes it offers the lane again, and so wakes the next worker. Who finds no room would look in vain.
+		if s.mayEnter() {
+			s.wake()
+		}
 		return
 	}
 	s.postpone(l)
@@ -186,6 +190,8 @@ func (s *scheduler) offer(l *lane) {
 // worker is who takes items, one at a time.
 type worker struct {
 	wake  chan struct{}
+	lane  *lane     // of its last item
+	run   int64     // bytes, see [scheduler.more]
 	young bool      // see [crowd]
 	since time.Time // likewise
 }
@@ -199,7 +205,7 @@ func (s *scheduler) next(w *worker) *item {
 	s.crowd.left(w)
 	for {
 		if !s.stopped && s.mayEnter() {
-			if it := s.take(); it != nil {
+			if it := s.another(w); it != nil {
 				s.enter(w)
 				return it
 			}
@@ -212,6 +218,36 @@ func (s *scheduler) next(w *worker) *item {
 		<-w.wake
 		s.mu.Lock()
 	}
+}
+
+// another takes an item for w.
+func (s *scheduler) another(w *worker) *item {
+	if it := s.more(w); it != nil {
+		return it
+	}
+	it := s.take()
+	if it != nil {
+		w.lane, w.run = it.lane, longestRun-it.size()
+	}
+	return it
+}
+
+// longestRun is what a worker takes of one lane in a row, in bytes: two quanta.
+const longestRun = 2 * quantum
+
+// more takes the next item of the lane of which w had its last one, where processors are short: the connection, the endpoint and
+// what is prepared for it are in their caches, and with a thousand endpoints that is a fourth of what a delivery costs. Its tenant's
+// later turns pay for it.
+func (s *scheduler) more(w *worker) *item {
+	l := w.lane
+	if l == nil || !s.saturated.Load() || !s.eligible(l) || w.run < l.queue[0].size() {
+		return nil
+	}
+	w.run -= l.queue[0].size()
+	if len(s.turns) > 1 {
+		l.tenant.deficit -= l.queue[0].size()
+	}
+	return s.shift(l)
 }
 
 // wake wakes a worker, if one waits.
@@ -283,11 +319,17 @@ func (s *scheduler) dequeue(l *lane) *item {
 	t.lanes[0] = nil
 	t.lanes = t.lanes[1:]
 	l.ready = false
+	it := s.shift(l)
+	s.offer(l)
+	return it
+}
+
+// shift takes the first item of a lane.
+func (s *scheduler) shift(l *lane) *item {
 	it := l.queue[0]
 	l.queue[0] = nil
 	s.set(l, l.queue[1:])
 	s.dispatch(it)
-	s.offer(l)
 	return it
 }
 
@@ -314,6 +356,7 @@ func (s *scheduler) release(l *lane) {
 	defer s.mu.Unlock()
 	l.inFlight--
 	s.busy--
+	s.ends++
 	l.moved, l.hurried = time.Now(), false
 	l.drain.ended(l.moved)
 	s.offer(l)
