@@ -176,6 +176,7 @@ type owned struct {
 	// settling counts deliveries between dispatch and acknowledgement; a revoke waits for it.
 	settling sync.WaitGroup
 	draining atomic.Bool
+	watched  atomic.Bool // see [Deliverer.watchAgain]
 
 	// snapshotting keeps snapshots apart: the checkpoint must follow the states it stands for.
 	snapshotting sync.Mutex

@@ -10,7 +10,7 @@ import (
 // watchWindow keeps what is finished above the oldest unfinished offset within what commit metadata can describe: any span
 // up to [windowSpan] as a bitmap, and a wider one as runs if they are few. A window that is wide and in many pieces hangs on
 // old deliveries: those that are queued are diverted from half of the bounds on, and beyond them the partition waits for those in
-// flight.
+// flight. Where most of it is unfinished it is backlog, which shrinks by itself, but for what is behind attempts that do not end.
 func (d *Deliverer) watchWindow(o *owned) {
 	tracker := o.p.Tracker()
 	span, runs := tracker.Span(), tracker.Runs()
@@ -19,13 +19,31 @@ func (d *Deliverer) watchWindow(o *owned) {
 	}
 	if span > maxSpan || span > windowSpan && runs > maxRuns {
 		o.p.Hold(kafka.HoldWindow)
+		d.watchAgain(o)
 	}
-	if 2*int64(tracker.InFlight()) > span {
-		return // backlog, which shrinks by itself
+	lowest, ok := tracker.Lowest()
+	if !ok {
+		return
 	}
-	if lowest, ok := tracker.Lowest(); ok {
-		d.sched.divertBelow(o, lowest+span-windowSpan/2, time.Now())
+	below := lowest
+	if 2*int64(tracker.InFlight()) <= span {
+		below += span - windowSpan/2
 	}
+	d.sched.divertBelow(o, below, time.Now())
+}
+
+// watchAgain looks after a window later that holds its partition: by then it shows which lanes stand, and what else would look, an
+// arrival or an end, may not come before their attempts time out.
+func (d *Deliverer) watchAgain(o *owned) {
+	if !o.watched.CompareAndSwap(false, true) {
+		return
+	}
+	time.AfterFunc(stuckAfter, func() {
+		o.watched.Store(false)
+		if !o.draining.Load() {
+			d.eased(o)
+		}
+	})
 }
 
 const (

@@ -78,6 +78,43 @@ func TestBytesHoldEveryPartitionUntilThereIsRoom(t *testing.T) {
 	}
 }
 
+// Where most of a wide window waits behind attempts that hang, it does not shrink by itself: others of the partition do not wait
+// until those time out, although nothing arrives or ends meanwhile.
+func TestWindowBehindHungAttemptsIsDiverted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := make(hanging)
+		subs := []*subscription.Subscription{subscriptionNamed("fast")}
+		for i := range 8 {
+			subs = append(subs, subscriptionNamed(fmt.Sprint("slow", i)))
+		}
+		opts := DelivererOptions{Workers: 16, LaneConcurrency: 1, LaneQueue: windowSpan, Window: 2 * windowSpan}
+		s := newStage(t, opts, answers(func(ctx context.Context, r *attempt.Request) (attempt.Response, error) {
+			if strings.Contains(r.URL, "slow") {
+				return client.Do(ctx, r)
+			}
+			return response(200), nil
+		}), subs...)
+		var ds []*delivery.Delivery
+		for n := range windowSpan + 100 {
+			sub := subs[0]
+			if n%16 < 10 {
+				sub = subs[1+n%8]
+			}
+			ds = append(ds, deliveryOf(sub, n))
+		}
+		s.sendDelivery(ds...)
+		time.Sleep(stuckAfter / 2)
+		s.sendDelivery(deliveryOf(subs[0], len(ds)))
+		require.Greater(t, 2*s.p.Tracker().InFlight(), len(ds))
+		require.True(t, s.p.Held(kafka.HoldWindow))
+		time.Sleep(2 * stuckAfter)
+		require.False(t, s.p.Held(kafka.HoldWindow))
+		require.Equal(t, 8, s.inFlight(), "one of each lane that hangs")
+		close(client)
+		synctest.Wait()
+	})
+}
+
 // A wide window in many pieces hangs on a few old deliveries: those that wait are diverted, and those in flight, which are few,
 // keep nobody.
 func TestWindowInPiecesDivertsWhatIsQueued(t *testing.T) {
