@@ -17,6 +17,7 @@ const (
 	fullLoad        = 0.7 // of what the machine does at once
 	floodRate       = 10  // events a second to each of the others
 	flooded         = 50_000
+	floodFor        = 10 * time.Second
 )
 
 // fault is something that goes wrong with the last endpoints of a scene.
@@ -26,9 +27,20 @@ type fault struct {
 	rate              float64 // events a second to each endpoint; 0: [fullLoad]
 	// begin brings it about.
 	begin func(ctx context.Context, s *scene, f fault) error
-	// flood is how many events one endpoint is sent at once, in place of another fault.
-	flood int
+	// flood sends the events of a fault that is one.
+	flood func(ctx context.Context, l *load, to []rig.Tenant) error
 }
+
+// atOnce is more than the machine can do in the same time, so the processors have no room for the others.
+func atOnce(ctx context.Context, l *load, to []rig.Tenant) error { return l.burst(ctx, flooded, to) }
+
+// stream is more than the endpoint takes, see [slow]: what the others feel is it, not the processors.
+func stream(ctx context.Context, l *load, to []rig.Tenant) error {
+	_, err := l.steady(ctx, flooded/floodFor.Seconds(), floodFor, to)
+	return err
+}
+
+func slow(ctx context.Context, s *scene, _ fault) error { return s.sink.turn(ctx, "delay/50ms") }
 
 func hang(ctx context.Context, s *scene, _ fault) error { return s.sink.turn(ctx, "delay/30s") }
 
@@ -51,7 +63,9 @@ func isolation(ctx context.Context, b *bench) error {
 			faults = append(faults, f)
 		}
 	}
-	faults = append(faults, fault{name: "1 of 10 is flooded", endpoints: 10, faulty: 1, rate: floodRate, flood: flooded})
+	faults = append(faults,
+		fault{name: "1 of 10 is flooded with 50,000 at once", endpoints: 10, faulty: 1, rate: floodRate, flood: atOnce},
+		fault{name: "1 of 10 is flooded with 50,000 in 10 s", endpoints: 10, faulty: 1, rate: floodRate, flood: stream, begin: slow})
 	for _, f := range faults {
 		if err := b.isolate(ctx, f); err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
@@ -89,7 +103,7 @@ func (b *bench) isolate(ctx context.Context, f fault) (err error) {
 	}
 	healthy := tenants[:f.endpoints-f.faulty]
 	loaded := tenants
-	if f.flood > 0 {
+	if f.flood != nil {
 		loaded = healthy
 	}
 	without, err := s.healthy(ctx, f.rate, loaded, calm, healthy)
@@ -102,7 +116,13 @@ func (b *bench) isolate(ctx context.Context, f fault) (err error) {
 		}
 	}
 	from, flood := s.load.count(), make(chan error, 1)
-	go func() { flood <- s.load.burst(ctx, f.flood, tenants[len(healthy):]) }()
+	go func() {
+		if f.flood == nil {
+			flood <- nil
+			return
+		}
+		flood <- f.flood(ctx, s.load, tenants[len(healthy):])
+	}()
 	with, err := s.healthy(ctx, f.rate, loaded, fault, healthy)
 	if err := errors.Join(err, <-flood); err != nil {
 		return err
