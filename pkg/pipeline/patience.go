@@ -21,7 +21,19 @@ func (s *scheduler) enough(l *lane) bool {
 }
 
 // eligible reports whether the lane's first item may start.
-func (s *scheduler) eligible(l *lane) bool { return l.free() && !s.enough(l) }
+func (s *scheduler) eligible(l *lane) bool { return l.free() && l.inFlight < s.share() && !s.enough(l) }
+
+// share is how many workers a lane may have: its most while none is busy, and less in the measure in which they are (a dynamic
+// threshold, Choudhury and Hahne, 1998). A lane that hangs shows it only after a while, and some of them would have all workers by
+// then. The last eighth is for lanes that have none: as long as one is free, a lane may have one.
+func (s *scheduler) share() int {
+	all := s.bounds.workers
+	free := all - s.busy
+	if free <= all/8 {
+		return 1
+	}
+	return (s.bounds.concurrency*free + all - 1) / all
+}
 
 // postpone has a lane looked at again that could go on but for its patience: its usual time says nothing of an answer that
 // does not come.

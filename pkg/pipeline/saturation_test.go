@@ -37,7 +37,7 @@ func TestLanesOfABusyProcess(t *testing.T) {
 	w.s.saturated.Store(true)
 	w.push("a", 0, 1, 2)
 	require.Equal(t, []string{"a:0", "a:1", "a:2"}, w.takes(), "few are in flight at all")
-	w.s.busy = 1000
+	w.s.bounds.workers, w.s.busy = 100_000, 1000
 	w.push("a", 3)
 	require.Empty(t, w.takes())
 	w.push("b", 4, 5)

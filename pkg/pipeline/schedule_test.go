@@ -297,6 +297,43 @@ func TestFullLaneIsDiverted(t *testing.T) {
 	})
 }
 
+// A lane that was full and is held back by is half empty at once, or diverted: nothing arrives while it holds its partition, so a
+// slow one is not full when it is looked at.
+func TestLaneThatWasFullIsDiverted(t *testing.T) {
+	for left, diverted := range map[int]bool{4: true, 3: true, 2: true, 1: false} {
+		w := newLaneWorld(t, 1, 4)
+		w.push("other", 0)
+		w.take()
+		require.True(t, w.push("full", 1, 2, 3, 4))
+		for range 4 - left {
+			w.take()
+			w.s.release(w.lane("full"))
+		}
+		w.s.relieve(w.lane("full"), time.Now())
+		require.Equal(t, diverted, w.lane("full").diverting, left)
+		require.False(t, w.s.crowded(w.o), "others of the partition go on")
+	}
+}
+
+// Lanes that hang are not known to for a while. However many they are, they leave workers for others by then.
+func TestLanesThatHangLeaveWorkers(t *testing.T) {
+	for hung, atMost := range map[int]int{1: 32, 20: 300, 100: 500} {
+		w := newLaneWorld(t, 32, 1000)
+		w.s.bounds.workers = 512
+		for i := range hung {
+			name := fmt.Sprint("hung", i)
+			w.widen(name)
+			for at := range int64(40) {
+				w.push(name, at)
+			}
+		}
+		require.LessOrEqual(t, len(w.takes()), atMost, hung)
+		require.GreaterOrEqual(t, w.s.busy, atMost*4/5, hung)
+		w.push("well", 1)
+		require.Equal(t, []string{"well:1"}, w.takes(), hung)
+	}
+}
+
 // Where most lanes are long, they wait for something else than their endpoints; one that gets no end is diverted all the same.
 func TestLongLanesAmongOthersArePushedBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
