@@ -51,6 +51,9 @@ const (
 	windowSpan = offset.SafeSpan - 12_000
 	// maxRuns always fit, with lengths of up to two bytes: four base64 characters for three bytes of about four each.
 	maxRuns = 600
+	// easedRuns let a partition go on: what is in flight to endpoints that hang, up to half of the usual workers, is no reason to
+	// wait for it.
+	easedRuns = maxRuns / 6 * 5
 	// maxSpan bounds the account in memory: 16 bytes an offset.
 	maxSpan = 1 << 19
 )
@@ -64,7 +67,7 @@ func (d *Deliverer) eased(o *owned) {
 		return
 	}
 	d.watchWindow(o)
-	if span := o.p.Tracker().Span(); span < windowSpan/2 || span < maxSpan/2 && o.p.Tracker().Runs() < maxRuns/2 {
+	if span := o.p.Tracker().Span(); span < windowSpan/2 || span < maxSpan/2 && o.p.Tracker().Runs() < easedRuns {
 		o.p.Release(kafka.HoldWindow)
 	}
 }
