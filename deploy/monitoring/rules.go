@@ -62,7 +62,7 @@ func flowAlerts() []Alert {
 			Summary: "The oldest delivery that was read and is not finished is {{ $value | humanizeDuration }} old",
 			Means:   "that deliveries wait in memory longer than the longest timeout (60 s) explains: there are too few processes or workers, or Kafka does not take what they write.",
 			See:     "`postrider_deliverer_in_flight` beside `deliverer.workers`, `postrider_deliverer_queued`, `postrider_group_commit_errors_total`, and the response times on the dashboard *Roles*.",
-			Do:      "more deliverers while all workers are busy, up to the partitions of `deliveries`. If few are busy, look at Kafka's latency.",
+			Do:      "more deliverers while half of the workers are busy (the others are for endpoints that have none), up to the partitions of `deliveries`. If few are busy, look at Kafka's latency.",
 		},
 		{
 			Name: "PostriderDeliveriesBehind", Severity: Critical, For: "15m",

@@ -9,8 +9,9 @@ import (
 
 // watchWindow keeps what is finished above the oldest unfinished offset within what commit metadata can describe: any span
 // up to [windowSpan] as a bitmap, and a wider one as runs if they are few. A window that is wide and in many pieces hangs on
-// old deliveries: those that are queued are diverted from half of the bounds on, and beyond them the partition waits for those in
-// flight. Where most of it is unfinished it is backlog, which shrinks by itself, but for what is behind attempts that do not end.
+// old deliveries. From half of the bounds on, those are diverted that are queued behind attempts that do not end; from [easedRuns] on,
+// whatever is queued and old; and beyond the bounds the partition waits for those in flight. Where most of a window is unfinished it is
+// backlog, which shrinks by itself, but for the first.
 func (d *Deliverer) watchWindow(o *owned) {
 	tracker := o.p.Tracker()
 	span, runs := tracker.Span(), tracker.Runs()
@@ -26,7 +27,7 @@ func (d *Deliverer) watchWindow(o *owned) {
 		return
 	}
 	below := lowest
-	if 2*int64(tracker.InFlight()) <= span {
+	if (runs > easedRuns || span > maxSpan/2) && 2*int64(tracker.InFlight()) <= span {
 		below += span - windowSpan/2
 	}
 	d.sched.divertBelow(o, below, time.Now())
