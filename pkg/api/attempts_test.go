@@ -468,14 +468,15 @@ func TestFiltersOverManyAttempts(t *testing.T) {
 	p.tenant("acme")
 	s := p.endpoint("acme", "crm")
 	rare, usual := p.published("acme", "a.b", "rare", `"channels":["eu"]`), p.published("acme", "a.b", "usual")
-	start := time.Now().Add(-3 * time.Hour)
-	p.tried(s, p.published("acme", "a.b", "failed"), start.Add(-time.Minute), answered(503, "failed"))
+	// Shortly before they were published, by a clock that is late: on the day before, too, if it is past midnight now.
+	start := time.Now().Add(-30 * time.Second)
+	p.tried(s, p.published("acme", "a.b", "failed"), start.Add(-time.Second), answered(503, "failed"))
 	for i := range 700 {
 		e := usual
 		if i%300 == 0 {
 			e = rare
 		}
-		p.tried(s, e, start.Add(time.Duration(i)*10*time.Second), again(i+1, i), answered(200, fmt.Sprint(i)))
+		p.tried(s, e, start.Add(time.Duration(i)*10*time.Millisecond), again(i+1, i), answered(200, fmt.Sprint(i)))
 	}
 	assert.Equal(t, []any{"600", "300", "0"}, p.walk("/app/acme/attempt/endpoint/crm?channel=eu", "response", 10))
 	assert.Len(t, p.walk("/app/acme/attempt/endpoint/crm", "id", 100), 701)
