@@ -48,7 +48,7 @@ func (s *scheduler) divertBelow(o *owned, offset int64, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range o.lanes {
-		n, stuck := 0, l.stuck(now)
+		n, stuck := 0, l.stuck(now) && now.Sub(l.moved) > overdue*l.limit.Recent() // endpoints may take seconds
 		for n < len(l.queue) && (stuck || l.queue[n].at.Offset < offset) {
 			s.divert(l.queue[n], outcome.ReasonWindowFull, now)
 			n++
