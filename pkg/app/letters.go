@@ -48,7 +48,7 @@ func (a *App) Letters(ctx context.Context) (*Letters, error) {
 	dead, rejected := a.topics.Name(topics.DeadLetters), a.topics.Name(topics.Rejected)
 	l := &Letters{}
 	// Marks go to the partitions of what they close.
-	if l.out, err = kafka.NewProducer(a.conf.Kafka.For("letters", a.opts.Metrics), dead, rejected); err != nil {
+	if l.out, err = kafka.NewProducer(a.conf.Kafka.For("letters", a.opts.Metrics), kafka.ProducerOptions{Pinned: []string{dead, rejected}}); err != nil {
 		return nil, err
 	}
 	if l.fetcher, err = kafka.NewFetcher(a.conf.Kafka.For("letter-reader", a.opts.Metrics)); err != nil {

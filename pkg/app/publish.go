@@ -35,7 +35,7 @@ func (a *App) Publishing() (*Publishing, error) {
 		return nil, err
 	}
 	p := &Publishing{}
-	if p.out, err = kafka.NewProducer(a.conf.Kafka.For("publisher", a.opts.Metrics)); err != nil {
+	if p.out, err = kafka.NewProducer(a.conf.Kafka.For("publisher", a.opts.Metrics), kafka.ProducerOptions{}); err != nil {
 		return nil, err
 	}
 	if p.fetcher, err = kafka.NewFetcher(a.conf.Kafka.For("event-reader", a.opts.Metrics)); err != nil {

@@ -39,7 +39,7 @@ func (a *App) AddRecorder(ctx context.Context) error {
 	if err := kafka.Reach(ctx, a.conf.Kafka, own...); err != nil {
 		return err
 	}
-	out, err := kafka.NewProducer(a.conf.Kafka.For(recorderRole+"-producer", a.opts.Metrics))
+	out, err := kafka.NewProducer(a.conf.Kafka.For(recorderRole+"-producer", a.opts.Metrics), kafka.ProducerOptions{})
 	if err != nil {
 		return err
 	}

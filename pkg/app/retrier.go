@@ -17,7 +17,7 @@ const waitingFetch = 64 << 10
 //
 // Of the registry it reads what is paused alone.
 func (a *App) AddRetrier() error {
-	out, err := kafka.NewProducer(a.conf.Kafka.For("retrier-producer", a.opts.Metrics))
+	out, err := kafka.NewProducer(a.conf.Kafka.For("retrier-producer", a.opts.Metrics), kafka.ProducerOptions{})
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func (a *App) AddRouter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	out, err := kafka.NewProducer(a.conf.Kafka.For("router-producer", a.opts.Metrics))
+	out, err := kafka.NewProducer(a.conf.Kafka.For("router-producer", a.opts.Metrics), kafka.ProducerOptions{})
 	if err != nil {
 		return err
 	}

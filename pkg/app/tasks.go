@@ -31,7 +31,7 @@ func (a *App) AddTasks(ctx context.Context, letters *Letters) (*pipeline.TaskLog
 	if err != nil {
 		return nil, err
 	}
-	out, err := kafka.NewProducer(a.conf.Kafka.For("tasks-producer", a.opts.Metrics), name)
+	out, err := kafka.NewProducer(a.conf.Kafka.For("tasks-producer", a.opts.Metrics), kafka.ProducerOptions{Pinned: []string{name}})
 	if err != nil {
 		return nil, err
 	}

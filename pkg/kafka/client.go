@@ -38,8 +38,7 @@ func NewClient(c Config, extra ...kgo.Opt) (*kgo.Client, error) {
 	opts = append(opts,
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchMaxBytes(maxRecordBytes),
-		// A few ms collect the records of many deliveries into one request; a delivery waits seconds for its customer.
-		kgo.ProducerLinger(2*time.Millisecond),
+		kgo.ProducerLinger(usualLinger),
 		// Snappy shrinks these records as far as LZ4 does, and franz-go's LZ4 holds 4 MiB a writer.
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
 		kgo.MaxBufferedRecords(100_000),

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -12,10 +13,22 @@ import (
 // refuses it for good.
 type Producer struct{ client *kgo.Client }
 
-// NewProducer returns a producer. Records go to the partition that their key's murmur2 hash gives, as with Kafka's own
-// clients, but for the pinned topics: there the writer sets the record's partition.
-func NewProducer(conf Config, pinned ...string) (*Producer, error) {
-	client, err := NewClient(conf, kgo.RecordPartitioner(newPartitioner(pinned)))
+// ProducerOptions are what producers differ in. The zero value is the usual one.
+type ProducerOptions struct {
+	// Pinned are topics to whose records the writer gives the partition. All others go where their key's murmur2 hash puts them,
+	// as with Kafka's own clients.
+	Pinned []string
+	// Linger is how long a record waits for others of its partition; 2 ms by default.
+	Linger time.Duration
+}
+
+// usualLinger collects the records of many deliveries into one request; a delivery waits seconds for its customer.
+const usualLinger = 2 * time.Millisecond
+
+// NewProducer returns a producer.
+func NewProducer(conf Config, opts ProducerOptions) (*Producer, error) {
+	setDefault(&opts.Linger, usualLinger)
+	client, err := NewClient(conf, kgo.RecordPartitioner(newPartitioner(opts.Pinned)), kgo.ProducerLinger(opts.Linger))
 	if err != nil {
 		return nil, err
 	}

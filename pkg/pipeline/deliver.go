@@ -115,7 +115,7 @@ type Deliverer struct {
 
 	senders senders
 	bodies  bodies
-	rows    rowEncoder
+	rows    rows
 	// programs has a place for each transformation that runs.
 	programs chan struct{}
 	bytes    atomic.Int64

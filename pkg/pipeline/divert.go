@@ -264,7 +264,7 @@ func (d *Deliverer) parked(p parting, due time.Time) {
 		d.finish(p.item)
 		return
 	}
-	d.record(p.item, &d.row(p.item, v, time.Now()).Outcome, nil)
+	d.record(p.item, d.row(p.item, v, time.Now()), nil)
 }
 
 // minPark is the shortest tier: records with less to wait would stand behind others that become ready later.

@@ -118,9 +118,9 @@ func endpointData(c *candidate, since time.Time) operational.Endpoint {
 
 // bury ends a delivery without an attempt.
 func (d *Deliverer) bury(c *candidate, reason outcome.Reason) {
-	row := &d.rowFor(c, verdict{Verdict: outcome.Dead, reason: reason}, time.Now()).Outcome
+	r := d.rowFor(c, verdict{Verdict: outcome.Dead, reason: reason}, time.Now())
 	d.sched.release(c.lane)
-	if d.write(c.item, d.deadLetter(c, row)) && d.tellAttempt(c, row) {
-		d.record(c.item, row, nil)
+	if d.write(c.item, d.deadLetter(c, &r.Outcome)) && d.tellAttempt(c, &r.Outcome) {
+		d.record(c.item, r, nil)
 	}
 }

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -100,7 +101,9 @@ func (b *broker) run() {
 			place := fmt.Sprintf("%s/%d", p.record.Topic, p.record.Partition)
 			p.record.Offset = b.next[place]
 			b.next[place]++
-			b.log = append(b.log, p.record)
+			kept := *p.record // whoever produced it may use its memory again
+			kept.Key, kept.Value = bytes.Clone(kept.Key), bytes.Clone(kept.Value)
+			b.log = append(b.log, &kept)
 			b.wake.Broadcast()
 		}
 		b.mu.Unlock()

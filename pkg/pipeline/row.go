@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/url"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/profile"
 	"github.com/postrider/postrider/pkg/subscription"
@@ -26,23 +26,59 @@ type OutcomeOptions struct {
 	KeepQueries bool
 }
 
-// row is an outcome that is being made, with what it points to: one piece of memory for all of it.
+// row is an outcome that is being made, with what it points to and its record: one piece of memory for all of it, which serves again
+// once Kafka has the record.
 type row struct {
 	outcome.Outcome
 	due, first time.Time
+
+	deliverer *Deliverer
+	item      *item
+	policy    *subscription.FailurePolicy // see [Deliverer.record]
+	record    kafka.Record
+	text      []byte // the record's key and value
+	// promise is row.acknowledged, made once.
+	promise func(*kafka.Record, error)
 }
+
+// rows are the rows that may serve again.
+type rows struct{ pool sync.Pool }
+
+func (rs *rows) get(d *Deliverer) *row {
+	if r, ok := rs.pool.Get().(*row); ok {
+		return r
+	}
+	r := &row{deliverer: d, text: make([]byte, 0, usualRow)}
+	r.promise = r.acknowledged
+	return r
+}
+
+func (rs *rows) put(r *row) {
+	if cap(r.text) <= maxKeptRow {
+		r.item, r.policy = nil, nil
+		rs.pool.Put(r)
+	}
+}
+
+// usualRow is about what the key and the value of a row take, in bytes; those that take more than maxKeptRow are not kept, for
+// thousands of rows wait for their acknowledgement.
+const (
+	usualRow   = 1 << 10
+	maxKeptRow = 4 << 10
+)
 
 // row starts the outcome of a delivery.
 func (d *Deliverer) row(it *item, v verdict, at time.Time) *row {
 	dl := it.d
-	r := &row{due: v.due, Outcome: outcome.Outcome{
+	r := d.rows.get(d)
+	r.due, r.Outcome = v.due, outcome.Outcome{
 		Version: outcome.Version, Delivery: dl.ID.Base62(delivery.IDPrefix), Message: dl.Message.Base62(delivery.MessagePrefix),
 		EventID: dl.EventID, EventType: dl.EventType, EventTime: dl.EventTime, Channels: dl.Channels,
 		Tenant: dl.Tenant, Subscription: dl.Subscription,
 		Trigger: dl.Trigger.Kind, TriggerID: dl.Trigger.ID, Attempt: dl.Attempts, Pass: dl.Pass,
 		Verdict: v.Verdict, Reason: v.reason, Result: outcome.ResultNone, At: at.UTC(),
 		Source: dl.Source, Record: it.at, Registry: dl.Registry,
-	}}
+	}
 	if !v.due.IsZero() {
 		r.Due = &r.due
 	}
@@ -94,26 +130,12 @@ func (d *Deliverer) answer(r *row, sub *subscription.Subscription, resp *attempt
 	}
 }
 
-// rowEncoder encodes rows, of which there is one for every attempt.
-type rowEncoder struct{ buffers sync.Pool } // of *[]byte
-
-// maxKeptRow bounds the buffers that are used again, in bytes.
-const maxKeptRow = 64 << 10
-
-// encode returns the key and the value of a row's record, in one piece of memory that is as long as they are: thousands of
-// them wait for their acknowledgement.
-func (e *rowEncoder) encode(o *outcome.Outcome) (key, value []byte) {
-	buf, _ := e.buffers.Get().(*[]byte)
-	if buf == nil {
-		buf = new([]byte)
-	}
-	*buf = o.AppendJSON(o.Subscription.AppendUUID((*buf)[:0]))
+// encode makes the row's record, key and value in one piece.
+func (r *row) encode(topic string, partition int32) *kafka.Record {
+	r.text = r.AppendJSON(r.Subscription.AppendUUID(r.text[:0]))
 	const keyLen = 36
-	both := bytes.Clone(*buf)
-	if cap(*buf) <= maxKeptRow {
-		e.buffers.Put(buf)
-	}
-	return both[:keyLen:keyLen], both[keyLen:]
+	r.record = kafka.Record{Topic: topic, Partition: partition, Key: r.text[:keyLen:keyLen], Value: r.text[keyLen:]}
+	return &r.record
 }
 
 // Bounds of texts in outcomes, in bytes.

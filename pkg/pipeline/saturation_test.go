@@ -29,7 +29,7 @@ func TestSaturated(t *testing.T) {
 // Without a processor for more, a lane has one in flight; where none ends it goes on.
 func TestLanesOfABusyProcess(t *testing.T) {
 	w := newLaneWorld(t, 8, 100)
-	w.s.adapt(w.lane("a"), func(limit *gate.Limit, _ bool) {
+	w.limit(w.lane("a"), func(limit *gate.Limit) {
 		for range 8 {
 			limit.Answered(90*time.Millisecond, true, time.Now())
 		}

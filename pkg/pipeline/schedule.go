@@ -354,11 +354,26 @@ func (s *scheduler) dispatch(it *item) {
 func (s *scheduler) release(l *lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.left(l, time.Now())
+}
+
+// attempted gives back the place of an item of which an attempt has ended, and lets that change the lane's limit; deliveries are
+// waiting if they are queued. If it was a probe, it ends what [scheduler.putBack] began.
+func (s *scheduler) attempted(l *lane, change func(limit *gate.Limit, waiting bool, now time.Time)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	l.blocked = false
+	change(&l.limit, len(l.queue) > 0, now)
+	s.left(l, now)
+}
+
+func (s *scheduler) left(l *lane, now time.Time) {
 	l.inFlight--
 	s.busy--
 	s.ends++
-	l.moved, l.hurried = time.Now(), false
-	l.drain.ended(l.moved)
+	l.moved, l.hurried = now, false
+	l.drain.ended(now)
 	s.offer(l)
 }
 
@@ -403,16 +418,6 @@ func (s *scheduler) unblock(l *lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l.blocked = false
-	s.offer(l)
-}
-
-// adapt changes the lane's limit after an attempt; deliveries are waiting if they are queued. If the attempt was a probe, it
-// ends what [scheduler.putBack] began.
-func (s *scheduler) adapt(l *lane, change func(limit *gate.Limit, waiting bool)) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l.blocked = false
-	change(&l.limit, len(l.queue) > 0)
 	s.offer(l)
 }
 

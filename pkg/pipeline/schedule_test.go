@@ -59,9 +59,17 @@ func (w *laneWorld) admit(name string, items ...*item) (full bool) {
 	return len(w.s.admit(w.o, items, time.Now())) > 0
 }
 
+// limit changes the limit of a lane of which nothing ended.
+func (w *laneWorld) limit(l *lane, change func(limit *gate.Limit)) {
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	change(&l.limit)
+	w.s.offer(l)
+}
+
 // widen lets a lane have as many in flight as there may be, and need them: its endpoint takes a second.
 func (w *laneWorld) widen(name string) {
-	w.s.adapt(w.lane(name), func(limit *gate.Limit, _ bool) {
+	w.limit(w.lane(name), func(limit *gate.Limit) {
 		for range w.s.bounds.concurrency {
 			limit.Answered(time.Second, true, time.Now())
 		}
@@ -139,8 +147,7 @@ func TestLaneLimitGrowsWithWhatWaits(t *testing.T) {
 	l := w.lane("a")
 	answered := func(n int) {
 		for range n {
-			w.s.adapt(l, func(limit *gate.Limit, waiting bool) { limit.Answered(time.Second, waiting, time.Now()) })
-			w.s.release(l)
+			w.s.attempted(l, func(limit *gate.Limit, waiting bool, now time.Time) { limit.Answered(time.Second, waiting, now) })
 		}
 	}
 	require.Len(t, w.takes(), 4, "where a limit begins")
@@ -148,9 +155,8 @@ func TestLaneLimitGrowsWithWhatWaits(t *testing.T) {
 	require.Len(t, w.takes(), 8, "the most")
 	answered(8)
 	require.Len(t, w.takes(), 8)
-	w.s.adapt(l, func(limit *gate.Limit, _ bool) { limit.Restart(time.Now()) })
 	for range 7 {
-		w.s.release(l)
+		w.s.attempted(l, func(limit *gate.Limit, _ bool, now time.Time) { limit.Restart(now) })
 	}
 	require.Empty(t, w.takes(), "one is in flight still")
 	answered(1)
@@ -162,7 +168,7 @@ func TestLaneWaitsForItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newLaneWorld(t, 8, 100)
 		l := w.lane("a")
-		w.s.adapt(l, func(limit *gate.Limit, _ bool) {
+		w.limit(l, func(limit *gate.Limit) {
 			for range 8 {
 				limit.Answered(5*time.Millisecond, true, time.Now())
 			}
@@ -497,6 +503,7 @@ func TestSchedulerUnderRace(t *testing.T) {
 		workers.Go(func() {
 			me := newWorker()
 			for it := w.s.next(me); it != nil; it = w.s.next(me) {
+				end := func() { w.s.release(it.lane) }
 				switch rand.IntN(8) {
 				case 0:
 					if w.s.putBack(it, time.Time{}) {
@@ -508,15 +515,20 @@ func TestSchedulerUnderRace(t *testing.T) {
 						continue
 					}
 				case 2:
-					w.s.adapt(it.lane, func(limit *gate.Limit, _ bool) { limit.Restart(time.Now()) })
+					end = func() {
+						w.s.attempted(it.lane, func(limit *gate.Limit, _ bool, now time.Time) { limit.Restart(now) })
+					}
 				case 3:
 					w.s.part(it, outcome.ReasonBreakerOpen, time.Now())
 					continue
+				case 4:
 				default:
-					w.s.adapt(it.lane, func(limit *gate.Limit, waiting bool) { limit.Answered(0, waiting, time.Now()) })
+					end = func() {
+						w.s.attempted(it.lane, func(limit *gate.Limit, waiting bool, now time.Time) { limit.Answered(0, waiting, now) })
+					}
 				}
 				taken.Add(1)
-				w.s.release(it.lane)
+				end()
 				w.s.give(it)
 				w.o.settling.Done()
 				done.Done()

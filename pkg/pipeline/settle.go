@@ -24,11 +24,6 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 	d.opts.Metrics.attemptTime.Observe(resp.Duration.Seconds())
 	d.logAttempt(row, c.span)
 	c.span.Tried(row, resp.Proto)
-	if v.Verdict == outcome.Delivered {
-		d.remember(c.item) // before the lane hands out another record of this delivery
-	}
-	d.sched.release(c.lane)
-
 	switch {
 	case v.reason == outcome.ReasonGone && !d.stop(c, outcome.ReasonGone, h.since):
 		return
@@ -55,7 +50,7 @@ func (d *Deliverer) settle(c *candidate, resp attempt.Response, j profile.Judgem
 	case outcome.Cancelled, outcome.Parked:
 	}
 	if d.tellSuspension(c, h) && d.tellAttempt(c, row) {
-		d.record(c.item, row, c.failure)
+		d.record(c.item, r, c.failure)
 	}
 }
 
@@ -102,21 +97,26 @@ func (d *Deliverer) refusedByKafka(o *owned, err error) {
 }
 
 // record produces the outcome; when it is acknowledged, the state is folded, under the failure policy that the attempt was
-// made with, and the delivery is finished.
-func (d *Deliverer) record(it *item, row *outcome.Outcome, policy *subscription.FailurePolicy) {
+// made with, and the delivery is finished. The row is not the caller's any more.
+func (d *Deliverer) record(it *item, r *row, policy *subscription.FailurePolicy) {
+	r.item, r.policy = it, policy
+	d.opts.Metrics.verdicts.of(because{r.Verdict, r.Reason}).Inc()
+	p := it.lane.owner.p
+	d.out.Produce(p.Context(), r.encode(d.outcomes, p.ID), r.promise)
+}
+
+// acknowledged is called when Kafka has the row, or will not have it.
+func (r *row) acknowledged(record *kafka.Record, err error) {
+	d, it := r.deliverer, r.item
 	o := it.lane.owner
-	key, value := d.rows.encode(row)
-	r := &kafka.Record{Topic: d.outcomes, Partition: o.p.ID, Key: key, Value: value}
-	d.opts.Metrics.verdicts.of(because{row.Verdict, row.Reason}).Inc()
-	d.out.Produce(o.p.Context(), r, func(r *kafka.Record, err error) {
-		if err != nil {
-			d.refusedByKafka(o, err)
-			d.drop(it)
-			return
-		}
-		d.fold(o, row, r.Offset, policy)
-		d.finish(it)
-	})
+	if err != nil {
+		d.refusedByKafka(o, err)
+		d.drop(it)
+		return // the client may hold on to the record
+	}
+	d.fold(o, &r.Outcome, record.Offset, r.policy)
+	d.finish(it)
+	d.rows.put(r)
 }
 
 // finish marks the delivery's offset: everything it promises is acknowledged.

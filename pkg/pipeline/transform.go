@@ -85,13 +85,14 @@ func (d *Deliverer) countTransformation(result string) {
 func (d *Deliverer) untransformed(c *candidate, err error) {
 	c.span = d.opts.Tracer.Attempt(c.d, c.started)
 	resp := attempt.Response{Result: outcome.ResultTransformation, Detail: err.Error(), Started: c.started}
+	d.sched.release(c.lane)
 	d.settle(c, resp, profile.Judgement{Result: resp.Result}, health{},
 		verdict{Verdict: outcome.Dead, reason: outcome.ReasonNotRetryable})
 }
 
 // notSent ends a delivery that the program cancelled: it counts as delivered, and as nothing else.
 func (d *Deliverer) notSent(c *candidate) {
-	row := &d.rowFor(c, verdict{Verdict: outcome.Delivered, reason: outcome.ReasonNotSent}, time.Now()).Outcome
+	row := d.rowFor(c, verdict{Verdict: outcome.Delivered, reason: outcome.ReasonNotSent}, time.Now())
 	d.remember(c.item)
 	d.sched.release(c.lane)
 	if closesLetters(c.d) && !d.write(c.item, d.opts.Topics.deliveredMark(c.d)) {

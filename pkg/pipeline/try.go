@@ -257,22 +257,34 @@ func (d *Deliverer) attempt(c *candidate, permit *gate.Permit) {
 		return
 	}
 	judged := c.profile.Judge(resp.Result, resp.Status)
-	d.report(c, permit, judged, resp)
+	changed := d.report(c, permit, judged, &resp)
 	h := d.count(c, resp, judged)
-	d.settle(c, resp, judged, h, d.decide(c, resp, judged, h))
+	v := d.decide(c, resp, judged, h)
+	if v.Verdict == outcome.Delivered {
+		d.remember(c.item) // before the lane hands out another record of this delivery
+	}
+	d.leave(c, judged, &resp, changed)
+	d.settle(c, resp, judged, h, v)
 }
 
-// report tells the breaker and the lane how the attempt went.
-func (d *Deliverer) report(c *candidate, permit *gate.Permit, j profile.Judgement, resp attempt.Response) {
-	now, failed := time.Now(), j.Result.Unhealthy()
-	changed := permit != nil && permit.Done(failed, now)
+// report tells the breaker how the attempt went, and whether its endpoint wants a rest. It reports whether the breaker changed.
+func (d *Deliverer) report(c *candidate, permit *gate.Permit, j profile.Judgement, resp *attempt.Response) (changed bool) {
+	now := time.Now()
+	changed = permit != nil && permit.Done(j.Result.Unhealthy(), now)
 	if changed {
 		d.breakerChanged(c)
 	}
 	if !j.Success && resp.RetryAfter > 0 {
 		c.ep.rest.Begin(now.Add(min(resp.RetryAfter, backoff.MaxRetryAfter)))
 	}
-	d.sched.adapt(c.lane, func(limit *gate.Limit, waiting bool) {
+	return changed
+}
+
+// leave gives back the delivery's place in its lane, whose limit changes by how the attempt went and whether that changed the
+// breaker.
+func (d *Deliverer) leave(c *candidate, j profile.Judgement, resp *attempt.Response, changed bool) {
+	failed := j.Result.Unhealthy()
+	d.sched.attempted(c.lane, func(limit *gate.Limit, waiting bool, now time.Time) {
 		switch {
 		case j.Throttle || changed && !failed:
 			limit.Restart(now)
@@ -361,7 +373,7 @@ const onTime = time.Second
 
 // cancelled settles a delivery that nobody wants any more.
 func (d *Deliverer) cancelled(it *item, reason outcome.Reason) {
-	row := &d.row(it, verdict{Verdict: outcome.Cancelled, reason: reason}, time.Now()).Outcome
+	row := d.row(it, verdict{Verdict: outcome.Cancelled, reason: reason}, time.Now())
 	d.sched.release(it.lane)
 	d.record(it, row, nil)
 }

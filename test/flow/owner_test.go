@@ -244,7 +244,7 @@ func TestByHandEachArrivesAsOftenAsAsked(t *testing.T) {
 		require.Equal(t, map[string]int{"retry/failed": 1, "dead/exhausted": 1}, verdicts(w.Outcomes()))
 
 		healthy.Store(true)
-		out, err := kafka.NewProducer(w.Conf.Kafka)
+		out, err := kafka.NewProducer(w.Conf.Kafka, kafka.ProducerOptions{})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, out.Close(t.Context())) }()
 		by := pipeline.Sender{Topics: pipeline.Topics{Prefix: w.Conf.Kafka.Prefix}, Out: out}

@@ -29,7 +29,7 @@ func taskLog(w *world.World) *pipeline.TaskLog {
 	names := pipeline.Topics{Prefix: w.Conf.Kafka.Prefix}
 	partitions, err := kafka.Partitions(w.T.Context(), w.Conf.Kafka, names.Name(topics.Tasks))
 	require.NoError(w.T, err)
-	out, err := kafka.NewProducer(w.Conf.Kafka, names.Name(topics.Tasks))
+	out, err := kafka.NewProducer(w.Conf.Kafka, kafka.ProducerOptions{Pinned: []string{names.Name(topics.Tasks)}})
 	require.NoError(w.T, err)
 	tail, err := kafka.OpenTail(w.Conf.Kafka, names.Name(topics.Tasks))
 	require.NoError(w.T, err)
@@ -149,7 +149,7 @@ func TestRecover(t *testing.T) {
 				rec = r
 			}
 		})
-		out, err := kafka.NewProducer(w.Conf.Kafka)
+		out, err := kafka.NewProducer(w.Conf.Kafka, kafka.ProducerOptions{})
 		require.NoError(t, err)
 		defer func() { require.NoError(t, out.Close(t.Context())) }()
 		_, err = pipeline.Sender{Topics: pipeline.Topics{Prefix: w.Conf.Kafka.Prefix}, Out: out}.Resend(t.Context(), rec)
