@@ -87,6 +87,11 @@ func (s *scene) cpuCases(ctx context.Context, limit *child, cases []cpuCase, ser
 		}
 		var results []func(limit time.Duration)
 		for ; len(cases) > 0 && cases[0].hosts == hosts; cases = cases[1:] {
+			if hosts == 1 && len(results) > 0 {
+				if err := rig.Pause(ctx, forgotten); err != nil {
+					return err
+				}
+			}
 			result, err := s.cpuCase(ctx, cases[0], server)
 			if err != nil {
 				return err
@@ -108,6 +113,10 @@ func (s *scene) cpuCases(ctx context.Context, limit *child, cases []cpuCase, ser
 	}
 	return nil
 }
+
+// forgotten is after what time the lanes of one case do not count as others' any more in the next: with an idle one beside it a busy
+// lane is diverted, and not pushed back.
+const forgotten = 11 * time.Second
 
 func endpoints(n int) string {
 	if n == 1 {
