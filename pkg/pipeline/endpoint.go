@@ -12,7 +12,6 @@ import (
 	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/kafka"
 	"github.com/postrider/postrider/pkg/outcome"
-	"github.com/postrider/postrider/pkg/subscription"
 	"github.com/postrider/postrider/topics"
 )
 
@@ -116,11 +115,14 @@ func (d *Deliverer) endpointLocked(o *owned, sub ident.ID, b gate.State, s failu
 
 // fold adds an acknowledged outcome to its endpoint's state. Acknowledgements of one partition come in log order, so
 // the live state is the one that a new owner computes from the log.
-func (d *Deliverer) fold(o *owned, row *outcome.Outcome, offset int64, policy *subscription.FailurePolicy) {
+func (d *Deliverer) fold(o *owned, r *row, offset int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ep := d.endpointLocked(o, row.Subscription, gate.State{}, failure.NewState())
-	ep.state.Fold(row, offset, policy)
+	ep := r.ep
+	if ep == nil {
+		ep = d.endpointLocked(o, r.Subscription, gate.State{}, failure.NewState())
+	}
+	ep.state.Fold(&r.Outcome, offset, r.policy)
 	o.folded = max(o.folded, offset)
 	if !ep.dirty {
 		ep.dirty = true

@@ -34,6 +34,7 @@ type row struct {
 
 	deliverer *Deliverer
 	item      *item
+	ep        *endpoint                   // nil if nobody looked for it
 	policy    *subscription.FailurePolicy // see [Deliverer.record]
 	record    kafka.Record
 	text      []byte // the record's key and value
@@ -55,7 +56,7 @@ func (rs *rows) get(d *Deliverer) *row {
 
 func (rs *rows) put(r *row) {
 	if cap(r.text) <= maxKeptRow {
-		r.item, r.policy = nil, nil
+		r.item, r.ep, r.policy = nil, nil, nil
 		rs.pool.Put(r)
 	}
 }
@@ -88,6 +89,7 @@ func (d *Deliverer) row(it *item, v verdict, at time.Time) *row {
 // rowFor starts the outcome of a delivery whose subscription is known.
 func (d *Deliverer) rowFor(c *candidate, v verdict, at time.Time) *row {
 	r := d.row(c.item, v, at)
+	r.ep = c.ep
 	r.Profile, r.Generation = subscription.ProfileOf(c.sub, c.tenant), c.sub.Generation
 	to := d.prepared(c)
 	if r.URL = to.url; to.urlCut {

@@ -41,11 +41,19 @@ const maxSenders = 100_000
 
 // prepared returns what the attempt of a candidate is made with: the same for all that is done with it.
 func (d *Deliverer) prepared(c *candidate) *preparedSender {
-	if c.with == nil {
-		c.with = d.senders.get(c.sub, c.profile, time.Now())
+	if c.with != nil {
+		return c.with
+	}
+	now := time.Now()
+	if c.with = c.prepared.Load(); c.with == nil || !c.with.validAt(now) {
+		c.with = d.senders.get(c.sub, c.profile, now)
+		c.prepared.Store(c.with)
 	}
 	return c.with
 }
+
+// validAt reports whether attempts at the given time may be sent with it.
+func (e *preparedSender) validAt(at time.Time) bool { return e.err != nil || e.sender.ValidAt(at) }
 
 // get returns what attempts of sub at the given time are sent with. It is made anew for a new version of the
 // subscription, and when a secret that was rotated out expires.
@@ -53,7 +61,7 @@ func (s *senders) get(sub *subscription.Subscription, p *profile.Profile, at tim
 	s.mu.RLock()
 	e, ok := s.m[sub.ID]
 	s.mu.RUnlock()
-	if ok && e.version == sub.Version && e.profile == p && (e.err != nil || e.sender.ValidAt(at)) {
+	if ok && e.version == sub.Version && e.profile == p && e.validAt(at) {
 		return e
 	}
 	e = s.prepare(sub, p, at)

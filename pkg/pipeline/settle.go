@@ -114,7 +114,7 @@ func (r *row) acknowledged(record *kafka.Record, err error) {
 		d.drop(it)
 		return // the client may hold on to the record
 	}
-	d.fold(o, &r.Outcome, record.Offset, r.policy)
+	d.fold(o, r, record.Offset)
 	d.finish(it)
 	d.rows.put(r)
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/pkg/attempt"
@@ -172,6 +173,8 @@ type decision struct {
 	policy  subscription.RetryPolicy
 	failure *subscription.FailurePolicy
 	ep      *endpoint
+	// prepared is what its last attempt was made with.
+	prepared atomic.Pointer[preparedSender]
 }
 
 // candidate looks up what decides about a delivery. Without a subscription that wants it, it returns the reason.
