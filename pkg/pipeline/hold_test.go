@@ -78,22 +78,40 @@ func TestBytesHoldEveryPartitionUntilThereIsRoom(t *testing.T) {
 	}
 }
 
+// fastAndSlow are a subscription whose endpoint answers at once, and some whose endpoints do as [slowly] is told.
+func fastAndSlow(slow int) []*subscription.Subscription {
+	subs := []*subscription.Subscription{subscriptionNamed("fast")}
+	for i := range slow {
+		subs = append(subs, subscriptionNamed(fmt.Sprint("slow", i)))
+	}
+	return subs
+}
+
+func slowly(client Attempter) Attempter {
+	return answers(func(ctx context.Context, r *attempt.Request) (attempt.Response, error) {
+		if strings.Contains(r.URL, "slow") {
+			return client.Do(ctx, r)
+		}
+		return response(200), nil
+	})
+}
+
+// inPieces are deliveries to the slow ones in turn, with one to the fast one behind each: as many pieces.
+func inPieces(subs []*subscription.Subscription, pieces int) (ds []*delivery.Delivery) {
+	for n := range pieces {
+		ds = append(ds, deliveryOf(subs[1+n%(len(subs)-1)], n), deliveryOf(subs[0], n))
+	}
+	return ds
+}
+
 // Where most of a wide window waits behind attempts that hang, it does not shrink by itself: others of the partition do not wait
 // until those time out, although nothing arrives or ends meanwhile.
 func TestWindowBehindHungAttemptsIsDiverted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := make(hanging)
-		subs := []*subscription.Subscription{subscriptionNamed("fast")}
-		for i := range 8 {
-			subs = append(subs, subscriptionNamed(fmt.Sprint("slow", i)))
-		}
+		subs := fastAndSlow(8)
 		opts := DelivererOptions{Workers: 16, LaneConcurrency: 1, LaneQueue: windowSpan, Window: 2 * windowSpan}
-		s := newStage(t, opts, answers(func(ctx context.Context, r *attempt.Request) (attempt.Response, error) {
-			if strings.Contains(r.URL, "slow") {
-				return client.Do(ctx, r)
-			}
-			return response(200), nil
-		}), subs...)
+		s := newStage(t, opts, slowly(client), subs...)
 		var ds []*delivery.Delivery
 		for n := range windowSpan + 100 {
 			sub := subs[0]
@@ -120,21 +138,9 @@ func TestWindowBehindHungAttemptsIsDiverted(t *testing.T) {
 func TestWindowInPiecesDivertsWhatIsQueued(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := make(hanging)
-		subs := []*subscription.Subscription{subscriptionNamed("fast")}
-		for i := range 8 {
-			subs = append(subs, subscriptionNamed(fmt.Sprint("slow", i)))
-		}
-		s := newStage(t, DelivererOptions{Workers: 16, LaneConcurrency: 1}, answers(func(ctx context.Context, r *attempt.Request) (attempt.Response, error) {
-			if strings.Contains(r.URL, "slow") {
-				return client.Do(ctx, r)
-			}
-			return response(200), nil
-		}), subs...)
-		var ds []*delivery.Delivery
-		for n := range maxRuns + 200 {
-			ds = append(ds, deliveryOf(subs[1+n%8], n), deliveryOf(subs[0], n))
-		}
-		s.sendDelivery(ds...)
+		subs := fastAndSlow(8)
+		s := newStage(t, DelivererOptions{Workers: 16, LaneConcurrency: 1}, slowly(client), subs...)
+		s.sendDelivery(inPieces(subs, maxRuns+200)...)
 		time.Sleep(time.Second)
 		require.Greater(t, s.p.Tracker().Runs(), maxRuns)
 		require.False(t, s.p.Held(kafka.HoldWindow), "a bitmap holds it")
@@ -157,6 +163,55 @@ func TestWindowInPiecesDivertsWhatIsQueued(t *testing.T) {
 		close(client)
 		synctest.Wait()
 		require.Zero(t, s.inFlight())
+	})
+}
+
+// What is old in lanes that move is diverted only when the window is in nearly as many pieces as there may be.
+func TestWindowInPiecesWaitsForLanesThatMove(t *testing.T) {
+	for _, c := range []struct{ pieces, diverted int }{{easedRuns - 20, 0}, {easedRuns + 20, easedRuns + 20 - 8}} {
+		synctest.Test(t, func(t *testing.T) {
+			subs := fastAndSlow(8)
+			s := newStage(t, DelivererOptions{Workers: 16, LaneConcurrency: 1, Drain: time.Millisecond}, slowly(answers(
+				func(ctx context.Context, _ *attempt.Request) (attempt.Response, error) {
+					if !pause(ctx, stuckAfter/2) {
+						return attempt.Response{}, context.Cause(ctx)
+					}
+					return response(200), nil
+				})), subs...)
+			s.sendDelivery(inPieces(subs, c.pieces)...)
+			synctest.Wait()
+			require.InDelta(t, c.pieces, s.p.Tracker().Runs(), 1)
+			s.next = windowSpan
+			s.sendDelivery(deliveryOf(subs[0], 10_000))
+			time.Sleep(stuckAfter / 4)
+			parked := 0
+			for _, row := range s.b.outcomes(t) {
+				if row.Verdict == outcome.Parked {
+					parked++
+				}
+			}
+			require.Equal(t, c.diverted, parked)
+		})
+	}
+}
+
+// Hundreds of attempts that hang are no reason to hold a partition: a window in as many pieces can be told.
+func TestWindowOfAttemptsThatHangIsNotHeld(t *testing.T) {
+	const inFlight = easedRuns - 20
+	synctest.Test(t, func(t *testing.T) {
+		client := make(hanging)
+		subs := fastAndSlow(inFlight)
+		s := newStage(t, DelivererOptions{Workers: 2 * inFlight, LaneConcurrency: 1}, slowly(client), subs...)
+		s.sendDelivery(inPieces(subs, maxRuns+100)...)
+		synctest.Wait()
+		s.next = windowSpan + 100
+		s.sendDelivery(deliveryOf(subs[0], 10_000))
+		require.True(t, s.p.Held(kafka.HoldWindow))
+		time.Sleep(3 * stuckAfter)
+		require.InDelta(t, inFlight, s.p.Tracker().Runs(), 1)
+		require.False(t, s.p.Held(kafka.HoldWindow))
+		close(client)
+		synctest.Wait()
 	})
 }
 
