@@ -566,25 +566,3 @@ func TestSchedulerUnderRace(t *testing.T) {
 		require.Zero(t, l.inFlight)
 	}
 }
-
-// All of a lane without an end holds a window open; one whose endpoint takes its usual time moves, be that seconds.
-func TestSlowLaneDoesNotHoldTheWindow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newLaneWorld(t, 1, 100)
-		for _, name := range []string{"slow", "hung"} {
-			w.push(name, 10, 11, 12)
-		}
-		w.limit(w.lane("slow"), func(limit *gate.Limit) {
-			for range 8 {
-				limit.Answered(time.Second, true, time.Now())
-			}
-		})
-		require.ElementsMatch(t, []string{"slow:10", "hung:10"}, w.takes())
-		time.Sleep(2 * stuckAfter)
-		w.s.divertBelow(w.o, 0, time.Now())
-		require.Equal(t, []string{"hung:11", "hung:12"}, w.parted())
-		time.Sleep(overdue * time.Second)
-		w.s.divertBelow(w.o, 0, time.Now())
-		require.Equal(t, []string{"slow:11", "slow:12"}, w.parted())
-	})
-}
