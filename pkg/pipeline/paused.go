@@ -10,7 +10,8 @@ import (
 
 // paused reports whether operators have paused the delivery's subscription or its tenant, and if so puts it off, whatever it is:
 // nothing of it is counted, and no age limit ends it before it was tried. What is put off comes back at the rate of a breaker's
-// ramp, about in the order in which it came, and is put off again as long as the pause lasts.
+// ramp, in the order in which it came but for what the lane's workers held at once, which is put off in any order and may so take
+// places that are seconds apart. It is put off again as long as the pause lasts.
 func (d *Deliverer) paused(c *candidate, snap *registry.Snapshot) bool {
 	p := snap.Paused(c.sub)
 	if p == nil {
