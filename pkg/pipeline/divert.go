@@ -42,14 +42,14 @@ func (s *scheduler) part(it *item, reason outcome.Reason, due time.Time) {
 // windowDelay is how long a delivery stays away at least that held the window open: its lane stands.
 const windowDelay = 5 * time.Second
 
-// divertBelow parts with what holds an owner's window open: what is queued below the given offset, and all of lanes that are
-// stuck, since it would only be the next. A lane's queue is in offset order.
+// divertBelow parts with what holds an owner's window open: what is queued below the given offset, and all of lanes that stand, since
+// it would only be the next. A lane's queue is in offset order.
 func (s *scheduler) divertBelow(o *owned, offset int64, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range o.lanes {
-		n, stuck := 0, l.stuck(now) && now.Sub(l.moved) > overdue*l.limit.Recent() // endpoints may take seconds
-		for n < len(l.queue) && (stuck || l.queue[n].at.Offset < offset) {
+		n, stands := 0, l.stands(now)
+		for n < len(l.queue) && (stands || l.queue[n].at.Offset < offset) {
 			s.divert(l.queue[n], outcome.ReasonWindowFull, now)
 			n++
 		}
@@ -57,6 +57,29 @@ func (s *scheduler) divertBelow(o *owned, offset int64, now time.Time) {
 			s.set(l, l.queue[n:])
 		}
 	}
+}
+
+// stands reports whether a lane's deliveries wait for an end that does not come: of attempts that take longer than those before them,
+// as endpoints may take seconds, or of a probe, for which all wait and of which nobody knows that it ends before it times out.
+func (l *lane) stands(now time.Time) bool {
+	if l.blocked {
+		return now.Sub(l.moved) > pushBack
+	}
+	return l.stuck(now) && now.Sub(l.moved) > overdue*l.limit.Recent()
+}
+
+// backlogged reports whether more than half of a partition's active lanes have deliveries that wait: for workers, then, or for what
+// they all wait for. None of them harms the others, and what is old in it has its turn soon.
+func (s *scheduler) backlogged(o *owned, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	waiting := 0
+	for _, l := range o.lanes {
+		if len(l.queue) > 0 {
+			waiting++
+		}
+	}
+	return 2*waiting > o.activeLanes(now)
 }
 
 // relieve begins to divert a lane that was full and keeps its partition held still: nothing arrives meanwhile, so a slow one is a
@@ -190,7 +213,8 @@ func (o *owned) activeLanes(now time.Time) int {
 const (
 	// activePeriod is over what time active lanes are counted.
 	activePeriod = 5 * time.Second
-	// pushBack is how long a full lane holds its partition before it is diverted.
+	// pushBack is how long a full lane holds its partition before it is diverted, and how long a probe may take before what waits
+	// for it leaves a wide window.
 	pushBack = 25 * time.Millisecond
 	// diverters write the records of items that are parted with, partings at a time: one acknowledgement is waited for by as
 	// many, and no worker waits for any.

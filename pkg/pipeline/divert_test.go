@@ -187,6 +187,29 @@ func TestHungEndpointsDelayNobody(t *testing.T) {
 	})
 }
 
+// What waits for a probe leaves a wide window long before the probe may time out; what waits for other attempts has a second.
+func TestProbeDoesNotHoldTheWindow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 2, 100)
+		for _, name := range []string{"probed", "busy"} {
+			w.widen(name)
+			w.push(name, 10, 11, 12, 13)
+		}
+		var refused *item
+		for range 4 {
+			if it := w.take(); it.lane == w.lane("probed") {
+				refused = it
+			}
+		}
+		require.True(t, w.s.putBack(refused, time.Time{}))
+		w.s.divertBelow(w.o, 0, time.Now())
+		require.Empty(t, w.parted(), "it may take no longer than others do")
+		time.Sleep(2 * pushBack)
+		w.s.divertBelow(w.o, 0, time.Now())
+		require.Equal(t, []string{"probed:11", "probed:12", "probed:13"}, w.parted())
+	})
+}
+
 // All of a lane without an end holds a window open; one whose endpoint takes its usual time moves, be that seconds.
 func TestSlowLaneDoesNotHoldTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 // watchWindow keeps what is finished above the oldest unfinished offset within what commit metadata can describe: any span
 // up to [windowSpan] as a bitmap, and a wider one as runs if they are few. A window that is wide and in many pieces hangs on
 // old deliveries. From half of the bounds on, those are diverted that are queued behind attempts that do not end; from [easedRuns] on,
-// whatever is queued and old; and beyond the bounds the partition waits for those in flight. Where most of a window is unfinished it is
-// backlog, which shrinks by itself, but for the first.
+// whatever is queued and old; and beyond the bounds the partition waits for those in flight. Where most lanes wait it is backlog, which
+// shrinks by itself, but for the first.
 func (d *Deliverer) watchWindow(o *owned) {
 	tracker := o.p.Tracker()
 	span, runs := tracker.Span(), tracker.Runs()
@@ -27,10 +27,11 @@ func (d *Deliverer) watchWindow(o *owned) {
 		return
 	}
 	below := lowest
-	if (runs > easedRuns || span > maxSpan/2) && 2*int64(tracker.InFlight()) <= span {
+	now := time.Now()
+	if (runs > easedRuns || span > maxSpan/2) && !d.sched.backlogged(o, now) {
 		below += span - windowSpan/2
 	}
-	d.sched.divertBelow(o, below, time.Now())
+	d.sched.divertBelow(o, below, now)
 }
 
 // watchAgain looks after a window later that holds its partition: by then it shows which lanes stand, and what else would look, an
