@@ -17,6 +17,7 @@ type Limit struct {
 	recent, usual float64
 	answers       int       // up to memory
 	cut           time.Time // when it last gave way
+	silent        bool
 }
 
 // firstLimit is where a limit begins: what an endpoint that never answers holds.
@@ -59,6 +60,7 @@ func (l *Limit) Recent() time.Duration { return time.Duration(l.recent * float64
 // Answered notes an answer that says the endpoint is well, after how long it came, and whether deliveries are waiting: a
 // limit that nobody needs does not grow.
 func (l *Limit) Answered(took time.Duration, waiting bool, now time.Time) {
+	l.silent = false
 	l.answers = min(l.answers+1, memory)
 	l.recent += (took.Seconds() - l.recent) / float64(l.answers)
 	if l.recent < l.usual || l.value <= alone || l.answers <= few {
@@ -76,12 +78,18 @@ func (l *Limit) Answered(took time.Duration, waiting bool, now time.Time) {
 }
 
 // Silent notes an attempt that had no answer in time.
-func (l *Limit) Silent(now time.Time) { l.giveWay(0.5, now) }
+func (l *Limit) Silent(now time.Time) {
+	l.silent = true
+	l.giveWay(0.5, now)
+}
+
+// IsSilent reports whether there was no answer since the last attempt that had none in time.
+func (l *Limit) IsSilent() bool { return l.silent }
 
 // Restart begins anew with one: the endpoint asked for less, or is back.
 func (l *Limit) Restart(now time.Time) {
 	l.threshold = max(l.value/2, 2)
-	l.value, l.recent, l.cut = 1, l.usual, now
+	l.value, l.recent, l.cut, l.silent = 1, l.usual, now, false
 }
 
 // giveWay multiplies the limit, at most once in the time that an answer takes: the answers to what was sent before say

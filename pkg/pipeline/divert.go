@@ -60,10 +60,10 @@ func (s *scheduler) divertBelow(o *owned, offset int64, now time.Time) {
 }
 
 // stands reports whether a lane's deliveries wait for an end that does not come: of attempts that take longer than those before them,
-// as endpoints may take seconds, or of a probe, for which all wait and of which nobody knows that it ends before it times out.
+// as endpoints may take seconds, or of a probe or what follows a time-out, of which nobody knows that it ends before it times out.
 func (l *lane) stands(now time.Time) bool {
-	if l.blocked {
-		return now.Sub(l.moved) > pushBack
+	if l.blocked || l.limit.IsSilent() {
+		return l.inFlight > 0 && now.Sub(l.moved) > pushBack
 	}
 	return l.stuck(now) && now.Sub(l.moved) > overdue*l.limit.Recent()
 }
@@ -213,8 +213,8 @@ func (o *owned) activeLanes(now time.Time) int {
 const (
 	// activePeriod is over what time active lanes are counted.
 	activePeriod = 5 * time.Second
-	// pushBack is how long a full lane holds its partition before it is diverted, and how long a probe may take before what waits
-	// for it leaves a wide window.
+	// pushBack is how long a full lane holds its partition before it is diverted, and how long a probe, or what follows a time-out,
+	// may take before what waits for it leaves a wide window.
 	pushBack = 25 * time.Millisecond
 	// diverters write the records of items that are parted with, partings at a time: one acknowledgement is waited for by as
 	// many, and no worker waits for any.

@@ -187,26 +187,31 @@ func TestHungEndpointsDelayNobody(t *testing.T) {
 	})
 }
 
-// What waits for a probe leaves a wide window long before the probe may time out; what waits for other attempts has a second.
+// What waits for a probe, or behind an attempt that follows a time-out, leaves a wide window long before those may time out; what waits
+// for other attempts has a second.
 func TestProbeDoesNotHoldTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newLaneWorld(t, 2, 100)
-		for _, name := range []string{"probed", "busy"} {
+		for _, name := range []string{"probed", "busy", "silent", "back"} {
 			w.widen(name)
 			w.push(name, 10, 11, 12, 13)
 		}
 		var refused *item
-		for range 4 {
+		for range 8 {
 			if it := w.take(); it.lane == w.lane("probed") {
 				refused = it
 			}
 		}
+		for _, name := range []string{"silent", "back"} {
+			w.limit(w.lane(name), func(limit *gate.Limit) { limit.Silent(time.Now()) })
+		}
+		w.widen("back")
 		require.True(t, w.s.putBack(refused, time.Time{}))
 		w.s.divertBelow(w.o, 0, time.Now())
 		require.Empty(t, w.parted(), "it may take no longer than others do")
 		time.Sleep(2 * pushBack)
 		w.s.divertBelow(w.o, 0, time.Now())
-		require.Equal(t, []string{"probed:11", "probed:12", "probed:13"}, w.parted())
+		require.ElementsMatch(t, []string{"probed:11", "probed:12", "probed:13", "silent:12", "silent:13"}, w.parted())
 	})
 }
 
