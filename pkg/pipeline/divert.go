@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"sync"
 	"time"
 
@@ -69,7 +70,8 @@ func (l *lane) stands(now time.Time) bool {
 }
 
 // backlogged reports whether more than half of a partition's active lanes have deliveries that wait: for workers, then, or for what
-// they all wait for. None of them harms the others, and what is old in it has its turn soon.
+// they all wait for. None of them harms the others, and what is old in it has its turn soon. In a partition that has been held for
+// long no lane is active, and a few may be left that do: then it is half of all lanes.
 func (s *scheduler) backlogged(o *owned, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +81,7 @@ func (s *scheduler) backlogged(o *owned, now time.Time) bool {
 			waiting++
 		}
 	}
-	return 2*waiting > o.activeLanes(now)
+	return 2*waiting > cmp.Or(o.activeLanes(now), len(o.lanes))
 }
 
 // relieve begins to divert a lane that was full and keeps its partition held still: nothing arrives meanwhile, so a slow one is a

@@ -215,6 +215,29 @@ func TestProbeDoesNotHoldTheWindow(t *testing.T) {
 	})
 }
 
+// A backlog is what most lanes have: of those that had records lately or, where nothing arrives as the partition is held, of all.
+func TestBacklogIsOfMostLanes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 1, 100)
+		backlogged := func() bool { return w.s.backlogged(w.o, time.Now()) }
+		w.push("idle", 1)
+		w.takes()
+		time.Sleep(3 * activePeriod)
+		w.push("left", 2, 3, 4)
+		w.push("a", 5)
+		require.True(t, backlogged(), "both of those that are active")
+		require.Equal(t, []string{"left:2", "a:5"}, w.takes())
+		require.False(t, backlogged(), "one of two")
+		time.Sleep(3 * activePeriod)
+		require.False(t, backlogged(), "one of three")
+		w.push("a", 6)
+		w.push("idle", 7)
+		require.True(t, backlogged())
+		time.Sleep(3 * activePeriod)
+		require.True(t, backlogged(), "still all three")
+	})
+}
+
 // All of a lane without an end holds a window open; one whose endpoint takes its usual time moves, be that seconds.
 func TestSlowLaneDoesNotHoldTheWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

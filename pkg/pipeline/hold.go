@@ -11,7 +11,7 @@ import (
 // up to [windowSpan] as a bitmap, and a wider one as runs if they are few. A window that is wide and in many pieces hangs on
 // old deliveries. From half of the bounds on, those are diverted that are queued behind attempts that do not end; from [easedRuns] on,
 // whatever is queued and old; and beyond the bounds the partition waits for those in flight. Where most lanes wait it is backlog, which
-// shrinks by itself, but for the first.
+// shrinks by itself.
 func (d *Deliverer) watchWindow(o *owned) {
 	tracker := o.p.Tracker()
 	span, runs := tracker.Span(), tracker.Runs()
