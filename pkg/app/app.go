@@ -32,6 +32,9 @@ type Options struct {
 	Tracer *tracing.Tracer
 	// Rand replaces the random numbers in [0, 1) of retry policies with jitter; it is called from many goroutines.
 	Rand func() float64
+	// Saturated replaces what a deliverer asks the runtime: whether there are too few processors. Virtual time needs that, in which
+	// the machine's load is not to be seen.
+	Saturated func() bool
 	// Presence is told the registry version that roles have applied, see [OpenViews]; nil is told nothing. Nothing waits
 	// for it.
 	Presence Presence

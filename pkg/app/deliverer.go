@@ -81,7 +81,8 @@ func (a *App) AddDeliverer(ctx context.Context) error {
 			DropHeaders: c.Outcomes.ResponseHeaders == config.Drop,
 			KeepQueries: c.Outcomes.URLQuery == config.Keep,
 		},
-		Tokens: tokens, CheckURL: guard.CheckURL, Exception: exception, Rand: a.opts.Rand, Tracer: a.opts.Tracer, Log: a.opts.Log, Metrics: a.metrics,
+		Tokens: tokens, CheckURL: guard.CheckURL, Exception: exception, Rand: a.opts.Rand, Saturated: a.opts.Saturated,
+		Tracer: a.opts.Tracer, Log: a.opts.Log, Metrics: a.metrics,
 	}
 	if a.opts.Views != nil {
 		opts.Breakers = a.opts.Views

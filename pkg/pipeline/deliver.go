@@ -82,6 +82,9 @@ type DelivererOptions struct {
 	Outcomes OutcomeOptions
 	// Rand returns a number in [0, 1) for the jitter of retry policies, from many goroutines; math/rand by default.
 	Rand func() float64
+	// Saturated is asked every 100 ms whether there have been too few processors since it was asked last; by default the Go
+	// runtime and Linux know.
+	Saturated func() bool
 	// Exception is the one subscription whose attempts go out another way.
 	Exception Exception
 	// Tracer makes the spans of attempts; nil: none.
@@ -110,8 +113,6 @@ type Deliverer struct {
 
 	stopped chan struct{}
 	sched   *scheduler
-	// saturated is [saturation.now].
-	saturated func() bool
 
 	senders senders
 	bodies  bodies
@@ -143,6 +144,9 @@ func NewDeliverer(
 	if opts.Rand == nil {
 		opts.Rand = rand.Float64
 	}
+	if opts.Saturated == nil {
+		opts.Saturated = newSaturation().now
+	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -151,7 +155,7 @@ func NewDeliverer(
 	}
 	return &Deliverer{
 		opts: opts, registry: reg, profiles: profiles, client: client, out: out, reader: reader, fail: fail,
-		outcomes: opts.Topics.Name(topics.Outcomes), stopped: make(chan struct{}), saturated: newSaturation().now, sched: newScheduler(bounds{
+		outcomes: opts.Topics.Name(topics.Outcomes), stopped: make(chan struct{}), sched: newScheduler(bounds{
 			concurrency: opts.LaneConcurrency, queue: opts.LaneQueue, workers: opts.Workers, share: opts.MaxBytes / 2,
 		}), owned: map[int32]*owned{},
 		senders: senders{tokens: opts.Tokens, keepQueries: opts.Outcomes.KeepQueries}, programs: make(chan struct{}, opts.Programs),

@@ -101,7 +101,7 @@ func (d *Deliverer) watchSaturation() {
 		select {
 		case <-ticker.C:
 			now := time.Now()
-			d.sched.judge(d.saturated(), now.Sub(last))
+			d.sched.judge(d.opts.Saturated(), now.Sub(last))
 			last = now
 		case <-d.stopped:
 			return

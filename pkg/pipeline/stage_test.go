@@ -38,8 +38,8 @@ func newStage(t testing.TB, opts DelivererOptions, client Attempter, subs ...*su
 	t.Helper()
 	s := &stage{t: t, b: newBroker(t), reg: &registered{snap: snapshotOf(t, subs...), confirmed: time.Now}}
 	opts.Metrics = NewMetrics(nil)
+	opts.Saturated = func() bool { return false } // by what else the machine does
 	s.d = NewDeliverer(opts, s.reg, profilesForTest(t), client, s.b, s.b, s.failed.set)
-	s.d.saturated = func() bool { return false } // by what else the machine does
 	s.d.Start()
 	s.p, s.lose = s.assign(0)
 	t.Cleanup(func() {

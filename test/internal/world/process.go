@@ -21,7 +21,7 @@ type Process struct {
 }
 
 // Start runs roles as one process would: router, deliverer, retrier, disabler, tasks. It logs errors, or with POSTRIDER_TEST_LOG
-// everything, unless opts has a log. What still runs when the test ends is stopped.
+// everything, unless opts has a log. It has processors enough, whatever the machine is busy with, unless opts knows better. What still runs when the test ends is stopped.
 func (w *World) Start(opts app.Options, roles ...string) *Process {
 	w.T.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -31,6 +31,9 @@ func (w *World) Start(opts app.Options, roles ...string) *Process {
 			level = slog.LevelDebug
 		}
 		opts.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	}
+	if opts.Saturated == nil {
+		opts.Saturated = func() bool { return false }
 	}
 	conf := w.Conf
 	a, err := app.New(ctx, &conf, opts)
