@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"cmp"
+	"sort"
 	"sync"
 	"time"
 
@@ -43,16 +44,27 @@ func (s *scheduler) part(it *item, reason outcome.Reason, due time.Time) {
 // windowDelay is how long a delivery stays away at least that held the window open: its lane stands.
 const windowDelay = 5 * time.Second
 
-// divertBelow parts with what holds an owner's window open: what is queued below the given offset, and all of lanes that stand, since
-// it would only be the next. A lane's queue is in offset order.
+// soon reports whether as many of a lane will have had their turn before they were back: its endpoint is quick enough, and what they
+// wait for are processors.
+func (l *lane) soon(n int) bool {
+	return !l.blocked && !l.paused && l.limit.Clears(n, l.limit.Value(), windowDelay)
+}
+
+// divertBelow parts with what holds an owner's window open: what is queued below the given offset, unless it will have had its turn
+// soon, and all of lanes that stand, since it would only be the next. A lane's queue is in offset order.
 func (s *scheduler) divertBelow(o *owned, offset int64, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range o.lanes {
-		n, stands := 0, l.stands(now)
-		for n < len(l.queue) && (stands || l.queue[n].at.Offset < offset) {
-			s.divert(l.queue[n], outcome.ReasonWindowFull, now)
-			n++
+		n := len(l.queue)
+		if !l.stands(now) {
+			n = sort.Search(n, func(i int) bool { return l.queue[i].at.Offset >= offset })
+			if l.soon(n) {
+				continue
+			}
+		}
+		for _, it := range l.queue[:n] {
+			s.divert(it, outcome.ReasonWindowFull, now)
 		}
 		if n > 0 {
 			s.set(l, l.queue[n:])

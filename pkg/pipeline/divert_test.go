@@ -259,3 +259,25 @@ func TestSlowLaneDoesNotHoldTheWindow(t *testing.T) {
 		require.Equal(t, []string{"slow:11", "slow:12"}, w.parted())
 	})
 }
+
+// What is old in a lane stays where it waits for nothing but processors: it has its turn before it could be back.
+func TestOldItemsOfQuickLanesStay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 4, 100)
+		for _, lane := range []struct {
+			name  string
+			takes time.Duration
+		}{{"quick", 10 * time.Millisecond}, {"slow", 3 * windowDelay}, {"probed", time.Millisecond}, {"rests", time.Millisecond}} {
+			w.limit(w.lane(lane.name), func(limit *gate.Limit) {
+				for range 8 {
+					limit.Answered(lane.takes, true, time.Now())
+				}
+			})
+			w.push(lane.name, 10, 11, 12, 13, 100)
+		}
+		w.push("unknown", 10)
+		w.lane("probed").blocked, w.lane("rests").paused = true, true
+		w.s.divertBelow(w.o, 12, time.Now())
+		require.ElementsMatch(t, []string{"slow:10", "slow:11", "probed:10", "probed:11", "rests:10", "rests:11", "unknown:10"}, w.parted())
+	})
+}

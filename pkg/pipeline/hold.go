@@ -9,9 +9,9 @@ import (
 
 // watchWindow keeps what is finished above the oldest unfinished offset within what commit metadata can describe: any span
 // up to [windowSpan] as a bitmap, and a wider one as runs if they are few. A window that is wide and in many pieces hangs on
-// old deliveries. From half of the bounds on, those are diverted that are queued behind attempts that do not end; from [easedRuns] on,
-// whatever is queued and old; and beyond the bounds the partition waits for those in flight. Where most lanes wait it is backlog, which
-// shrinks by itself.
+// old deliveries. From half of the bounds on, those are diverted that are queued behind attempts that do not end; from five sixths
+// on, others that are queued, old and not about to have their turn; and beyond the bounds the partition waits for those in flight.
+// Where most lanes wait it is backlog, which shrinks by itself.
 func (d *Deliverer) watchWindow(o *owned) {
 	tracker := o.p.Tracker()
 	span, runs := tracker.Span(), tracker.Runs()
@@ -28,7 +28,7 @@ func (d *Deliverer) watchWindow(o *owned) {
 	}
 	below := lowest
 	now := time.Now()
-	if (runs > easedRuns || span > maxSpan/2) && !d.sched.backlogged(o, now) {
+	if (span > easedSpan && runs > easedRuns || span > maxSpan/2) && !d.sched.backlogged(o, now) {
 		below += span - windowSpan/2
 	}
 	d.sched.divertBelow(o, below, now)
@@ -54,8 +54,9 @@ const (
 	// maxRuns always fit, with lengths of up to two bytes: four base64 characters for three bytes of about four each.
 	maxRuns = 600
 	// easedRuns let a partition go on: what is in flight to endpoints that hang, up to half of the usual workers, is no reason to
-	// wait for it.
+	// wait for it. Beyond them and easedSpan what is old is diverted.
 	easedRuns = maxRuns / 6 * 5
+	easedSpan = windowSpan / 6 * 5
 	// maxSpan bounds the account in memory: 16 bytes an offset.
 	maxSpan = 1 << 19
 )

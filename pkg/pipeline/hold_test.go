@@ -183,13 +183,14 @@ func TestWindowInPiecesDivertsWhatIsQueued(t *testing.T) {
 	})
 }
 
-// What is old in lanes that move is diverted only when the window is in nearly as many pieces as there may be, and only where few of
-// the lanes wait: most of them are a backlog, of which nobody's part is late because of another's.
+// What is old in lanes that move is diverted only when the window is nearly as wide and in nearly as many pieces as it may be, and only
+// where few of the lanes wait: most of them are a backlog, of which nobody's part is late because of another's.
 func TestWindowInPiecesWaitsForLanesThatMove(t *testing.T) {
-	for _, c := range []struct{ pieces, others, diverted int }{
-		{easedRuns - 20, 16, 0},
-		{easedRuns + 20, 16, easedRuns + 20 - 8},
-		{easedRuns + 20, 0, 0},
+	for _, c := range []struct{ pieces, span, others, diverted int }{
+		{easedRuns - 20, windowSpan, 16, 0},
+		{easedRuns + 20, windowSpan, 16, easedRuns + 20 - 8},
+		{easedRuns + 20, easedSpan - 20, 16, 0},
+		{easedRuns + 20, windowSpan, 0, 0},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			subs := fastAndSlow(8)
@@ -205,7 +206,7 @@ func TestWindowInPiecesWaitsForLanesThatMove(t *testing.T) {
 			s.sendDelivery(inPieces(subs, c.pieces)...)
 			synctest.Wait()
 			require.InDelta(t, c.pieces, s.p.Tracker().Runs(), 1)
-			s.next = windowSpan
+			s.next = int64(c.span)
 			s.sendDelivery(deliveryOf(subs[0], 10_000))
 			time.Sleep(stuckAfter / 4)
 			parked := 0
