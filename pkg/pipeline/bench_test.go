@@ -71,8 +71,9 @@ func report(b *testing.B, per int, base float64) {
 // BenchmarkDeliver takes records of 1 KiB through lanes, registry, breaker, envelope, signature, verdict and outcome, with
 // an attempt that costs nothing.
 func BenchmarkDeliver(b *testing.B) {
-	for _, endpoints := range []int{1, 1000} {
-		b.Run(fmt.Sprint("endpoints=", endpoints), func(b *testing.B) {
+	for _, of := range []struct{ endpoints, fanOut int }{{1, 1}, {1000, 1}, {1000, 10}} {
+		endpoints := of.endpoints
+		b.Run(fmt.Sprintf("endpoints=%d/fanout=%d", endpoints, of.fanOut), func(b *testing.B) {
 			var subs []*subscription.Subscription
 			for i := range endpoints {
 				subs = append(subs, subscriptionNamed(fmt.Sprint("s", i)))
@@ -96,7 +97,7 @@ func BenchmarkDeliver(b *testing.B) {
 			for range b.N {
 				b.StopTimer()
 				for i := range records {
-					dl := deliveryOf(subs[i%len(subs)], int(next))
+					dl := deliveryOf(subs[i%len(subs)], int(next)/of.fanOut)
 					dl.Data = data
 					records[i] = encode("deliveries", dl)
 					records[i].Topic, records[i].Offset = "deliveries", next

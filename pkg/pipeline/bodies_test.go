@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"context"
 	"testing"
 	"testing/synctest"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/postrider/postrider/pkg/attempt"
 	"github.com/postrider/postrider/pkg/delivery"
+	"github.com/postrider/postrider/pkg/ident"
 	"github.com/postrider/postrider/pkg/subscription"
 )
 
@@ -24,41 +26,51 @@ func sameBytes(a, b []byte) bool {
 func TestBodyOfAnEventIsRenderedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var subs []*subscription.Subscription
-		for _, name := range []string{"a", "b", "dixa1", "dixa2", "flex1", "flex2", "coded"} {
+		for _, name := range []string{"a", "dixa1", "flex1", "coded", "b", "dixa2", "flex2"} {
 			sub := subscriptionNamed(name)
 			sub.Profile = "cloudevents"
 			subs = append(subs, sub)
 		}
-		subs[2].Profile, subs[3].Profile = "dixa", "dixa"
-		subs[4].Profile, subs[5].Profile = "flexengage", "flexengage"
-		subs[6].Transformation = &subscription.Transformation{Code: ".payload.more = 1", Enabled: true}
+		subs[1].Profile, subs[5].Profile = "dixa", "dixa"
+		subs[2].Profile, subs[6].Profile = "flexengage", "flexengage"
+		subs[3].Transformation = &subscription.Transformation{Code: ".payload.more = 1", Enabled: true}
 		got := map[string][]byte{}
 		s := newStage(t, DelivererOptions{Workers: 1}, answers(func(_ context.Context, r *attempt.Request) (attempt.Response, error) {
 			got[r.URL] = r.Body
 			return response(200), nil
 		}), subs...)
-		event := func(sub *subscription.Subscription, change func(*delivery.Delivery)) []byte {
-			d := deliveryOf(sub, 1)
-			if change != nil {
-				change(d)
+		to := func(change func(*delivery.Delivery), subs ...*subscription.Subscription) (bodies [][]byte) {
+			var all []*delivery.Delivery
+			for _, sub := range subs {
+				d := deliveryOf(sub, 1)
+				if change != nil {
+					change(d)
+				}
+				all = append(all, d)
 			}
-			s.sendDelivery(d)
+			s.sendDelivery(all...)
 			time.Sleep(time.Second)
 			synctest.Wait()
-			row := s.b.outcomes(t)[len(s.b.outcomes(t))-1]
-			require.Equal(t, bodyHash(got[sub.URL]), row.BodySHA256, "%s: %s", sub.Name, row.Detail)
-			return got[sub.URL]
+			sums := map[ident.ID]string{}
+			for _, row := range s.b.outcomes(t) {
+				sums[row.Subscription] = row.BodySHA256
+			}
+			for _, sub := range subs {
+				require.Equal(t, bodyHash(got[sub.URL]), sums[sub.ID], sub.Name)
+				bodies = append(bodies, got[sub.URL])
+			}
+			return bodies
 		}
-		first := event(subs[0], nil)
-		require.True(t, sameBytes(first, event(subs[1], nil)))
-		dixa := event(subs[2], nil)
-		require.NotEqual(t, first, dixa)
-		require.True(t, sameBytes(dixa, event(subs[3], nil)))
-		require.NotEqual(t, event(subs[4], nil), event(subs[5], nil), "they name the subscription and the try")
-		require.Contains(t, string(event(subs[6], nil)), `"more":1`)
+		all := to(nil, subs...)
+		a, dixa1, flex1, coded, b, dixa2, flex2 := all[0], all[1], all[2], all[3], all[4], all[5], all[6]
+		require.True(t, sameBytes(a, b))
+		require.NotEqual(t, a, dixa1)
+		require.True(t, sameBytes(dixa1, dixa2), "another body of the event came between")
+		require.NotEqual(t, flex1, flex2, "they name the subscription and the try")
+		require.Contains(t, string(coded), `"more":1`)
 
-		again := event(subs[0], func(d *delivery.Delivery) { d.Pass = 1; d.Trigger.Kind, d.Trigger.ID = delivery.TriggerResend, "x" })
-		require.Equal(t, first, again)
+		again := to(func(d *delivery.Delivery) { d.Pass = 1; d.Trigger.Kind, d.Trigger.ID = delivery.TriggerResend, "x" }, subs[0])
+		require.True(t, sameBytes(a, again[0]), "it comes soon after")
 		for name, change := range map[string]func(*delivery.Delivery){
 			"data":   func(d *delivery.Delivery) { d.Data = []byte(`{"other":1}`) },
 			"type":   func(d *delivery.Delivery) { d.EventType = "other.type" },
@@ -66,11 +78,65 @@ func TestBodyOfAnEventIsRenderedOnce(t *testing.T) {
 			"source": func(d *delivery.Delivery) { d.EventSource = "elsewhere" },
 			"time":   func(d *delivery.Delivery) { d.EventTime = d.EventTime.Add(time.Second) },
 		} {
-			other := event(subs[1], func(d *delivery.Delivery) {
+			others := to(func(d *delivery.Delivery) {
 				d.Trigger.Kind, d.Trigger.ID = delivery.TriggerResend, name
 				change(d)
-			})
-			require.NotEqual(t, first, other, "an id that was used twice, with another %s", name)
+			}, subs[0], subs[4])
+			require.NotEqual(t, a, others[0], "an id that was used twice, with another %s", name)
+			require.True(t, sameBytes(others[0], others[1]), name)
 		}
 	})
+}
+
+// What deliveries share is theirs, not the record's that they came with, and it is as little as it may be.
+func TestWhatDeliveriesShareIsBounded(t *testing.T) {
+	const most = 64 << 10
+	b := newBodies(32 * most)
+	of := func(event, size int) (*delivery.Delivery, *common) {
+		d := deliveryOf(subscriptionNamed("a"), event)
+		read := bytes.Repeat([]byte{byte(event)}, size)
+		d.Data = read
+		c := b.keep(d)
+		require.False(t, size > 0 && sameBytes(read, d.Data))
+		require.Equal(t, read, d.Data)
+		return d, c
+	}
+	first, alone := of(1, 1000)
+	require.False(t, alone.shared.Load())
+	second, shared := of(1, 1000)
+	require.Same(t, alone, shared)
+	require.True(t, shared.shared.Load())
+	require.True(t, sameBytes(first.Data, second.Data))
+
+	_, long := of(2, maxShared+1)
+	require.Nil(t, long, "nobody keeps it")
+	_, full := of(3, maxShared)
+	require.NotNil(t, full)
+
+	for event := range 1000 {
+		of(10+event, 1000)
+		require.LessOrEqual(t, b.read.size, int64(most))
+	}
+	known := 0
+	for i := range b.places {
+		if b.places[i].Load() != nil {
+			known++
+		}
+	}
+	require.LessOrEqual(t, known, most/1000)
+	require.Greater(t, known, most/1000/2)
+	_, later := of(1, 1000)
+	require.NotSame(t, alone, later, "it was forgotten")
+
+	for event := range 3 * len(b.read.ring) {
+		of(10_000+event, 0)
+	}
+	require.LessOrEqual(t, b.read.size, int64(most))
+
+	b = newBodies(0)
+	of(1, 1000)
+	_, only := of(2, 1000)
+	_, again := of(2, 1000)
+	require.Same(t, only, again, "the last one is kept however little there may be")
+	require.Equal(t, only.size(), b.read.size)
 }

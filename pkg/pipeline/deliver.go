@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -115,7 +114,7 @@ type Deliverer struct {
 	sched   *scheduler
 
 	senders senders
-	bodies  bodies
+	bodies  *bodies
 	rows    rows
 	// programs has a place for each transformation that runs.
 	programs chan struct{}
@@ -158,7 +157,8 @@ func NewDeliverer(
 		outcomes: opts.Topics.Name(topics.Outcomes), stopped: make(chan struct{}), sched: newScheduler(bounds{
 			concurrency: opts.LaneConcurrency, queue: opts.LaneQueue, workers: opts.Workers, share: opts.MaxBytes / 2,
 		}), owned: map[int32]*owned{},
-		senders: senders{tokens: opts.Tokens, keepQueries: opts.Outcomes.KeepQueries}, programs: make(chan struct{}, opts.Programs),
+		senders: senders{tokens: opts.Tokens, keepQueries: opts.Outcomes.KeepQueries}, bodies: newBodies(opts.MaxBytes),
+		programs: make(chan struct{}, opts.Programs),
 	}
 }
 
@@ -290,7 +290,7 @@ func (d *Deliverer) queue(o *owned, records []*kafka.Record, now time.Time) {
 	}
 	for _, it := range fresh {
 		// The record's value is a piece of the fetch it came in: one delivery that waits would keep a megabyte in memory.
-		it.d.Data = bytes.Clone(it.d.Data)
+		it.common = d.bodies.keep(it.d)
 	}
 	for _, l := range d.sched.admit(o, fresh, now) {
 		d.fullLane(l)

@@ -14,7 +14,8 @@ type item struct {
 	d       *delivery.Delivery
 	at      delivery.Position // the deliveries record
 	arrived time.Time
-	lane    *lane // since it was admitted
+	lane    *lane   // since it was admitted
+	common  *common // nil if it shares nothing, see [bodies]
 	// later is how many deliveries of a later pass its owner had made when it came, see [Deliverer.overtaken].
 	later int
 }
