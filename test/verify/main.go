@@ -83,7 +83,7 @@ func main() {
 	flag.BoolVar(&o.short, "short", false, "a tenth of the load, a third of the time")
 	flag.StringVar(&o.out, "out", "", "also write the figures to this file, as JSON")
 	flag.StringVar(&o.binary, "binary", "", "the postrider to verify; built if empty")
-	flag.StringVar(&o.previous, "previous", "", "the release that the upgrade check begins with, a tag or commit; the last tag before HEAD if empty")
+	flag.StringVar(&o.previous, "previous", "", "the release that the upgrade check begins with, a tag or commit; the last one if empty")
 	flag.StringVar(&o.records, "records", "", "have the upgrade check write what the previous release wrote to this directory, some records of each form")
 	flag.BoolVar(&o.keep, "keep", false, "keep topics, logs and configuration of the checks")
 	flag.IntVar(&o.subscriptions, "subscriptions", registrySubscriptions, "how many the registry check has, in steps of 100000")

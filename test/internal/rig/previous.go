@@ -3,7 +3,6 @@ package rig
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,27 +13,28 @@ import (
 // Release is one version of the product.
 type Release struct{ Name, Binary string }
 
-// Previous builds the release before this one out of its own commit: ref or, if that is empty, the last tag that is an ancestor
-// of HEAD and not HEAD itself.
+// last is the release before this one. Its commit stands here, as not every clone has the tags; it changes with the first commit
+// after a release.
+var last = struct{ name, commit string }{"checkpoint2", "6a3c016839dcb31907bfbf4682e968df3ad3b719"} //nolint:gochecknoglobals // a constant
+
+// Previous builds the release before this one out of its own commit, or of ref, a tag or a commit, unless that is empty.
 func (r *Rig) Previous(ctx context.Context, ref string) (Release, error) {
 	root, err := git(ctx, ".", "rev-parse", "--show-toplevel")
 	if err != nil {
 		return Release{}, fmt.Errorf("looking for the repository that has the previous release: %w", err)
 	}
-	if ref == "" {
-		if ref, err = lastTag(ctx, root); err != nil {
-			return Release{}, err
-		}
+	name, commit := last.name, last.commit
+	if ref != "" {
+		name, commit = ref, ref
 	}
-	commit, err := git(ctx, root, "rev-parse", "--verify", ref+"^{commit}")
-	if err != nil {
-		return Release{}, fmt.Errorf("looking for the release %q: want a tag or a commit: %w", ref, err)
+	if commit, err = resolve(ctx, root, commit); err != nil {
+		return Release{}, err
 	}
 	source := filepath.Join(r.Dir, "source-"+commit)
 	if err := export(ctx, root, commit, source); err != nil {
-		return Release{}, fmt.Errorf("taking out release %s: %w", ref, err)
+		return Release{}, fmt.Errorf("taking out release %s: %w", name, err)
 	}
-	out := Release{Name: ref, Binary: filepath.Join(r.Dir, "postrider-"+commit)}
+	out := Release{Name: name, Binary: filepath.Join(r.Dir, "postrider-"+commit)}
 	return out, build(ctx, source, out.Binary)
 }
 
@@ -45,28 +45,14 @@ func (r *Rig) Running(other Release) *Rig {
 	return &c
 }
 
-// errNoTag tells people what to do: a clone without tags proves nothing, and must not look as if it did.
-var errNoTag = errors.New("there is no previous release: no tag is an ancestor of HEAD (git fetch --tags), and none was named")
-
-func lastTag(ctx context.Context, root string) (string, error) {
-	head, err := git(ctx, root, "rev-parse", "HEAD")
+// resolve returns the commit of a tag or commit. A shallow clone does not have it, and proves nothing: it must not look as if
+// it did.
+func resolve(ctx context.Context, root, ref string) (string, error) {
+	commit, err := git(ctx, root, "rev-parse", "--verify", ref+"^{commit}")
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("looking for the release %q: want a tag or a commit that this clone has (git fetch --unshallow --tags): %w", ref, err)
 	}
-	for _, at := range []string{"HEAD", "HEAD^"} { // HEAD may have the tag of the release that is about to be made
-		tag, err := git(ctx, root, "describe", "--tags", "--abbrev=0", at)
-		if err != nil {
-			return "", errors.Join(errNoTag, err)
-		}
-		commit, err := git(ctx, root, "rev-parse", tag+"^{commit}")
-		if err != nil {
-			return "", err
-		}
-		if commit != head {
-			return tag, nil
-		}
-	}
-	return "", errNoTag
+	return commit, nil
 }
 
 // export writes the files of a commit to a directory that it makes.

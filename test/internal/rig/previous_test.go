@@ -28,25 +28,18 @@ func repository(t *testing.T, names ...string) string {
 	return root
 }
 
-func TestTheLastTagIsNotOfHEAD(t *testing.T) {
-	for _, tc := range []struct {
-		commits []string
-		want    string // empty: none
-	}{
-		{[]string{"v1", "v2", "-now"}, "v2"},
-		{[]string{"v1", "-", "v2"}, "v1"},
-		{[]string{"-", "v1"}, ""},
-		{[]string{"v1"}, ""},
-		{[]string{"-", "-now"}, ""},
-	} {
-		got, err := lastTag(t.Context(), repository(t, tc.commits...))
-		require.Equal(t, tc.want, got, "%v", tc.commits)
-		if tc.want == "" {
-			require.ErrorIs(t, err, errNoTag, "%v", tc.commits)
-			require.ErrorContains(t, err, "git fetch --tags")
-		} else {
-			require.NoError(t, err, "%v", tc.commits)
-		}
+func TestReleaseIsATagOrACommit(t *testing.T) {
+	root := repository(t, "v1", "-now")
+	want, err := git(t.Context(), root, "rev-parse", "HEAD^")
+	require.NoError(t, err)
+	for _, ref := range []string{"v1", want, want[:12], "HEAD^"} {
+		got, err := resolve(t.Context(), root, ref)
+		require.NoError(t, err, ref)
+		require.Equal(t, want, got, ref)
+	}
+	for _, ref := range []string{"v2", "", last.commit} {
+		_, err := resolve(t.Context(), root, ref)
+		require.ErrorContains(t, err, "want a tag or a commit that this clone has (git fetch --unshallow --tags)", ref)
 	}
 }
 
