@@ -121,8 +121,10 @@ func (b *bodies) render(s *profile.Sender, c *candidate, m *profile.Message) (bo
 		in.Attempt, in.At = delivery.AttemptID(c.d.ID, c.d.Trigger, c.d.Attempts+1), c.started
 	}
 	shared := e.Scope() == envelope.PerEvent && m.Delivery == c.d && c.common != nil && c.common.shared.Load()
+	var last *rendered
 	if shared {
-		for known := c.common.rendered.Load(); known != nil; known = known.next {
+		last = c.common.rendered.Load()
+		for known := last; known != nil; known = known.next {
 			if known.envelope == e && known.tenant == c.tenant {
 				return known.body, known.digest, nil
 			}
@@ -134,9 +136,10 @@ func (b *bodies) render(s *profile.Sender, c *candidate, m *profile.Message) (bo
 	}
 	digest = bodyHash(body)
 	if shared {
-		// Of two that are rendered at the same time one is forgotten.
-		c.common.rendered.Store(&rendered{envelope: e, tenant: c.tenant, body: body, digest: digest, next: c.common.rendered.Load()})
-		b.rendered.add(c.common, func(old *common) { old.rendered.Store(nil) })
+		made := &rendered{envelope: e, tenant: c.tenant, body: body, digest: digest, next: last}
+		if c.common.rendered.CompareAndSwap(last, made) { // of two that are made at the same time one stays
+			b.rendered.add(c.common, func(old *common) { old.rendered.Store(nil) })
+		}
 	}
 	return body, digest, nil
 }

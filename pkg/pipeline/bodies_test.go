@@ -140,3 +140,31 @@ func TestWhatDeliveriesShareIsBounded(t *testing.T) {
 	require.Same(t, only, again, "the last one is kept however little there may be")
 	require.Equal(t, only.size(), b.read.size)
 }
+
+// A delivery that waits does not hold its event's body for ever.
+func TestBodiesAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, b := subscriptionNamed("a"), subscriptionNamed("b")
+		const most = 4 << 10
+		s := newStage(t, DelivererOptions{MaxBytes: 16 * most}, answers(func(context.Context, *attempt.Request) (attempt.Response, error) {
+			return response(200), nil
+		}), a, b)
+		kept := &s.d.bodies.rendered
+		both := func(event int) {
+			s.sendDelivery(deliveryOf(a, event), deliveryOf(b, event))
+			time.Sleep(time.Second)
+			synctest.Wait()
+		}
+		both(0)
+		first := kept.ring[0]
+		require.NotNil(t, first)
+		require.NotNil(t, first.rendered.Load())
+		for event := range 20 {
+			both(1 + event)
+			require.LessOrEqual(t, kept.size, int64(most))
+		}
+		require.Nil(t, first.rendered.Load())
+		require.NotSame(t, first, kept.ring[kept.oldest])
+		require.NotNil(t, kept.ring[kept.oldest].rendered.Load())
+	})
+}
