@@ -59,7 +59,9 @@ func newForwarder(conf *config.Config, view *registry.View, o *listenOptions) (*
 		}
 	}
 	f.client = &http.Client{
-		Transport:     &http.Transport{Proxy: nil, DisableCompression: true}, // as endpoints are asked
+		// Compression and proxy are as endpoints are asked. A server in development is restarted again and again: a connection
+		// that is kept may be one that it closes at this moment, and a POST that fails with EOF says nothing about why.
+		Transport:     &http.Transport{Proxy: nil, DisableCompression: true, DisableKeepAlives: true},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return f, nil
