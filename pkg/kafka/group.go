@@ -298,8 +298,7 @@ func (g *Group) hand(f kgo.FetchTopicPartition) {
 		}
 	}
 	if len(fresh) > 0 {
-		p.marks.forget(tracker.Position())
-		p.marks.add(fresh)
+		p.marks.add(tracker.Position(), fresh)
 		g.handler.Records(p, fresh)
 	}
 }

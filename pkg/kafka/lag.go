@@ -115,9 +115,11 @@ type mark struct {
 	at     time.Time
 }
 
-func (m *marks) add(records []*Record) {
+// add remembers records that were read, with position as the lowest that is not finished.
+func (m *marks) add(position int64, records []*Record) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.forget(position)
 	for _, r := range records {
 		if n := len(m.list); n == 0 || r.Timestamp.Sub(m.list[n-1].at).Abs() >= markEvery {
 			m.list = append(m.list, mark{r.Offset, r.Timestamp})
@@ -136,7 +138,7 @@ func (m *marks) age(position int64, inFlight bool, now time.Time) time.Duration 
 	return max(0, now.Sub(m.list[0].at))
 }
 
-// forget drops the marks before that of position.
+// forget drops the marks before that of position. Call it with mu held.
 func (m *marks) forget(position int64) {
 	i, found := slices.BinarySearchFunc(m.list, position, func(k mark, at int64) int { return int(k.offset - at) })
 	if !found {
