@@ -41,7 +41,7 @@ func NewClient(c Config, extra ...kgo.Opt) (*kgo.Client, error) {
 		kgo.ProducerLinger(usualLinger),
 		// Snappy shrinks these records as far as LZ4 does, and franz-go's LZ4 holds 4 MiB a writer.
 		kgo.ProducerBatchCompression(kgo.SnappyCompression(), kgo.NoCompression()),
-		kgo.MaxBufferedRecords(100_000),
+		kgo.MaxBufferedRecords(maxBuffered),
 		kgo.RecordPartitioner(newPartitioner(nil)), // Kafka's own, so that keys land where other clients put them
 	)
 	if c.Metrics != nil {

@@ -9,7 +9,7 @@ import (
 )
 
 // Producer writes records: acknowledged by all in-sync replicas, idempotent, in order within a partition. It gives no
-// record up while it is open; a record ends with an error only when its context ends, the producer is closed, or Kafka
+// record up that it took while it is open; such a record ends with an error only when the producer is closed, or Kafka
 // refuses it for good.
 type Producer struct{ client *kgo.Client }
 
@@ -35,11 +35,29 @@ func NewProducer(conf Config, opts ProducerOptions) (*Producer, error) {
 	return &Producer{client: client}, nil
 }
 
-// Produce sends r. It blocks only while 100,000 records are unacknowledged. Promise is called once, not from this
-// goroutine, in order for the records of one partition; it must not block and must not produce.
+// Produce sends r. It blocks only while 100,000 records are unacknowledged, until ctx ends, which ends the record as well.
+// Promise is called once, not from this goroutine, in order for the records of one partition; it must not block and must not
+// produce.
+//
+// The end of ctx does not end a record that was taken: whoever waits for its promise has to look at ctx, too. The client fails with
+// a record everything that waits for the same partition, and that is others', whose contexts go on.
 func (p *Producer) Produce(ctx context.Context, r *Record, promise func(*Record, error)) {
-	p.client.Produce(ctx, r, promise)
+	if p.client.BufferedProduceRecords() < maxBuffered-manyProducers {
+		p.client.Produce(context.Background(), r, promise) //nolint:contextcheck // on purpose, see above
+		return
+	}
+	waiting, giveUp := context.WithCancel(context.Background())
+	taken := context.AfterFunc(ctx, giveUp)
+	p.client.Produce(waiting, r, promise) //nolint:contextcheck // likewise
+	taken()
 }
+
+const (
+	// maxBuffered is how many records may be unacknowledged.
+	maxBuffered = 100_000
+	// manyProducers is more than will ever produce at the same moment.
+	manyProducers = 10_000
+)
 
 // Close waits until everything is acknowledged or ctx ends, and closes the connections.
 func (p *Producer) Close(ctx context.Context) error {

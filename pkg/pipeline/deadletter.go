@@ -136,7 +136,7 @@ func (d *DeadLetters) redrive(ctx context.Context, batch []*letter.Dead, p *Lett
 		}
 		return nil
 	})
-	if waited := written.wait(); err == nil && waited != nil {
+	if waited := written.wait(ctx); err == nil && waited != nil {
 		err = fmt.Errorf("writing deliveries: %w", waited)
 	}
 	return out, err

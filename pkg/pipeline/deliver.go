@@ -330,20 +330,35 @@ func (d *Deliverer) Revoke(ps []*kafka.Partition) {
 	case <-drain.C:
 	}
 	for _, o := range gone {
-		d.snapshot(o)
 		o.cancel()
 	}
 	// What was cut off ends at once; what ended in time may wait for its acknowledgement a moment longer.
-	settle := time.NewTimer(settleTimeout)
-	defer settle.Stop()
+	settle, cancel := context.WithTimeout(context.Background(), settleTimeout)
+	defer cancel()
 	select {
 	case <-drained:
-	case <-settle.C:
+	case <-settle.Done():
 		d.opts.Log.Warn("acknowledgements outstanding at revoke; their deliveries are repeated")
+	}
+	d.lastSnapshots(settle, gone)
+}
+
+// lastSnapshots writes what the next owners start with. Without it they fold as much more as their own would say.
+func (d *Deliverer) lastSnapshots(ctx context.Context, gone []*owned) {
+	var all []<-chan struct{}
+	for _, o := range gone {
+		all = append(all, d.snapshot(ctx, o))
+	}
+	for _, written := range all {
+		select {
+		case <-written:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
-// settleTimeout is how long a revoke waits for the brokers' acknowledgements after the drain.
+// settleTimeout is how long a revoke waits for the brokers' acknowledgements after the drain, of the last snapshots as well.
 const settleTimeout = 2 * time.Second
 
 // Lost cuts off everything at once: the partitions have another owner.

@@ -214,6 +214,55 @@ func TestSendsWaitForTheRegistry(t *testing.T) {
 	})
 }
 
+// The next owner starts with the states as they are at the end of a revoke.
+func TestRevokeWritesTheStates(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscriptionNamed("one")
+		s := newStage(t, DelivererOptions{Workers: 8, Drain: 5 * time.Second}, status(503), sub)
+		s.sendDelivery(deliveryOf(sub, 0))
+		time.Sleep(time.Second) // less than until the next snapshot
+		require.Empty(t, s.b.acknowledged("endpoint-states"))
+		s.revoke(s.p)
+		states := s.b.acknowledged("endpoint-states")
+		require.Len(t, states, 2)
+		require.Equal(t, sub.ID.UUID(), string(states[0].Key))
+		require.Equal(t, checkpointPrefix+"0", string(states[1].Key))
+		s.requireNoFailure()
+	})
+}
+
+// A producer that takes nothing more keeps neither a revoke nor the end of the process, whoever waits for it.
+func TestRevokeDoesNotWaitForAFullProducer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscriptionNamed("one")
+		s := newStage(t, DelivererOptions{Workers: 8, Drain: 5 * time.Second}, status(503), sub)
+		s.sendDelivery(deliveryOf(sub, 0))
+		synctest.Wait()
+		s.b.change(func() { s.b.full = true })
+		time.Sleep(2 * snapshotEvery) // the states that changed wait for room
+		s.sendDelivery(deliveryOf(sub, 1))
+		synctest.Wait()
+		at := time.Now()
+		s.revoke(s.p)
+		require.LessOrEqual(t, time.Since(at), 5*time.Second+settleTimeout)
+		s.requireNoFailure()
+	})
+}
+
+// What is parted with may be on its way to a broker that does not answer. The stage stops without the answer.
+func TestStopDoesNotWaitForAcknowledgements(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sub := subscriptionNamed("one")
+		s := newStage(t, DelivererOptions{Workers: 8, Drain: 5 * time.Second}, status(200), sub)
+		s.d.endpoint(s.d.owned[0], sub.ID).rest.Begin(time.Now().Add(20 * time.Second))
+		s.b.hold("retry.5s")
+		s.sendDelivery(deliveryOf(sub, 0))
+		synctest.Wait()
+		require.Equal(t, 1, s.b.sent("retry.5s"))
+		s.requireNoFailure()
+	})
+}
+
 func TestRevokeDrainsThenCutsOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sub, started := subscriptionNamed("one"), atomic.Int64{}

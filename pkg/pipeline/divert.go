@@ -3,7 +3,7 @@ package pipeline
 import (
 	"cmp"
 	"sort"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/pkg/kafka"
@@ -269,8 +269,9 @@ func (d *Deliverer) divert(batch []parting) {
 	now := time.Now()
 	due := make([]time.Time, len(batch))
 	errs := make([]error, len(batch))
-	var acks sync.WaitGroup
-	acks.Add(len(batch))
+	var pending atomic.Int64
+	pending.Store(int64(len(batch)))
+	written := make(chan struct{})
 	for i, p := range batch {
 		next := copyFor(p.d, p.reason)
 		next.Parks++
@@ -283,11 +284,19 @@ func (d *Deliverer) divert(batch []parting) {
 			next.Slot = due[i]
 		}
 		d.out.Produce(p.lane.owner.p.Context(), d.opts.Topics.waiting(next, now), func(_ *kafka.Record, err error) {
-			errs[i] = err
-			acks.Done()
+			if errs[i] = err; pending.Add(-1) == 0 {
+				close(written)
+			}
 		})
 	}
-	acks.Wait()
+	select {
+	case <-written:
+	case <-d.stopped: // no partition is owned any more, and Kafka may be away
+		for _, p := range batch {
+			d.drop(p.item)
+		}
+		return
+	}
 	for i, p := range batch {
 		if d.written(p.item, errs[i]) {
 			d.parked(p, due[i])

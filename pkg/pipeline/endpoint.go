@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -138,7 +139,7 @@ func (d *Deliverer) breakerChanged(c *candidate) {
 	d.noteBreaker(o, c.ep)
 	record := o.snapshotOf(c.ep)
 	o.mu.Unlock()
-	d.produceState(o, c.ep.sub.UUID(), record)
+	d.produceState(o.p.Context(), o, c.ep.sub.UUID(), record, func() {})
 }
 
 // countBreaker makes the number of open breakers right for one endpoint; those of partitions that are given up do not
@@ -207,16 +208,17 @@ func (d *Deliverer) snapshots() {
 		}
 		d.mu.Unlock()
 		for _, o := range all {
-			d.snapshot(o)
+			d.snapshot(o.dispatch, o)
 		}
 		d.measure()
 	}
 }
 
-// snapshot writes the changed states and then the checkpoint. The producer keeps the order within the partition, so
-// whoever reads the checkpoint has read the states. The owner's lock is not held over the writes: the acknowledgements
-// that would make room in a full producer need it.
-func (d *Deliverer) snapshot(o *owned) {
+// snapshot writes the changed states and then the checkpoint, whose end it tells. The producer keeps the order within the
+// partition, so whoever reads the checkpoint has read the states. The owner's lock is not held over the writes: the
+// acknowledgements that would make room in a full producer, for which ctx bounds the wait, need it.
+func (d *Deliverer) snapshot(ctx context.Context, o *owned) (written <-chan struct{}) {
+	ended := make(chan struct{})
 	o.snapshotting.Lock()
 	defer o.snapshotting.Unlock()
 	o.mu.Lock()
@@ -231,12 +233,14 @@ func (d *Deliverer) snapshot(o *owned) {
 	checkpoint := checkpointRecord{Version: stateVersion, Generation: o.p.Generation, Sequence: o.sequence, Folded: o.folded}
 	o.mu.Unlock()
 	if len(states) == 0 {
-		return
+		close(ended)
+		return ended
 	}
 	for sub, state := range states {
-		d.produceState(o, sub.UUID(), state)
+		d.produceState(ctx, o, sub.UUID(), state, func() {})
 	}
-	d.produceState(o, checkpointPrefix+strconv.Itoa(int(o.p.ID)), checkpoint)
+	d.produceState(ctx, o, checkpointPrefix+strconv.Itoa(int(o.p.ID)), checkpoint, func() { close(ended) })
+	return ended
 }
 
 // snapshotOf returns the record of an endpoint's state now. The owner's lock is held.
@@ -247,14 +251,16 @@ func (o *owned) snapshotOf(ep *endpoint) stateRecord {
 	}
 }
 
-// produceState writes without waiting: a snapshot that gets lost is folded again from the outcomes.
-func (d *Deliverer) produceState(o *owned, key string, value any) {
+// produceState writes without waiting for the end, which it tells: a snapshot that gets lost is folded again from the outcomes.
+func (d *Deliverer) produceState(ctx context.Context, o *owned, key string, value any, ended func()) {
 	r, err := d.stateRecordFor(o, key, value)
 	if err != nil {
 		d.opts.Log.Error("writing endpoint state", "error", err)
+		ended()
 		return
 	}
-	d.out.Produce(o.p.Context(), r, func(_ *kafka.Record, err error) {
+	d.out.Produce(ctx, r, func(_ *kafka.Record, err error) {
+		defer ended()
 		if err != nil && o.p.Context().Err() == nil {
 			d.opts.Log.Error("writing endpoint state", "partition", o.p.ID, "error", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,7 +29,7 @@ import (
 )
 
 // broker is a Producer in memory. It acknowledges in order within a topic, from a goroutine of its own, and holds back the
-// acknowledgements of the topics it was told to.
+// acknowledgements of the topics it was told to. While it is full it takes nothing, and whoever produces waits.
 type broker struct {
 	mu     sync.Mutex
 	wake   sync.Cond
@@ -37,12 +38,12 @@ type broker struct {
 	next   map[string]int64
 	held   map[string]bool
 	refuse func(*kafka.Record) error
+	full   bool
 	closed bool
 	done   chan struct{}
 }
 
 type produced struct {
-	ctx     context.Context
 	record  *kafka.Record
 	promise func(*kafka.Record, error)
 }
@@ -70,10 +71,18 @@ func (b *broker) change(fn func()) {
 
 // Produce implements Producer.
 func (b *broker) Produce(ctx context.Context, r *kafka.Record, promise func(*kafka.Record, error)) {
-	stop := context.AfterFunc(ctx, func() { b.change(func() {}) })
-	b.change(func() {
-		b.queue = append(b.queue, &produced{ctx, r, func(r *kafka.Record, err error) { stop(); promise(r, err) }})
-	})
+	defer context.AfterFunc(ctx, func() { b.change(func() {}) })()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for b.full && ctx.Err() == nil {
+		b.wake.Wait()
+	}
+	if b.full {
+		go promise(r, ctx.Err())
+		return
+	}
+	b.queue = append(b.queue, &produced{r, promise})
+	b.wake.Broadcast()
 }
 
 func (b *broker) run() {
@@ -82,7 +91,7 @@ func (b *broker) run() {
 		b.mu.Lock()
 		i := -1
 		for i < 0 {
-			i = slices.IndexFunc(b.queue, func(p *produced) bool { return !b.held[p.record.Topic] || p.ctx.Err() != nil })
+			i = slices.IndexFunc(b.queue, func(p *produced) bool { return !b.held[p.record.Topic] || b.closed })
 			if i < 0 && b.closed {
 				b.mu.Unlock()
 				return
@@ -93,8 +102,11 @@ func (b *broker) run() {
 		}
 		p := b.queue[i]
 		b.queue = slices.Delete(b.queue, i, i+1)
-		err := p.ctx.Err()
-		if err == nil && b.refuse != nil {
+		var err error
+		switch {
+		case b.held[p.record.Topic]:
+			err = errors.New("closed")
+		case b.refuse != nil:
 			err = b.refuse(p.record)
 		}
 		if err == nil {

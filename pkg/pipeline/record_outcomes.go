@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/pkg/form"
@@ -83,11 +82,7 @@ func (r *Recorder) unreadable(rec *kafka.Record, err error) {
 
 // writeStatuses returns when all of them are acknowledged.
 func (r *Recorder) writeStatuses(ctx context.Context, p *kafka.Partition, rows []*view.Row) error {
-	var (
-		acks sync.WaitGroup
-		mu   sync.Mutex
-		errs error
-	)
+	var written acks
 	for _, row := range rows {
 		s := outcome.Status{
 			Version: outcome.Version, Tenant: row.Tenant, Subscription: row.Subscription, EventType: row.EventType, At: row.At,
@@ -98,18 +93,9 @@ func (r *Recorder) writeStatuses(ctx context.Context, p *kafka.Partition, rows [
 		if err != nil {
 			return err
 		}
-		acks.Add(1)
-		r.out.Produce(ctx, &kafka.Record{Topic: r.statuses, Key: []byte(s.Key()), Value: text}, func(_ *kafka.Record, err error) {
-			defer acks.Done()
-			if err != nil {
-				mu.Lock()
-				errs = errors.Join(errs, err)
-				mu.Unlock()
-			}
-		})
+		written.produce(ctx, r.out, &kafka.Record{Topic: r.statuses, Key: []byte(s.Key()), Value: text})
 	}
-	acks.Wait() // each ends with the context at the latest
-	return errs
+	return written.wait(ctx)
 }
 
 // recordStatuses adds statuses to the views: of event types whose last attempt has left outcomes, they are all there is.

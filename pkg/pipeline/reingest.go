@@ -76,7 +76,7 @@ func (d *RejectedRecords) Reingest(
 			out = append(out, batch[i])
 			return nil
 		})
-		if waited := written.wait(); err == nil && waited != nil {
+		if waited := written.wait(ctx); err == nil && waited != nil {
 			err = fmt.Errorf("writing source records: %w", waited)
 		}
 		if err == nil && !w.DryRun {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/postrider/postrider/pkg/delivery"
@@ -277,36 +278,48 @@ func (r *Router) writeRouted(ctx context.Context, routed *RoutedRecord) error {
 
 // acks waits for a number of records that is not known beforehand.
 type acks struct {
-	wg    sync.WaitGroup
-	mu    sync.Mutex
-	first error
+	pending atomic.Int64 // and one for whoever waits
+	mu      sync.Mutex
+	first   error
+	ended   chan struct{}
 
 	promise func(*kafka.Record, error) // of all of them; made with the first
 }
 
 func (a *acks) produce(ctx context.Context, out Producer, r *kafka.Record) {
 	if a.promise == nil {
-		a.promise = a.done
+		a.promise, a.ended = a.done, make(chan struct{})
+		a.pending.Store(1)
 	}
-	a.wg.Add(1)
+	a.pending.Add(1)
 	out.Produce(ctx, r, a.promise)
 }
 
 func (a *acks) done(_ *kafka.Record, err error) {
-	defer a.wg.Done()
 	if err != nil {
 		a.mu.Lock()
-		defer a.mu.Unlock()
 		if a.first == nil {
 			a.first = err
 		}
+		a.mu.Unlock()
+	}
+	if a.pending.Add(-1) == 0 {
+		close(a.ended)
 	}
 }
 
-// wait returns nil when all were acknowledged, or the first error. The records end with the context they were produced
-// with.
-func (a *acks) wait() error {
-	a.wg.Wait()
+// wait returns nil when all were acknowledged, the first error, or why ctx ended before. It is called once, after all were produced.
+func (a *acks) wait(ctx context.Context) error {
+	if a.promise == nil {
+		return nil
+	}
+	if a.pending.Add(-1) > 0 {
+		select {
+		case <-a.ended:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.first

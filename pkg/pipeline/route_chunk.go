@@ -148,7 +148,7 @@ func (c *conveyor) settleAll() {
 func (c *conveyor) settle(chunks []*chunk) error {
 	var routed []*RoutedRecord
 	for _, next := range chunks {
-		if err := next.made.wait(); err != nil {
+		if err := next.made.wait(c.p.Context()); err != nil {
 			return err
 		}
 		if last := len(routed) - 1; last >= 0 && routed[last].Registry == next.routed.Registry {

@@ -265,7 +265,7 @@ func (x *execution) send(ctx context.Context, made []TaskDelivery) error {
 			records = append(records, x.produce(ctx, m.Delivery, acks))
 		}
 	}
-	if err := acks.wait(); err != nil {
+	if err := acks.wait(ctx); err != nil {
 		return err
 	}
 	for _, r := range records {
