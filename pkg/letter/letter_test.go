@@ -269,6 +269,27 @@ func TestOpenIsBounded(t *testing.T) {
 	require.Equal(t, []int64{1, 2}, fold(again))
 }
 
+// A letter that was taken from one fold is looked for in the next, which has read it anew.
+func TestHas(t *testing.T) {
+	read := func() *letter.Open[*letter.Dead] {
+		o := letter.NewOpen[*letter.Dead](0)
+		for n := range 3 {
+			fold(o, deadAt(n, int64(n), nil))
+		}
+		return o
+	}
+	first, second := read(), read()
+	var all []*letter.Dead
+	for l := range first.List(tenant, letter.Cursor{}, false) {
+		all = append(all, l)
+	}
+	require.Len(t, all, 3)
+	fold(second, markAt(0, 10, 0), deadAt(1, 11, nil))
+	require.False(t, second.Has(all[0]), "closed")
+	require.False(t, second.Has(all[1]), "overtaken")
+	require.True(t, second.Has(all[2]))
+}
+
 func rejectedAt(source string, partition int32, offset int64, headers map[string]string) letter.Record {
 	own := map[string]string{"pr-reject-reason": "no_tenant", "pr-reject-source": source, "pr-reject-field": "org.id"}
 	maps.Copy(own, headers)

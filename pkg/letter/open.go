@@ -133,6 +133,12 @@ func (o *Open[L]) Get(id ident.ID) (L, bool) {
 	return l, ok
 }
 
+// Has reports whether l, of this fold or an earlier one, is still open: neither closed nor overtaken by a newer one.
+func (o *Open[L]) Has(l L) bool {
+	now, ok := o.Get(l.head().ID)
+	return ok && now.head().Partition == l.head().Partition && now.head().Offset == l.head().Offset
+}
+
 // Len is how many are held, and leftOut how many were not kept because there were too many.
 func (o *Open[L]) Len() (held, leftOut int) {
 	o.mu.Lock()

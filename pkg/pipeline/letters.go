@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -276,7 +277,12 @@ func (l *Letters[L]) run(ctx context.Context, w LetterWork, ids []ident.ID, matc
 			return context.Cause(ctx)
 		}
 		last := letter.CursorOf(batch[len(batch)-1])
-		if err := deal(ctx, stillOpen(fold, batch), &p); err != nil {
+		now, err := l.Open() // which may be another by now
+		if err != nil {
+			return err
+		}
+		open := slices.DeleteFunc(slices.Clone(batch), func(v L) bool { return !now.Has(v) })
+		if err := deal(ctx, open, &p); err != nil {
 			return err
 		}
 		batch, p.Cursor = batch[:0], last
@@ -302,17 +308,6 @@ func (l *Letters[L]) run(ctx context.Context, w LetterWork, ids []ident.ID, matc
 	return p, flush()
 }
 
-// stillOpen returns those of a batch that nobody closed or overtook meanwhile.
-func stillOpen[L letter.Letter](fold *letter.Open[L], batch []L) []L {
-	out := make([]L, 0, len(batch))
-	for _, v := range batch {
-		if now, ok := fold.Get(letter.CursorOf(v).ID()); ok && now == v {
-			out = append(out, v)
-		}
-	}
-	return out
-}
-
 // close writes the marks of letters that were dealt with, waits until Kafka has them, and closes them here as well: whoever
 // asks next does not see them.
 func (l *Letters[L]) close(ctx context.Context, out Producer, t Topics, letters []L, mark func(L) (*letter.Mark, *kafka.Record)) error {
@@ -327,7 +322,7 @@ func (l *Letters[L]) close(ctx context.Context, out Producer, t Topics, letters 
 		marks[i] = m
 		marked.produce(ctx, out, r)
 	}
-	if err := marked.wait(); err != nil {
+	if err := marked.wait(ctx); err != nil {
 		return fmt.Errorf("marking letters: %w", err)
 	}
 	fold, err := l.Open()
