@@ -93,6 +93,9 @@ func (d *Deliverer) easeBytes() {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if !d.roomy() { // holdAll came in between
+		return
+	}
 	d.crammed.Store(false)
 	for _, o := range d.owned {
 		o.p.Release(kafka.HoldBytes)

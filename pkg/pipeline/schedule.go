@@ -213,6 +213,8 @@ func (s *scheduler) next(w *worker) *item {
 		if s.closed {
 			return nil
 		}
+		// Who is woken looks at the turns first: the lane that it was woken for has one, and more would not wake the next.
+		w.lane = nil
 		s.idle = append(s.idle, w)
 		s.mu.Unlock()
 		<-w.wake

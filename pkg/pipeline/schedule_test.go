@@ -488,6 +488,58 @@ func TestLongLanesAreCounted(t *testing.T) {
 	require.False(t, w.s.crowded(w.o))
 }
 
+// A worker that waited passes on what woke it, also if that was the lane of its last item: another's only item does not stay behind.
+func TestWhoWaitedLooksAtTheTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 10, 50)
+		w.s.saturated.Store(true)
+		w.widen("x/a")
+		var taken, workers sync.WaitGroup
+		ends := make([]chan struct{}, 5)
+		for i := range ends {
+			ends[i] = make(chan struct{})
+		}
+		for range 3 {
+			workers.Go(func() {
+				me := newWorker()
+				for it := w.s.next(me); it != nil; it = w.s.next(me) {
+					taken.Done()
+					<-ends[it.at.Offset]
+					w.s.release(it.lane)
+				}
+			})
+		}
+		synctest.Wait()
+		taken.Add(5)
+		w.push("x/a", 0)
+		w.push("z/c", 1)
+		synctest.Wait()
+		// Who had a's item waits first, and so is woken second and, as things are, runs first.
+		close(ends[0])
+		synctest.Wait()
+		close(ends[1])
+		synctest.Wait()
+		lanes := []*lane{w.lane("x/a"), w.lane("y/b")}
+		for _, l := range lanes {
+			l.blocked = true
+		}
+		w.push("x/a", 2, 3)
+		w.push("y/b", 4)
+		w.s.mu.Lock()
+		for _, l := range lanes { // each wakes one
+			l.blocked = false
+			w.s.offer(l)
+		}
+		w.s.mu.Unlock()
+		taken.Wait()
+		for _, end := range ends[2:] {
+			close(end)
+		}
+		w.s.close()
+		workers.Wait()
+	})
+}
+
 // Workers, unblocking, putting back and dropping at once: every item is taken once or dropped, and no worker waits while
 // there is work.
 func TestSchedulerUnderRace(t *testing.T) {
