@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
 
 	"github.com/postrider/postrider/pkg/api"
 	"github.com/postrider/postrider/pkg/egress"
@@ -65,7 +67,8 @@ func (a *App) AddAPI(ctx context.Context) error {
 		return errors.Join(err, listener.Close())
 	}
 	canary := a.newCanary(store, publishing, letters)
-	server := api.Server(withCanary(canary, handler))
+	answering := semaphore.NewWeighted(math.MaxInt64)
+	server := api.Server(counted(answering, withCanary(canary, handler)))
 	server.RegisterOnShutdown(served.EndStreams)
 	a.roles = append(a.roles, &Role{Name: "api", run: func(ctx context.Context) error {
 		reading, stop := context.WithCancel(ctx)
@@ -76,9 +79,10 @@ func (a *App) AddAPI(ctx context.Context) error {
 		}
 		err := serve(ctx, server, listener)
 		stop()
-		flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout) // ctx has ended
+		last, done := context.WithTimeout(context.WithoutCancel(ctx), lastWords) // ctx has ended
 		defer done()
-		return errors.Join(err, following.Wait(), letters.Close(flush), publishing.Close(flush))
+		_ = answering.Acquire(last, math.MaxInt64)
+		return errors.Join(err, following.Wait(), letters.Close(context.WithoutCancel(ctx)), flushed(ctx, publishing.Close))
 	}})
 	return a.AddDisabler(ctx)
 }
@@ -118,6 +122,19 @@ func (a *App) apiOptions(store *registry.Store, p *Publishing, transport *egress
 		SourceIPs: c.SourceIPs, PortalURL: c.PortalURL, RequestsPerSecond: float64(c.RequestsPerSecond), Burst: c.Burst,
 		TrustedProxies: c.TrustedProxies, Log: a.opts.Log, Metrics: a.opts.Metrics,
 	}, nil
+}
+
+// lastWords is how long a request that was cut off may take to write down what it did.
+const lastWords = 3 * time.Second
+
+// counted counts the requests that are being answered: a server that was closed does not wait for those that it cut off.
+func counted(answering *semaphore.Weighted, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if answering.TryAcquire(1) { // else the end has come
+			defer answering.Release(1)
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // shutdownTimeout bounds the wait for requests that are being answered; a write takes a second at the most.

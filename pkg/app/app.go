@@ -206,6 +206,13 @@ func (a *App) Ready() error {
 // flushTimeout bounds the wait for the last acknowledgements when a role ends.
 const flushTimeout = 5 * time.Second
 
+// flushed closes what has something to be acknowledged, when ctx has ended.
+func flushed(ctx context.Context, closer func(context.Context) error) error {
+	flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+	defer done()
+	return closer(flush)
+}
+
 // role makes a role of a handler: its group runs until ctx ends or the handler fails. One that writes nothing has no
 // producer.
 func (a *App) role(name string, group *kafka.Group, out *kafka.Producer, failed <-chan error, start, stop func()) *Role {
@@ -225,9 +232,7 @@ func (a *App) role(name string, group *kafka.Group, out *kafka.Producer, failed 
 		if out == nil {
 			return err
 		}
-		flush, done := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-		defer done()
-		if closeErr := out.Close(flush); closeErr != nil {
+		if closeErr := flushed(ctx, out.Close); closeErr != nil {
 			a.opts.Log.Warn("ending role", "role", name, "error", closeErr)
 		}
 		return err

@@ -79,9 +79,14 @@ func (l *Letters) Run(ctx context.Context) error {
 	return following.Wait()
 }
 
-// Close waits until nobody uses them and what is being written is acknowledged, or ctx ends, and closes the connections. A task
-// that ends its step would fail without them.
+// usersTimeout bounds the wait for the tasks role, which may take as long to leave its group.
+const usersTimeout = 20 * time.Second
+
+// Close waits until nobody uses them, for 20 s at most, and for 5 s until what is being written is acknowledged, and closes the
+// connections. A task that ends its step would fail without them.
 func (l *Letters) Close(ctx context.Context) error {
+	using, done := context.WithTimeout(ctx, usersTimeout)
+	defer done()
 	left := make(chan struct{})
 	go func() {
 		l.users.Wait()
@@ -89,10 +94,10 @@ func (l *Letters) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-left:
-	case <-ctx.Done():
+	case <-using.Done():
 	}
 	l.fetcher.Close()
-	return l.out.Close(ctx)
+	return flushed(ctx, l.out.Close)
 }
 
 // History reads what was tried of a delivery.
@@ -118,8 +123,13 @@ type AuditWriter struct {
 	out   pipeline.Producer
 }
 
-// Write implements api.AuditWriter. It returns when Kafka has the entries.
+// auditTimeout bounds the wait for Kafka: who asked for what is written down has done it, and waits for the answer.
+const auditTimeout = 10 * time.Second
+
+// Write implements api.AuditWriter. It returns when Kafka has the entries, or with an error after 10 s.
 func (w AuditWriter) Write(ctx context.Context, entries ...audit.Entry) error {
+	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
+	defer cancel()
 	done := make(chan error, len(entries))
 	for _, e := range entries {
 		value, err := json.Marshal(e)
@@ -136,7 +146,12 @@ func (w AuditWriter) Write(ctx context.Context, entries ...audit.Entry) error {
 	}
 	var errs []error
 	for range entries {
-		errs = append(errs, <-done)
+		select {
+		case err := <-done:
+			errs = append(errs, err)
+		case <-ctx.Done():
+			return fmt.Errorf("writing audit entries: %w", ctx.Err())
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("writing audit entries: %w", err)

@@ -19,9 +19,7 @@ func OpenTracer(ctx context.Context, conf *config.Config, log *slog.Logger) (tra
 		return nil, nil, err
 	}
 	return tracer, func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout) // ctx has ended
-		defer cancel()
-		if err := tracer.Close(ctx); err != nil {
+		if err := flushed(ctx, tracer.Close); err != nil {
 			log.Warn("ending tracing", "error", err)
 		}
 	}, nil

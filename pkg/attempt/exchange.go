@@ -40,6 +40,7 @@ func (t *try) exchange(ctx context.Context, authorization string, res *Response)
 	c := t.client
 	x := c.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool holds nothing else
 	defer func() {
+		x.from = firstRead{} // and not the connection with it
 		if cap(x.out) <= maxKept {
 			clear(x.fields)
 			c.exchanges.Put(x)
@@ -70,7 +71,6 @@ func (t *try) exchange(ctx context.Context, authorization string, res *Response)
 			t.phase = phaseAnswer
 			res.FirstByte = x.from.at.Sub(res.Started)
 		}
-		x.from = firstRead{}
 		return res.take(&got, err, c.now, &x.header)
 	}
 }

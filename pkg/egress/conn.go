@@ -105,8 +105,9 @@ func (c *Conn) Cut() { c.cut() }
 // said that it is the last.
 func (c *Conn) Keep() { c.idle.put(c) }
 
-// Close ends the connection, which is in use.
+// Close ends the connection, which is in use. It hardly waits for an endpoint that reads nothing.
 func (c *Conn) Close() {
+	c.socket.leaving = true
 	if c.stop != nil {
 		c.stop()
 	}

@@ -1,8 +1,10 @@
 package egress
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,5 +121,31 @@ func TestIdleExpires(t *testing.T) {
 		d.Keep()
 		require.True(t, dThere.closed(), "nothing is kept any more")
 		require.Empty(t, p.lanes)
+	})
+}
+
+// An endpoint that reads nothing does not keep whoever closes a connection to it: the next one's turn comes soon.
+func TestFarewellsAreShort(t *testing.T) {
+	certified := httptest.NewTLSServer(nil)
+	certified.Close()
+	synctest.Test(t, func(t *testing.T) {
+		p := idleOf(10, 10)
+		here, there := net.Pipe()
+		defer there.Close()
+		s := newSocket(here)
+		secure := tls.Client(s, &tls.Config{InsecureSkipVerify: true})
+		answering := make(chan error, 1)
+		go func() {
+			answering <- tls.Server(there, &tls.Config{Certificates: certified.TLS.Certificates, SessionTicketsDisabled: true}).HandshakeContext(t.Context())
+		}()
+		require.NoError(t, secure.HandshakeContext(t.Context()))
+		require.NoError(t, <-answering)
+		c := newConn(secure, s)
+		c.idle = p
+		p.opened(c, route{})
+		c.Keep()
+		at := time.Now()
+		p.close()
+		require.Equal(t, farewell, time.Since(at))
 	})
 }

@@ -22,6 +22,7 @@ type socket struct {
 	// question is what the next read writes before it waits, nil for nothing; see [Conn.Ask].
 	question *question
 	cutOff   bool // a question was not taken whole
+	leaving  bool // what is written is a farewell
 	// Of a read by a system call of its own: its buffer, its result, and the functions that make it, which are made once.
 	into      []byte
 	n         int
@@ -118,6 +119,18 @@ func (s *socket) Write(p []byte) (int, error) {
 	n, err := s.Conn.Write(p)
 	s.written += int64(n)
 	return n, err
+}
+
+// farewell is how long TLS may wait to say that it closes: it would take 5 s, of a worker or of all idle connections that are closed after
+// this one, for an endpoint that reads nothing.
+const farewell = 10 * time.Millisecond
+
+// SetWriteDeadline implements net.Conn.
+func (s *socket) SetWriteDeadline(at time.Time) error {
+	if soon := time.Now().Add(farewell); s.leaving && at.After(soon) {
+		at = soon
+	}
+	return s.Conn.SetWriteDeadline(at)
 }
 
 // nothingYet is what a read returns that would wait. TLS takes it for a deadline, after which it can go on.

@@ -65,10 +65,11 @@ type Group struct {
 	opts    GroupOptions
 	handler Handler
 
-	// mu guards parts and paused.
-	mu     sync.Mutex
-	parts  map[topicPartition]*Partition
-	paused bool
+	// mu guards parts, paused and leaving.
+	mu      sync.Mutex
+	parts   map[topicPartition]*Partition
+	paused  bool
+	leaving bool
 
 	// commitMu is held from taking a commit until the broker answered. Revoking takes it too: a commit that was taken
 	// before a revoke and sent after it would move the new owner's commit backwards, and the broker would let it.
@@ -251,6 +252,9 @@ func (g *Group) leave(ctx context.Context) {
 	ended, end := context.WithCancel(ctx)
 	end()
 	g.client.PollRecords(ended, 1) // takes no records; rebalances wait from here on
+	g.mu.Lock()
+	g.leaving = true // an assignment may still be on its way
+	g.mu.Unlock()
 	g.revoke(ctx, g.all())
 	g.client.AllowRebalance()
 	if err := g.client.LeaveGroupContext(ctx); err != nil {

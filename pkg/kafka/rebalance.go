@@ -82,7 +82,7 @@ func (g *Group) adjustOffsets(ctx context.Context, starts map[string]map[int32]k
 					return nil, fmt.Errorf("fetching committed offset of %s/%d: %w", topic, id, c.Err)
 				}
 				p.start = g.begin(p, c.Offset, low, high)
-				p.preparing.Go(p.prepare)
+				g.prepare(p)
 			}
 			// The client asks again if a rebalance came in between; the account was opened then.
 			partitions[id] = p.start
@@ -102,12 +102,13 @@ func (g *Group) begin(p *Partition, c kadm.Offset, low, high kadm.ListedOffsets)
 		start = kgo.NewOffset().AtStart()
 	case known && (c.At < first.Offset || c.At > last.Offset):
 		reason := fmt.Sprintf("committed offset %d is outside the log [%d, %d]", c.At, first.Offset, last.Offset)
-		p.tracker.Store(offset.NewTracker(first.Offset, offset.Set{}))
 		start = kgo.NewOffset().At(first.Offset)
 		if g.conf.OnOutOfRange != OutOfRangeEarliest {
-			p.halt(reason)
+			p.halt(reason) // before there is anything to commit
+			p.tracker.Store(offset.NewTracker(first.Offset, offset.Set{}))
 			break
 		}
+		p.tracker.Store(offset.NewTracker(first.Offset, offset.Set{}))
 		g.opts.Log.Error("starting at the start of the log", "topic", p.Topic, "partition", p.ID, "reason", reason)
 		g.opts.Metrics.outOfRange.WithLabelValues(p.Topic).Inc()
 	default:
@@ -125,6 +126,15 @@ func (g *Group) begin(p *Partition, c kadm.Offset, low, high kadm.ListedOffsets)
 // prepareTries is how often a partition is prepared before the member gives up: brokers that are being restarted answer
 // within that many seconds.
 const prepareTries = 30
+
+// prepare begins to prepare a partition, unless the member is leaving: its last revoke waits for those that were begun before.
+func (g *Group) prepare(p *Partition) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.leaving {
+		p.preparing.Go(p.prepare)
+	}
+}
 
 func (p *Partition) prepare() {
 	for try := 1; ; try++ {

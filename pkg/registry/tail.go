@@ -154,8 +154,8 @@ func (v *View) question(ctx context.Context, asked time.Time) error {
 		// Not confirmed, and not replayed either: it may be a new leader that has yet to learn how far it may serve.
 		return fmt.Errorf("registry ends at %d, but was read up to %d", end, at)
 	}
-	if err := v.Wait(ctx, end); err != nil {
-		return err
+	if err := v.Wait(asking, end); err != nil { // the log may have lost its end meanwhile
+		return fmt.Errorf("reading the registry up to %d: %w", end, err)
 	}
 	v.confirm(asked)
 	return nil

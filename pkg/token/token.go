@@ -46,21 +46,26 @@ type Store struct {
 // New returns a store that asks token endpoints through rt, which is an egress.Transport outside tests.
 func New(rt http.RoundTripper) *Store { return &Store{transport: rt, m: map[ident.ID]*Source{}} }
 
-// Source returns the source of sub's tokens: the same one for the same version. sub.OAuth must not be nil.
+// Source returns the source of sub's tokens: the same one for the same version. That of an older version than the last is not kept: its
+// refresh token, and not the newer one's, is used once more. sub.OAuth must not be nil.
 func (s *Store) Source(sub *subscription.Subscription) *Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if have := s.m[sub.ID]; have != nil && have.version == sub.Version {
+	have := s.m[sub.ID]
+	if have != nil && have.version == sub.Version {
 		return have
 	}
-	if len(s.m) >= maxTokens {
+	src := &Source{transport: s.transport, version: sub.Version, oauth: sub.OAuth, turn: make(chan struct{}, 1)}
+	src.refreshToken = sub.OAuth.RefreshToken
+	if have != nil && have.version > sub.Version {
+		return src
+	}
+	if have == nil && len(s.m) >= maxTokens {
 		for id := range s.m {
 			delete(s.m, id)
 			break
 		}
 	}
-	src := &Source{transport: s.transport, version: sub.Version, oauth: sub.OAuth, turn: make(chan struct{}, 1)}
-	src.refreshToken = sub.OAuth.RefreshToken
 	s.m[sub.ID] = src
 	return src
 }

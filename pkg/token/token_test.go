@@ -244,6 +244,19 @@ func TestRefreshTokensRotate(t *testing.T) {
 	})
 }
 
+// A worker that still has the last version of a subscription does not take the newer one's tokens away, whose refresh token was used.
+func TestOlderVersionsAreNotKept(t *testing.T) {
+	store := New(&server{})
+	older := subscriptionWith(subscription.OAuth{GrantType: subscription.GrantRefreshToken, RefreshToken: "r0"})
+	newer := *older
+	older.Version, newer.Version = 1, 2
+	before := store.Source(older)
+	kept := store.Source(&newer)
+	require.NotSame(t, before, kept)
+	require.NotSame(t, kept, store.Source(older))
+	require.Same(t, kept, store.Source(&newer))
+}
+
 func TestWhatGoesWrong(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
