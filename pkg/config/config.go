@@ -229,7 +229,7 @@ type Breaker struct {
 
 // Retrier is the role that moves records from the retry tiers back to deliveries.
 type Retrier struct {
-	// Buffer is how many records that are due within a second wait in memory.
+	// Buffer is how many records wait in memory at most: those of which little time is left.
 	Buffer int `koanf:"buffer"`
 }
 
@@ -310,7 +310,7 @@ func Default() Config {
 		Tracing: Tracing{Ratio: 0.01, FollowParent: true, Tenants: []tracing.TenantRatio{}},
 		Sources: []Source{},
 		Router:  Router{MaxExpansions: 5000},
-		Retrier: Retrier{Buffer: 10_000},
+		Retrier: Retrier{Buffer: 20_000},
 		Recorder: Recorder{
 			EventRetention: 7 * 24 * time.Hour, // two days less than the topic's
 		},

@@ -120,7 +120,7 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"deliverer.outcomes.url_query":        "The query of the endpoint's URL, which often holds a token.",
 
 	"retrier":        "Moves records from the retry tiers back to deliveries when they are due.",
-	"retrier.buffer": "Records due within a second that wait in memory.",
+	"retrier.buffer": "Records that wait in memory at most (64 MiB of them are enough, too): those due within a second and, while half of it is not filled, up to half a minute. The others hop from tier to tier.",
 
 	"recorder":                 "Fills the views in Redis, through which the API finds events and attempts. Other roles that use Redis need the same settings.",
 	"recorder.event_retention": "How long events and attempts are found, by id and in lists: at most as long as their topics keep them. 1h to 720h. An\nevent takes about 150 bytes of Redis' memory, an attempt 30 and what its subscription has: see README.md.",

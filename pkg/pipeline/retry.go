@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"bytes"
 	"container/heap"
 	"errors"
 	"fmt"
@@ -20,8 +21,7 @@ import (
 // RetrierOptions are the bounds of a retrier. The zero value of a field takes its default.
 type RetrierOptions struct {
 	Topics Topics
-	// Buffer is how many records that are due within a second wait in memory before partitions are held; 10,000 by
-	// default.
+	// Buffer is how many records wait in memory at most, see [Retrier]; 20,000 by default. 64 MiB of them are enough, too.
 	Buffer int
 	// Tracer makes the spans of stays in the tiers; nil: none.
 	Tracer  *tracing.Tracer
@@ -32,10 +32,13 @@ type RetrierOptions struct {
 // Retrier is the stage that moves records from the retry tiers back to deliveries when they are due, never before. It
 // implements [kafka.Handler].
 //
-// A record waits in the largest tier that is no longer than what is left, then hops to the next one, until less than a
-// second is left: that it waits out in memory. So records of a tier become ready in the order they were written, and
-// only the head of each partition is looked at: while it waits, its partition is held, with no more in memory than a
-// fetch or two, and one timer for all of them.
+// A record waits in the largest tier that is no longer than what is left, then hops to the next one, until little is left:
+// that it waits out in memory. So records of a tier become ready in the order they were written, and only the head of each
+// partition is looked at: while it waits, its partition is held, with no more in memory than a fetch or two, and one timer
+// for all of them.
+//
+// Little is half a minute where nothing else waits: every hop is a record more to write and to read, and from half a minute down there
+// can be a dozen. What may be left shrinks as half of the buffer fills, down to a second; the other half is for those.
 type Retrier struct {
 	opts RetrierOptions
 	out  Producer
@@ -43,9 +46,10 @@ type Retrier struct {
 
 	mu    sync.Mutex
 	heads map[*kafka.Partition]*head
-	// timers are the ready heads and the records that are due within a second, the earliest first.
+	// timers are the ready heads and the records that wait in memory, the earliest first.
 	timers  timers
 	waiting int
+	bytes   int         // of the data and metadata of those that wait
 	halted  atomic.Bool // see [Retrier.SetStopped]
 	wake    chan struct{}
 	stopped chan struct{}
@@ -69,6 +73,9 @@ type waiter struct {
 	since time.Time // when it was written
 }
 
+// size is what it takes in memory.
+func (w *waiter) size() int { return len(w.d.Data) + itemOverhead }
+
 // early is how much before its time a record may leave a tier, to take those that are ready at almost the same time in
 // one go. It never makes a delivery early: what is left is waited out in the next tier or in memory.
 const early = 20 * time.Millisecond
@@ -84,7 +91,7 @@ const maxHeadBytes = 4 << 20
 // NewRetrier returns a retrier that works once [Retrier.Start] was called. fail is called with the first error that it
 // cannot go on with.
 func NewRetrier(opts RetrierOptions, out Producer, fail func(error)) *Retrier {
-	setDefault(&opts.Buffer, 10_000)
+	setDefault(&opts.Buffer, 20_000)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -144,7 +151,7 @@ func (r *Retrier) take(p *kafka.Partition, records []*kafka.Record) (moves []mov
 			continue
 		}
 		h.records = append(h.records, &waiter{d: d, at: rec.Offset, since: rec.Timestamp})
-		h.bytes += len(d.Data) + itemOverhead
+		h.bytes += h.records[len(h.records)-1].size()
 	}
 	r.arm(h, time.Now())
 	return moves
@@ -229,7 +236,7 @@ func (r *Retrier) forget(ps []*kafka.Partition) []*head {
 		if !gone[t.partition()] {
 			kept = append(kept, t)
 		} else if t.head == nil {
-			r.waiting--
+			r.left(t.waiter)
 		}
 	}
 	clear(r.timers[len(kept):])
@@ -293,39 +300,70 @@ type move struct {
 }
 
 // pop handles one timer: a record that is due goes to deliveries; of a head, everything that is ready hops to the next
-// tier or, with less than a second left, waits for its own timer.
+// tier or, with little left, waits for its own timer.
 func (r *Retrier) pop(t *timer, now time.Time) []move {
 	if t.head == nil {
-		r.waiting--
+		r.left(t.waiter)
 		return []move{r.back(t.of, t.waiter, now)}
 	}
 	var moves []move
 	h := t.head
 	h.armed = false
-	for len(h.records) > 0 && r.waiting < r.opts.Buffer {
+	for len(h.records) > 0 && !r.full() {
 		w := h.records[0]
 		if w.d.Ready.Sub(now) > early {
 			break
 		}
 		h.records[0] = nil
 		h.records = h.records[1:]
-		h.bytes -= len(w.d.Data) + itemOverhead
+		h.bytes -= w.size()
 		switch left := w.d.Due.Sub(now); {
 		case left <= 0:
 			moves = append(moves, r.back(h, w, now))
-		case left < time.Second:
-			r.waiting++
-			r.schedule(&timer{at: w.d.Due, of: h, waiter: w})
+		case left < r.patience():
+			r.wait(h, w)
 		default:
 			moves = append(moves, r.hop(h, w, now))
 		}
 	}
-	if r.waiting >= r.opts.Buffer && len(h.records) > 0 {
+	if r.full() && len(h.records) > 0 {
 		r.armAt(h, now.Add(early)) // full: look again when some of it has become due
 		return moves
 	}
 	r.arm(h, now)
 	return moves
+}
+
+// longest and shortest are what may be left of a record for it to wait in memory: the longest where nothing does, the shortest always.
+const (
+	longest  = 30 * time.Second
+	shortest = time.Second
+)
+
+// maxWaitingBytes bounds the records that wait in memory.
+const maxWaitingBytes = 64 << 20
+
+// full reports whether no more may wait.
+func (r *Retrier) full() bool { return r.waiting >= r.opts.Buffer || r.bytes >= maxWaitingBytes }
+
+// patience is how much may be left of a record for it to wait in memory now.
+func (r *Retrier) patience() time.Duration {
+	used := max(float64(r.waiting)/float64(r.opts.Buffer), float64(r.bytes)/maxWaitingBytes)
+	return shortest + time.Duration(max(0, 1-2*used)*float64(longest-shortest))
+}
+
+// wait has a record wait in memory until it is due.
+func (r *Retrier) wait(h *head, w *waiter) {
+	w.d.Data = bytes.Clone(w.d.Data) // it was a piece of a whole fetch, of which it may be the only one to wait
+	r.waiting++
+	r.bytes += w.size()
+	r.schedule(&timer{at: w.d.Due, of: h, waiter: w})
+}
+
+// left notes that a record waits no more.
+func (r *Retrier) left(w *waiter) {
+	r.waiting--
+	r.bytes -= w.size()
 }
 
 func (r *Retrier) hop(h *head, w *waiter, now time.Time) move {

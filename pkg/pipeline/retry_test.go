@@ -177,6 +177,55 @@ func TestRetrierBufferIsBounded(t *testing.T) {
 	})
 }
 
+// hops counts what was written to the tiers.
+func (w *tierWorld) hops() (n int) {
+	for _, topic := range (Topics{}).RetryTopics() {
+		n += len(w.b.acknowledged(topic))
+	}
+	return n
+}
+
+// The last half minute is waited out in memory as long as there is room, instead of hop by hop.
+func TestLittleIsWaitedOutInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTierWorld(t, 1000)
+		late := w.watch()
+		w.write(0, time.Now().Add(59*time.Second))
+		w.pass(time.Minute)
+		require.Equal(t, map[string]time.Duration{"0": 0}, late)
+		require.Equal(t, 1, w.hops())
+	})
+}
+
+// Where much waits, what has longest to wait hops, and leaves room for what is due within a second.
+func TestLongWaitsLeaveRoomForShortOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTierWorld(t, 20)
+		late := w.watch()
+		start := time.Now()
+		for n := range 100 {
+			w.write(n, start.Add(29*time.Second))
+		}
+		w.pass(6 * time.Second)
+		require.Greater(t, w.hops(), 180)
+		w.r.mu.Lock()
+		require.InDelta(t, 5, w.r.waiting, 4)
+		w.r.mu.Unlock()
+		for n := range 10 {
+			w.write(1000+n, time.Now().Add(1500*time.Millisecond))
+		}
+		w.pass(3 * time.Second)
+		require.Len(t, late, 10)
+		for n, d := range late {
+			require.LessOrEqual(t, d, early, "delivery %s", n)
+		}
+		w.pass(25 * time.Second)
+		require.Len(t, late, 110)
+		require.Zero(t, w.inFlight())
+		require.Zero(t, w.r.bytes)
+	})
+}
+
 // While the head of a partition is far from ready the partition is held; it is read on in time for what comes behind.
 func TestWaitingPartitionIsHeldUntilItsHeadIsNearlyReady(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
