@@ -346,9 +346,9 @@ const maxWaitingBytes = 64 << 20
 // full reports whether no more may wait.
 func (r *Retrier) full() bool { return r.waiting >= r.opts.Buffer || r.bytes >= maxWaitingBytes }
 
-// patience is how much may be left of a record for it to wait in memory now.
+// patience is how much may be left of a record for it to wait in memory now, as one more.
 func (r *Retrier) patience() time.Duration {
-	used := max(float64(r.waiting)/float64(r.opts.Buffer), float64(r.bytes)/maxWaitingBytes)
+	used := max(float64(r.waiting+1)/float64(r.opts.Buffer), float64(r.bytes)/maxWaitingBytes)
 	return shortest + time.Duration(max(0, 1-2*used)*float64(longest-shortest))
 }
 

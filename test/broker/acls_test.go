@@ -78,6 +78,7 @@ func newGuarded(t *testing.T) *guarded {
 	c.Kafka.SASL = kafka.SASLConfig{Mechanism: "PLAIN", User: "admin", Password: "admin"}
 	c.Redis.Addresses = []string{redistest.Shared(t)}
 	c.API.Listen = "127.0.0.1:0"
+	c.Retrier.Buffer = 1 // or nothing would hop to the shortest tiers
 	c.Sources = []config.Source{{Source: event.Source{Name: orders, Format: event.FormatCloudEvents}, Topics: []string{orders}}}
 	c.Egress.AllowHTTP, c.Egress.AnyPort = true, true
 	c.Egress.AllowNetworks = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}

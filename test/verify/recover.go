@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/postrider/postrider/pkg/delivery"
 	"github.com/postrider/postrider/test/internal/rig"
 	"github.com/postrider/postrider/test/verify/history"
 )
@@ -191,11 +194,15 @@ func (r *recovery) finish(ctx context.Context) error {
 
 // account counts what was written and what was received.
 func (r *recovery) account(ctx context.Context, subscription string) error {
-	records, deliveries := 0, map[string]bool{}
+	records, deliveries, back := 0, map[string]bool{}, map[string]int{}
 	err := r.in.Read(ctx, "deliveries", func(rec *kgo.Record) error {
-		if d := record(rec); len(d.Trigger) > len("recover/") && d.Trigger[:len("recover/")] == "recover/" {
+		d := record(rec)
+		switch written := slices.ContainsFunc(rec.Headers, func(h kgo.RecordHeader) bool { return h.Key == delivery.HeaderTask }); {
+		case written:
 			records++
 			deliveries[d.Delivery] = true
+		case strings.HasPrefix(d.Trigger, "recover/"): // a retrier's, of one that was put off
+			back[d.Reason]++
 		}
 		return nil
 	})
@@ -210,6 +217,7 @@ func (r *recovery) account(ctx context.Context, subscription string) error {
 	}
 	r.in.want(len(deliveries) == r.n, "deliveries written again", fmt.Sprint(r.n), "%d", len(deliveries))
 	r.in.wantZero(records-len(deliveries), "written more than once")
+	r.in.tell("put off, by reason", "%v", back)
 	r.in.wantZero(more, "not sent exactly once more")
 	return nil
 }
