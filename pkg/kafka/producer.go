@@ -6,12 +6,16 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/semaphore"
 )
 
 // Producer writes records: acknowledged by all in-sync replicas, idempotent, in order within a partition. It gives no
 // record up that it took while it is open; such a record ends with an error only when the producer is closed, or Kafka
 // refuses it for good.
-type Producer struct{ client *kgo.Client }
+type Producer struct {
+	client *kgo.Client
+	room   *semaphore.Weighted // for maxBuffered records
+}
 
 // ProducerOptions are what producers differ in. The zero value is the usual one.
 type ProducerOptions struct {
@@ -28,36 +32,36 @@ const usualLinger = 2 * time.Millisecond
 // NewProducer returns a producer.
 func NewProducer(conf Config, opts ProducerOptions) (*Producer, error) {
 	setDefault(&opts.Linger, usualLinger)
-	client, err := NewClient(conf, kgo.RecordPartitioner(newPartitioner(opts.Pinned)), kgo.ProducerLinger(opts.Linger))
+	room := semaphore.NewWeighted(maxBuffered)
+	client, err := NewClient(conf, kgo.RecordPartitioner(newPartitioner(opts.Pinned)), kgo.ProducerLinger(opts.Linger), kgo.WithHooks(given{room}))
 	if err != nil {
 		return nil, err
 	}
-	return &Producer{client: client}, nil
+	return &Producer{client, room}, nil
 }
+
+// given gives the room of a record back, whatever became of it.
+type given struct{ room *semaphore.Weighted }
+
+// OnProduceRecordUnbuffered implements kgo.HookProduceRecordUnbuffered.
+func (g given) OnProduceRecordUnbuffered(*kgo.Record, error) { g.room.Release(1) }
 
 // Produce sends r. It blocks only while 100,000 records are unacknowledged, until ctx ends, which ends the record as well.
 // Promise is called once, not from this goroutine, in order for the records of one partition; it must not block and must not
 // produce.
 //
-// The end of ctx does not end a record that was taken: whoever waits for its promise has to look at ctx, too. The client fails with
-// a record everything that waits for the same partition, and that is others', whose contexts go on.
+// The end of ctx does not end a record that was taken: whoever waits for its promise has to look at ctx, too. The client, which does
+// not see ctx for that reason, fails with a record everything that waits for the same partition, and that is others', whose contexts go on.
 func (p *Producer) Produce(ctx context.Context, r *Record, promise func(*Record, error)) {
-	if p.client.BufferedProduceRecords() < maxBuffered-manyProducers {
-		p.client.Produce(context.Background(), r, promise) //nolint:contextcheck // on purpose, see above
+	if err := p.room.Acquire(ctx, 1); err != nil {
+		go promise(r, err)
 		return
 	}
-	waiting, giveUp := context.WithCancel(context.Background())
-	taken := context.AfterFunc(ctx, giveUp)
-	p.client.Produce(waiting, r, promise) //nolint:contextcheck // likewise
-	taken()
+	p.client.Produce(context.Background(), r, promise) //nolint:contextcheck // on purpose, see above
 }
 
-const (
-	// maxBuffered is how many records may be unacknowledged.
-	maxBuffered = 100_000
-	// manyProducers is more than will ever produce at the same moment.
-	manyProducers = 10_000
-)
+// maxBuffered is how many records of a client may be unacknowledged.
+const maxBuffered = 100_000
 
 // Close waits until everything is acknowledged or ctx ends, and closes the connections.
 func (p *Producer) Close(ctx context.Context) error {
