@@ -127,8 +127,10 @@ const farewell = 10 * time.Millisecond
 
 // SetWriteDeadline implements net.Conn.
 func (s *socket) SetWriteDeadline(at time.Time) error {
-	if soon := time.Now().Add(farewell); s.leaving && at.After(soon) {
-		at = soon
+	if s.leaving {
+		if soon := time.Now().Add(farewell); at.After(soon) {
+			at = soon
+		}
 	}
 	return s.Conn.SetWriteDeadline(at)
 }

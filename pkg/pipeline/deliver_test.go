@@ -222,7 +222,11 @@ func TestRevokeWritesTheStates(t *testing.T) {
 		s.sendDelivery(deliveryOf(sub, 0))
 		time.Sleep(time.Second) // less than until the next snapshot
 		require.Empty(t, s.b.acknowledged("endpoint-states"))
+		s.b.hold("endpoint-states")
+		time.AfterFunc(time.Second, func() { s.b.release("endpoint-states") })
+		at := time.Now()
 		s.revoke(s.p)
+		require.Equal(t, time.Second, time.Since(at), "it waits for them")
 		states := s.b.acknowledged("endpoint-states")
 		require.Len(t, states, 2)
 		require.Equal(t, sub.ID.UUID(), string(states[0].Key))

@@ -38,7 +38,7 @@ type RetrierOptions struct {
 // for all of them.
 //
 // Little is half a minute where nothing else waits: every hop is a record more to write and to read, and from half a minute down there
-// can be a dozen. What may be left shrinks as half of the buffer fills, down to a second; the other half is for those.
+// can be nine. What may be left shrinks as half of the buffer fills, down to a second; the other half is for those.
 type Retrier struct {
 	opts RetrierOptions
 	out  Producer

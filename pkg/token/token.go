@@ -46,8 +46,8 @@ type Store struct {
 // New returns a store that asks token endpoints through rt, which is an egress.Transport outside tests.
 func New(rt http.RoundTripper) *Store { return &Store{transport: rt, m: map[ident.ID]*Source{}} }
 
-// Source returns the source of sub's tokens: the same one for the same version. That of an older version than the last is not kept: its
-// refresh token, and not the newer one's, is used once more. sub.OAuth must not be nil.
+// Source returns the source of sub's tokens: the same one for the same version. That of an older version than the last is not kept:
+// in the newer one's place, it would have that one's refresh token used again. sub.OAuth must not be nil.
 func (s *Store) Source(sub *subscription.Subscription) *Source {
 	s.mu.Lock()
 	defer s.mu.Unlock()
