@@ -100,7 +100,7 @@ func run(ctx context.Context, o options) (ok bool, err error) {
 			return false, fmt.Errorf("--only: %q: one of them is no scenario", o.only)
 		}
 	}
-	r := &rig.Rig{Program: "bench", Binary: o.binary, Keep: o.keep}
+	r := &rig.Rig{Program: "bench", Binary: o.binary, Keep: o.keep, Measured: true}
 	if err := r.Open(ctx); err != nil {
 		return false, err
 	}

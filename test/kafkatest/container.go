@@ -24,12 +24,13 @@ func Image() string {
 // server.properties, CLUSTER_ID for formatting the storage the first time, the
 // JVM's flags in two variables, and /var/lib/kafka/data for the data.
 func (c *Cluster) container(i int) node.Node {
+	flags := c.options.jvm()
 	return &node.Container{
 		Image: c.image,
 		Env: map[string]string{
 			"CLUSTER_ID":                 c.id,
-			"KAFKA_HEAP_OPTS":            strings.Join(jvm[:2], " "),
-			"KAFKA_JVM_PERFORMANCE_OPTS": strings.Join(jvm[2:], " "),
+			"KAFKA_HEAP_OPTS":            strings.Join(flags.heap, " "),
+			"KAFKA_JVM_PERFORMANCE_OPTS": strings.Join(flags.performance, " "),
 		},
 		Files: map[string]string{"/mnt/shared/config/server.properties": c.properties(i, "/var/lib/kafka/data")},
 	}

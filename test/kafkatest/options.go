@@ -41,6 +41,9 @@ type Options struct {
 	// Dir is where logs and data go; empty means a temporary directory that
 	// Close removes. A given one must be empty and stays.
 	Dir string
+	// Measured gives the brokers the heap, 1 GiB each, and the collector of Kafka's
+	// own start script, for figures that are not to be those of a small heap.
+	Measured bool
 	// StartTimeout bounds starting and restarting until the cluster serves; 0
 	// means ten minutes: a start takes a few seconds, and far more on a busy machine.
 	StartTimeout time.Duration

@@ -28,6 +28,8 @@ type Rig struct {
 	Binary string
 	// Keep leaves topics, logs and configuration where they are.
 	Keep bool
+	// Measured gives the broker that [Rig.Open] starts the memory of one in production, see [kafkatest.Options].
+	Measured bool
 
 	// Brokers and Redis are what all installations use; [Rig.Open] provides those that are empty.
 	Brokers []string
@@ -67,7 +69,9 @@ func (r *Rig) launch(ctx context.Context) (err error) {
 		r.Brokers = strings.Split(given, ",")
 	}
 	if len(r.Brokers) == 0 {
-		if r.Cluster, err = kafkatest.Launch(ctx, kafkatest.SharedOptions()); err != nil {
+		options := kafkatest.SharedOptions()
+		options.Measured = r.Measured
+		if r.Cluster, err = kafkatest.Launch(ctx, options); err != nil {
 			return fmt.Errorf("starting Kafka: %w", err)
 		}
 		r.Brokers = r.Cluster.Brokers()
