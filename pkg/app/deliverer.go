@@ -124,7 +124,7 @@ func EgressConfig(conf *config.Config) egress.Config {
 	out := egress.Config{
 		AllowHTTP: c.AllowHTTP, AllowInternalNames: len(c.AllowNetworks) > 0,
 		AllowNetworks: c.AllowNetworks, DenyNetworks: c.DenyNetworks, AnyPort: c.AnyPort, MaxIdleConns: c.MaxIdleConns,
-		Proxy: egress.Proxy(c.Proxy),
+		Proxy: egress.Proxy(c.Proxy), HTTP2: egress.HTTP2(c.HTTP2),
 	}
 	for _, p := range c.Ports {
 		out.Ports = append(out.Ports, uint16(p)) //nolint:gosec // validated: 1 to 65535

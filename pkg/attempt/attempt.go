@@ -2,8 +2,8 @@
 // the endpoint does. Redirects are not followed, nothing is sent again, nothing is read without a bound, and when the
 // deadline passes the caller has its answer.
 //
-// Requests go over connections of pkg/egress in the words of pkg/wire, and through net/http to endpoints that have only
-// HTTP/2. DESIGN.md says why there are two ways, and what keeps the first one safe.
+// Requests go over connections of pkg/egress, in the words of pkg/wire or, to endpoints that are busy or have nothing else, over HTTP/2
+// by pkg/h2. DESIGN.md says why there are several ways, and what keeps them safe.
 package attempt
 
 import (
@@ -30,8 +30,8 @@ type Request struct {
 	// Header is sent as written, in the order of its names. It must not hold what frames a request or its connection, nor
 	// Idempotency-Key: Go's transport sends such requests twice.
 	Header []sign.Header
-	// Body must not be changed any more, nor go back to a pool: over HTTP/2, net/http may still be writing it when the
-	// endpoint has answered already.
+	// Body must not be changed any more, nor go back to a pool: over HTTP/2 it may still be written when the endpoint has answered
+	// already.
 	Body []byte
 	// Timeout bounds the whole attempt, from DNS to the last byte read; 0 is [DefaultTimeout].
 	Timeout time.Duration

@@ -9,8 +9,8 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"io"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"runtime"
@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/postrider/postrider/pkg/attempt"
+	"github.com/postrider/postrider/pkg/egress"
 	"github.com/postrider/postrider/pkg/outcome"
 	"github.com/postrider/postrider/pkg/sign"
 )
@@ -69,31 +70,20 @@ func TestSink(t *testing.T) {
 		t.Skip("the other half of BenchmarkDo")
 	}
 	ca := testCA(t)
-	config := &tls.Config{
-		Certificates: []tls.Certificate{certificate(t, ca, time.Now().Add(time.Hour))}, NextProtos: []string{"http/1.1"},
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	srv.EnableHTTP2 = true
+	srv.TLS = &tls.Config{
+		Certificates: []tls.Certificate{certificate(t, ca, time.Now().Add(time.Hour))}, NextProtos: []string{"h2", "http/1.1"},
 	}
-	addr := rawEndpoint(t, func(tcp *net.TCPConn) { drain(tls.Server(tcp, config)) })
-	_, err := io.WriteString(os.Stdout, sinkAt+addr+"\n")
+	srv.StartTLS()
+	defer srv.CloseClientConnections()
+	_, err := io.WriteString(os.Stdout, sinkAt+srv.Listener.Addr().String()+"\n")
 	require.NoError(t, err)
 	require.NoError(t, pem.Encode(os.Stdout, &pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}))
 	_, _ = io.Copy(io.Discard, os.Stdin)
-}
-
-func drain(conn net.Conn) {
-	defer conn.Close()
-	r := bufio.NewReader(conn)
-	for {
-		req, err := http.ReadRequest(r)
-		if err != nil {
-			return
-		}
-		if _, err := io.Copy(io.Discard, req.Body); err != nil {
-			return
-		}
-		if _, err := io.WriteString(conn, noContent); err != nil {
-			return
-		}
-	}
 }
 
 // benchHeader is a signed delivery's.
@@ -107,11 +97,11 @@ var benchHeader = []sign.Header{
 
 // BenchmarkDo compares an attempt with the least that net/http needs for the same request (a transport that is tuned, a
 // request that is made once, no deadline and no classification), and with the least that there is: bytes that are made
-// once, written to a connection of TLS, and an answer that is not looked at. All take turns in one run, 8 requests at a
-// time, so that the ratios hold on a busy machine too. CPU is this process' own; the time per operation is of all three
-// together and says little.
+// once, written to a connection of TLS, and an answer that is not looked at. Attempts share a connection of HTTP/2, or do not. All take
+// turns in one run, 16 requests at a time, so that the ratios hold on a busy machine too. CPU is this process' own; the time per
+// operation is of all four together and says little.
 func BenchmarkDo(b *testing.B) {
-	const parallel, turn = 8, 25 // requests, each
+	const parallel, turn = 16, 25 // requests, each
 	url, ca := sink(b)
 	body := bytes.Repeat([]byte("x"), 1024)
 	config := &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "127.0.0.1", NextProtos: []string{"http/1.1"}}
@@ -119,7 +109,8 @@ func BenchmarkDo(b *testing.B) {
 	contestants := []*contestant{
 		{name: "bare", new: func() func() { return bareRequests(b, url, config, body) }},
 		{name: "raw", new: func() func() { return rawRequests(b, url, config, body) }},
-		{name: "attempt", new: func() func() { return attempts(b, url, ca, body) }},
+		{name: "attempt", new: func() func() { return attempts(b, url, ca, body, egress.HTTP2Needed) }},
+		{name: "shared", new: func() func() { return attempts(b, url, ca, body, egress.HTTP2Busy) }},
 	}
 	for _, c := range contestants {
 		c.request = c.new()
@@ -233,16 +224,16 @@ func rawRequests(b *testing.B, url string, config *tls.Config, body []byte) func
 			panic(err)
 		}
 		var answer [100]byte
-		if n, err := conn.Read(answer[:]); err != nil || string(answer[:n]) != noContent {
+		if n, err := conn.Read(answer[:]); err != nil || !strings.HasPrefix(string(answer[:n]), "HTTP/1.1 204 ") {
 			panic(err)
 		}
 		idle <- conn
 	}
 }
 
-func attempts(b *testing.B, url string, ca *x509.Certificate, body []byte) func() {
+func attempts(b *testing.B, url string, ca *x509.Certificate, body []byte, http2 egress.HTTP2) func() {
 	b.Helper()
-	c := client(b, trustingCA(ca))
+	c := client(b, trustingCA(ca), func(conf *egress.Config) { conf.HTTP2 = http2 })
 	return func() {
 		got, err := c.Do(b.Context(), &attempt.Request{URL: url, Header: benchHeader, Body: body, Timeout: time.Minute})
 		if err != nil || got.Result != outcome.ResultSuccess {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/net/http2"
 
 	"github.com/postrider/postrider/pkg/egress"
+	"github.com/postrider/postrider/pkg/h2"
 	"github.com/postrider/postrider/pkg/outcome"
 )
 
@@ -63,6 +64,8 @@ func result(err error, at phase) outcome.Result {
 		return outcome.ResultTimeout // connecting took longer than it may
 	case isTLS(err):
 		return outcome.ResultTLS
+	case isProtocol(err):
+		return outcome.ResultProtocol
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return outcome.ResultRefused
 	case isReset(err):
@@ -106,10 +109,15 @@ func isTLS(err error) bool {
 	return errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
 }
 
-func isReset(err error) bool {
-	// net/http's own type of this error is not exported; it knows how to become the one of x/net.
+// isProtocol reports whether err is HTTP/2 that is none, or that the endpoint does not want.
+func isProtocol(err error) bool {
 	var stream http2.StreamError
-	if errors.As(err, &stream) && stream.Code != http2.ErrCodeProtocol {
+	return errors.As(err, &stream) && stream.Code == http2.ErrCodeProtocol ||
+		errors.As(err, new(http2.ConnectionError)) || errors.Is(err, h2.ErrHTTP1)
+}
+
+func isReset(err error) bool {
+	if errors.As(err, new(http2.StreamError)) || errors.As(err, new(h2.GoAwayError)) || errors.Is(err, h2.ErrUnprocessed) {
 		return true
 	}
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF) ||

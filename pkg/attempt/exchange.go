@@ -1,11 +1,13 @@
 package attempt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
 	"github.com/postrider/postrider/pkg/egress"
+	"github.com/postrider/postrider/pkg/h2"
 	"github.com/postrider/postrider/pkg/sign"
 	"github.com/postrider/postrider/pkg/wire"
 )
@@ -35,7 +37,7 @@ var limits = wire.Limits{ //nolint:gochecknoglobals // a constant
 // exchange sends the request over a connection of egress.
 //
 // Nothing is sent twice: a kept connection on which not a byte could be written gives way to another; as soon as one was,
-// the endpoint may have read it.
+// the endpoint may have read it. Over HTTP/2 it may say that it has not.
 func (t *try) exchange(ctx context.Context, authorization string, res *Response) error {
 	c := t.client
 	x := c.exchanges.Get().(*exchange) //nolint:forcetypeassert // the pool holds nothing else
@@ -50,29 +52,160 @@ func (t *try) exchange(ctx context.Context, authorization string, res *Response)
 	if authorization != "" {
 		x.fields = append(x.fields, sign.Header{Name: "Authorization", Value: authorization})
 	}
+	wire.Sort(x.fields)
+	return t.through(ctx, c.targets.way(t.target, t.request.TLS), x, res)
+}
+
+// maxRefused is how often a request is sent again that no endpoint has looked at.
+const maxRefused = 4
+
+// through sends the request over connections of a way until one has taken it.
+func (t *try) through(ctx context.Context, way *way, x *exchange, res *Response) error {
+	shared := way.latest.Load()
+	for refused := 0; ; {
+		if shared == nil {
+			conn, found, err := t.connect(ctx, way, res)
+			switch {
+			case err != nil:
+				return err
+			case conn != nil:
+				again, err := t.alone(ctx, way, x, conn, res)
+				if again {
+					continue
+				}
+				return err
+			}
+			shared = found
+		}
+		err := t.together(ctx, shared, x, res)
+		if !unprocessed(err) {
+			return err
+		}
+		if cause := shared.Err(); cause != nil || !errors.Is(err, h2.ErrNoRoom) {
+			if refused++; refused > maxRefused {
+				return cmp.Or(cause, err)
+			}
+		}
+		if errors.Is(err, h2.ErrHTTP1) || shared.Refused() {
+			shared.Leave()
+			way.avoid()
+		}
+		shared, res.Timings = way.other(), egress.Timings{}
+	}
+}
+
+// connect opens a connection, or takes one that is kept. One of HTTP/2 is shared; it may be another's.
+func (t *try) connect(ctx context.Context, way *way, res *Response) (alone *egress.Conn, shared *h2.Conn, err error) {
+	t.phase = phaseConnect
+	if way.only.Load() {
+		if err := t.await(ctx, way.turn); err != nil {
+			return nil, nil, err
+		}
+		defer func() { <-way.turn }()
+		if shared = way.other(); shared != nil { // somebody has opened it meanwhile
+			return nil, shared, nil
+		}
+	}
+	if t.client.direct.HTTP2() && way.crowded() {
+		if alone, shared, err = t.ask(ctx, way, res); alone != nil || shared != nil || err != nil {
+			return alone, shared, err
+		}
+	}
+	conn, err := t.client.direct.Connect(ctx, t.target.to, t.request.TLS, t.deadline, &res.Timings)
+	if err != nil {
+		return nil, nil, err
+	}
+	way.only.Store(conn.HTTP2())
+	if !conn.HTTP2() {
+		return conn, nil, nil
+	}
+	shared, err = way.share(t.bounded(ctx), conn, t.client.now)
+	return nil, shared, err
+}
+
+// ask asks a busy endpoint for HTTP/2. Where it fails for what was asked, it returns nothing: HTTP/1.1 may do.
+func (t *try) ask(ctx context.Context, way *way, res *Response) (alone *egress.Conn, shared *h2.Conn, err error) {
+	defer way.asking.Store(false)
+	alone, err = t.client.direct.Open(ctx, t.target.to, t.request.TLS, t.deadline, &res.Timings)
+	switch {
+	case errors.As(err, new(*egress.HandshakeError)):
+		way.avoid()
+		return nil, nil, nil
+	case err != nil:
+		return nil, nil, err
+	case !alone.HTTP2():
+		way.avoid()
+		return alone, nil, nil
+	}
+	if shared, err = way.share(t.bounded(ctx), alone, t.client.now); err != nil {
+		way.avoid()
+	}
+	return nil, shared, nil
+}
+
+// await waits for a turn.
+func (t *try) await(ctx context.Context, turn chan<- struct{}) error {
+	select {
+	case turn <- struct{}{}:
+		return nil
+	default:
+	}
+	ctx = t.bounded(ctx)
+	select {
+	case turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// alone makes the exchange over HTTP/1.1, and reports whether it is to be made again.
+func (t *try) alone(ctx context.Context, way *way, x *exchange, conn *egress.Conn, res *Response) (again bool, err error) {
 	body := t.request.Body
 	x.out = wire.AppendHead(x.out[:0], t.method, t.target.origin, x.fields, len(body))
 	if len(x.out)+len(body) <= smallRequest {
 		x.out, body = append(x.out, body...), nil
 	}
-	for {
-		t.phase = phaseConnect
-		conn, err := c.direct.Connect(ctx, t.target.to, t.request.TLS, t.deadline, &res.Timings)
-		if err != nil {
-			return err
-		}
-		t.phase = phaseSent
-		var got wire.Response
-		stale, err := x.on(ctx, conn, body, &got)
-		if stale {
-			continue
-		}
-		if got.Begun {
-			t.phase = phaseAnswer
-			res.FirstByte = x.from.at.Sub(res.Started)
-		}
-		return res.take(&got, err, c.now, &x.header)
+	t.phase = phaseSent
+	way.busy.Add(1)
+	defer way.busy.Add(-1)
+	var got wire.Response
+	stale, err := x.on(ctx, conn, body, &got)
+	if stale {
+		return true, nil
 	}
+	if got.Begun {
+		t.phase = phaseAnswer
+		res.FirstByte = x.from.at.Sub(res.Started)
+	}
+	return false, res.take(&got, err, t.client.now, &x.header)
+}
+
+// together makes it over a connection of HTTP/2.
+func (t *try) together(ctx context.Context, conn *h2.Conn, x *exchange, res *Response) error {
+	t.phase = phaseSent
+	got := h2.Response{Lines: x.in[:0]}
+	err := conn.Do(ctx, &h2.Request{
+		Method: t.method, Authority: t.target.origin.Host, Path: t.target.origin.Path, Fields: x.fields, Body: t.request.Body,
+		Deadline: t.deadline,
+	}, &got)
+	if unprocessed(err) {
+		return err
+	}
+	answer := wire.Response{Status: got.Status, Lines: got.Lines, Body: got.Body, Truncated: got.Truncated}
+	if !got.At.IsZero() {
+		t.phase = phaseAnswer
+		res.FirstByte = got.At.Sub(res.Started)
+	}
+	if got.Status != 0 {
+		answer.Proto = "HTTP/2.0"
+	}
+	return res.take(&answer, err, t.client.now, &x.header)
+}
+
+// unprocessed reports whether the endpoint has not looked at the request.
+func unprocessed(err error) bool {
+	return errors.Is(err, h2.ErrNoRoom) || errors.Is(err, h2.ErrUnprocessed) || errors.Is(err, h2.ErrHTTP1)
 }
 
 // firstRead is a connection to read from that notes when the first byte came.

@@ -272,7 +272,7 @@ func TestHTTP2Failures(t *testing.T) {
 	c := client(t, trusting(srv))
 	for path, want := range map[string]outcome.Result{
 		"/abort": outcome.ResultReset, "/half": outcome.ResultReset, "/hang": outcome.ResultTimeout,
-		"/bomb": outcome.ResultReset, // the transport ends the connection before it tells that an answer began
+		"/bomb": outcome.ResultProtocol,
 		"/":     outcome.ResultSuccess,
 	} {
 		timeout := generous

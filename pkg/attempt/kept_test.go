@@ -253,8 +253,8 @@ func TestWhoSpeaksWhat(t *testing.T) {
 	}{
 		"HTTP/1.1":                         {func(*tls.ClientHelloInfo) []string { return []string{"http/1.1"} }, "HTTP/1.1", 1},
 		"both":                             {func(*tls.ClientHelloInfo) []string { return []string{"h2", "http/1.1"} }, "HTTP/1.1", 1},
-		"HTTP/2, and ignores the offer":    {func(*tls.ClientHelloInfo) []string { return []string{"h2"} }, "HTTP/2.0", 3},
-		"HTTP/2, and refuses the offer":    {onlyHTTP2, "HTTP/2.0", 3},
+		"HTTP/2, and ignores the offer":    {func(*tls.ClientHelloInfo) []string { return []string{"h2"} }, "HTTP/2.0", 2},
+		"HTTP/2, and refuses the offer":    {onlyHTTP2, "HTTP/2.0", 2},
 		"HTTP/1.1, and ignores all offers": {func(*tls.ClientHelloInfo) []string { return nil }, "HTTP/1.1", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -297,7 +297,7 @@ func TestWithoutHTTP2(t *testing.T) {
 	}
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
-	res := do(t, client(t, trusting(srv), func(c *egress.Config) { c.DisableHTTP2 = true }), &attempt.Request{URL: srv.URL})
+	res := do(t, client(t, trusting(srv), func(c *egress.Config) { c.HTTP2 = egress.HTTP2Off }), &attempt.Request{URL: srv.URL})
 	require.Equal(t, outcome.ResultSuccess, res.Result, res.Detail)
 	require.Equal(t, "HTTP/1.1", res.Proto)
 	require.EqualValues(t, 1, connections.Load())

@@ -11,7 +11,8 @@ import (
 	"github.com/postrider/postrider/pkg/wire"
 )
 
-// roundTrips sends an attempt's requests through a transport of net/http: over HTTP/2, to endpoints that have nothing else.
+// roundTrips sends an attempt's requests through a transport of net/http: those whose answers have rules of their own (HEAD, CONNECT), and
+// all where the transport is not egress's.
 type roundTrips struct {
 	transport http.RoundTripper
 	request   *http.Request

@@ -13,8 +13,7 @@ import (
 	"github.com/postrider/postrider/pkg/wire"
 )
 
-// try is an attempt that is being made. It goes one of two ways: over a connection of egress, or through a transport of
-// net/http.
+// try is an attempt that is being made: over a connection of egress, or through a transport of net/http.
 type try struct {
 	client   *Client
 	request  *Request
@@ -22,8 +21,8 @@ type try struct {
 
 	method string
 	target *target
-	over   *roundTrips // of the second way; nil on the first
-	phase  phase       // of the first way
+	over   *roundTrips // if it goes through net/http
+	phase  phase       // if it does not
 
 	ctx    context.Context // ends at the deadline; nil until it is needed
 	cancel context.CancelFunc
@@ -79,13 +78,7 @@ func checkFields(fields []sign.Header) error {
 // send sends the request, with an Authorization if that is not empty, and reads the response into res.
 func (t *try) send(ctx context.Context, authorization string, res *Response) error {
 	if t.over == nil {
-		err := t.exchange(ctx, authorization, res)
-		if !errors.Is(err, egress.ErrHTTP2) {
-			return err
-		}
-		if err := t.takeOver(ctx); err != nil {
-			return &requestError{err}
-		}
+		return t.exchange(ctx, authorization, res)
 	}
 	return t.over.send(t, authorization, res) //nolint:contextcheck // its request has one
 }

@@ -16,8 +16,7 @@ import (
 	"github.com/postrider/postrider/pkg/sign"
 )
 
-// byNetHTTP returns a client that sends everything through net/http, as is done to endpoints with HTTP/2 alone: it does not
-// see that the transport has connections to give.
+// byNetHTTP returns a client that sends everything through net/http: it does not see that the transport has connections to give.
 func byNetHTTP(t testing.TB, change ...func(*egress.Config)) *attempt.Client {
 	t.Helper()
 	return attempt.New(struct{ http.RoundTripper }{transport(t, change...)})

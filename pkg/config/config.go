@@ -263,8 +263,10 @@ type Egress struct {
 	// UserAgent is sent unless the profile has its own.
 	UserAgent string `koanf:"user_agent"`
 	// MaxIdleConns bounds idle connections; about 10 KB each over TLS.
-	MaxIdleConns int   `koanf:"max_idle_conns"`
-	Proxy        Proxy `koanf:"proxy"`
+	MaxIdleConns int `koanf:"max_idle_conns"`
+	// HTTP2 is when endpoints are spoken to in HTTP/2; see [egress.HTTP2].
+	HTTP2 string `koanf:"http2"`
+	Proxy Proxy  `koanf:"proxy"`
 }
 
 // Proxy is a forward proxy between this installation and the endpoints; see [egress.Proxy], which it converts to.
@@ -337,6 +339,7 @@ func Default() Config {
 			Ports:         []int{8443},
 			UserAgent:     profile.DefaultUserAgent,
 			MaxIdleConns:  egress.DefaultMaxIdleConns,
+			HTTP2:         string(egress.HTTP2Busy),
 		},
 	}
 }

@@ -139,7 +139,10 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"egress.ports":          "Ports that endpoints may have besides 443, and 80 with allow_http.",
 	"egress.any_port":       "Permit every port.",
 	"egress.user_agent":     "User-Agent of requests, unless the profile has its own.",
-	"egress.max_idle_conns": "Idle connections kept, least recently used closed first; about 10 KB each over TLS.",
+	"egress.max_idle_conns": "Idle connections kept, least recently used closed first; about 10 KB each over TLS. As many more may be shared over HTTP/2.",
+	"egress.http2": "When endpoints that have HTTP/2 are spoken to in it. busy: where many requests are under way at a time, which then share a\n" +
+		"connection, and where an endpoint has nothing else; needed: only where it has nothing else; off: never, and such endpoints are not\n" +
+		"reached. Names of headers are in lower case in HTTP/2.",
 
 	"egress.proxy":               "Forward proxy through which all endpoints and token endpoints are reached. The environment's (HTTPS_PROXY) is\nnot used. It has to allow CONNECT to addresses, on all ports that endpoints may have: names are resolved here.",
 	"egress.proxy.url":           "http://host:port or https://host:port. Empty: none. It may be internal.",

@@ -225,6 +225,7 @@ func (e Egress) validate() error {
 	if e.Proxy.Password != "" && e.Proxy.PasswordFile != "" {
 		errs = append(errs, errors.New("egress.proxy: password and password_file: want one of them"))
 	}
+	errs = append(errs, oneOf("egress.http2", e.HTTP2, string(egress.HTTP2Busy), string(egress.HTTP2Needed), string(egress.HTTP2Off)))
 	return errors.Join(append(errs, within("egress.max_idle_conns", e.MaxIdleConns, 1, 1_000_000))...)
 }
 

@@ -2,8 +2,8 @@
 // guard, and the check of URLs when a subscription is written. Both share one guard, so what can be written and what can
 // be dialled do not differ; the dial decides, because a name may resolve to anything later.
 //
-// [Transport.Connect] gives connections for HTTP/1.1, which nearly all attempts are made over; [Transport.RoundTrip] is
-// net/http's, for endpoints that have only HTTP/2 and for everything that is not an attempt. Dial, proxy, TLS and limits are
+// [Transport.Connect] and [Transport.Open] give connections for HTTP/1.1 and HTTP/2, which attempts are made over; [Transport.RoundTrip] is
+// net/http's, for everything that is not an attempt. Dial, proxy, TLS and limits are
 // the same for both, connections are not shared. A kept connection of Connect has no goroutine and no buffer: whether it
 // is still good is found out when it is used, by a read that does not wait. One that its endpoint has closed meanwhile
 // holds its descriptor until then, or until its idle time is over.
@@ -42,7 +42,7 @@ type Config struct {
 
 	// MaxIdleConns bounds the idle connections of all hosts together, the least recently used go first; 0 is
 	// [DefaultMaxIdleConns]. Those that [Transport.RoundTrip] makes are counted apart, as are those of each lowest TLS
-	// version there: they lead to endpoints with HTTP/2 alone and to token endpoints.
+	// version there: they lead to token endpoints. As many again may be shared over HTTP/2; those opened first are left first.
 	MaxIdleConns int
 	// MaxIdleConnsPerHost bounds those of one host; 0 is [DefaultMaxIdleConnsPerHost].
 	MaxIdleConnsPerHost int
@@ -53,13 +53,26 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// Proxy is the forward proxy, if there is one.
 	Proxy Proxy
-	// DisableHTTP2 keeps to HTTP/1.1 also with endpoints that have only HTTP/2, which are then not reached.
-	DisableHTTP2 bool
+	// HTTP2 is when endpoints are spoken to in HTTP/2; empty is [HTTP2Busy].
+	HTTP2 HTTP2
 	// Resolver replaces the system's.
 	Resolver *net.Resolver
 	// RootCAs replaces the system's certificate authorities: for a private one, and for tests.
 	RootCAs *x509.CertPool
 }
+
+// HTTP2 is when endpoints are spoken to in HTTP/2, if they have it.
+type HTTP2 string
+
+// When.
+const (
+	// HTTP2Busy is where many requests are under way at a time, and where an endpoint has nothing else.
+	HTTP2Busy HTTP2 = "busy"
+	// HTTP2Needed is only where it has nothing else.
+	HTTP2Needed HTTP2 = "needed"
+	// HTTP2Off is never: endpoints that have nothing else are not reached.
+	HTTP2Off HTTP2 = "off"
+)
 
 // Defaults of [Config].
 const (
@@ -78,6 +91,9 @@ const (
 
 // withDefaults returns c with everything unset filled in.
 func (c Config) withDefaults() Config {
+	if c.HTTP2 == "" {
+		c.HTTP2 = HTTP2Busy
+	}
 	if c.MaxIdleConns == 0 {
 		c.MaxIdleConns = DefaultMaxIdleConns
 	}
@@ -106,6 +122,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("proxy.%w", err)
 	}
 	switch {
+	case !slices.Contains([]HTTP2{"", HTTP2Busy, HTTP2Needed, HTTP2Off}, c.HTTP2):
+		return fmt.Errorf("http2: %q, want %s, %s or %s", c.HTTP2, HTTP2Busy, HTTP2Needed, HTTP2Off)
 	case slices.Contains(c.Ports, 0):
 		return fmt.Errorf("ports: 0, want 1 to 65535")
 	case c.MaxIdleConns < 0:

@@ -2,13 +2,14 @@ package egress
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"time"
 )
 
 // Conn is a connection to an endpoint for one HTTP/1.1 exchange at a time: [Transport.Connect] gives it, and either
-// [Conn.Keep] or [Conn.Close] takes it back. One goroutine may write while another reads.
+// [Conn.Keep] or [Conn.Close] takes it back. One of HTTP/2 is for many, see [Conn.Share]. One goroutine may write while another reads.
 type Conn struct {
 	net.Conn
 	socket  *socket
@@ -19,9 +20,11 @@ type Conn struct {
 	one     [1]byte // of [Conn.Quiet]
 	cut     func()
 	// Of [Conn.CutAt]: the end of whose context, and how it is called off.
-	ends <-chan struct{}
-	stop func() bool
-	// Of the list of idle connections.
+	ends  <-chan struct{}
+	stop  func() bool
+	leave func() // of [Conn.Share]
+	over  bool   // it is closed
+	// Of the list of idle connections, or of shared ones.
 	since        time.Time
 	older, newer *Conn
 }
@@ -101,6 +104,24 @@ func (c *Conn) CutAt(ctx context.Context) bool {
 // Cut closes the socket at once, whatever is under way. [Conn.Close] still has to be called.
 func (c *Conn) Cut() { c.cut() }
 
+// HTTP2 reports whether the endpoint chose HTTP/2.
+func (c *Conn) HTTP2() bool {
+	secure, ok := c.Conn.(*tls.Conn)
+	return ok && secure.ConnectionState().NegotiatedProtocol == protocols[0]
+}
+
+// Share takes the deadline off a connection that many requests will use at a time, until [Conn.Close], and has them start. idle is how long
+// it is to stay when it is not used. What start returns is called when no more requests are to begin: because the transport is closed, or
+// others are used now and there may be no more ([Config.MaxIdleConns]). It must not wait.
+func (c *Conn) Share(start func(idle time.Duration) (leave func())) error {
+	c.socket.armed = time.Time{}
+	if err := c.SetDeadline(time.Time{}); err != nil {
+		return err
+	}
+	c.idle.share(c, start(c.idle.mayRest()))
+	return nil
+}
+
 // Keep gives the connection back for the next exchange: the request was written, the response read, and neither side has
 // said that it is the last.
 func (c *Conn) Keep() { c.idle.put(c) }
@@ -111,6 +132,8 @@ func (c *Conn) Close() {
 	if c.stop != nil {
 		c.stop()
 	}
+	// TLS answers a peer's wish for new keys where it reads, and would have its farewell wait behind that.
+	_ = c.socket.Conn.SetWriteDeadline(time.Now().Add(farewell))
 	_ = c.Conn.Close() // nothing is lost: what was not answered was reported
 	c.idle.gone(c)
 }

@@ -10,9 +10,6 @@ import (
 	"time"
 )
 
-// ErrHTTP2 is the answer to who asks for a connection to an endpoint that has only HTTP/2. [Transport.RoundTrip] speaks it.
-var ErrHTTP2 = errors.New("the endpoint has only HTTP/2")
-
 // HandshakeError is a TLS handshake with an endpoint that failed: its words are those of the cause.
 type HandshakeError struct{ cause error }
 
@@ -37,14 +34,12 @@ func (handshakeTimeout) Timeout() bool { return true }
 func (handshakeTimeout) Temporary() bool { return true }
 
 // Connect returns a connection for an exchange of HTTP/1.1, whose deadline is set: the one that was used last of those
-// that are kept, or a new one. Whether a kept one is still good shows when it is used, see [Conn.Ask]. own is what the attempt
-// brings to the handshake, nil for nothing. It blocks until the deadline or the end of ctx at most. Its error is [ErrHTTP2], a [HandshakeError] or that of the dial. What opening
-// a new one took is put into took, also if it failed.
+// that are kept, or a new one. Whether a kept one is still good shows when it is used, see [Conn.Ask]. To an endpoint that has only
+// HTTP/2 it is a new one of that: [Conn.HTTP2] tells. own is what the attempt brings to the handshake, nil for nothing. It blocks until
+// the deadline or the end of ctx at most. Its error is a [HandshakeError] or that of the dial. What opening a new one took is put into
+// took, also if it failed.
 func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline time.Time, took *Timings) (*Conn, error) {
-	r := route{to: to}
-	if own != nil {
-		r.own = own.key
-	}
+	r := route{to: to, own: own.Key()}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -61,10 +56,29 @@ func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline t
 		}
 		c.Close()
 	}
+	return t.add(ctx, r, deadline, took, func(ctx context.Context, watch *Stopwatch) (net.Conn, error) {
+		return t.open(ctx, to, own, watch)
+	})
+}
+
+// Open is as [Transport.Connect] for a new connection to an https endpoint, which may choose between HTTP/2 and HTTP/1.1: [Conn.HTTP2]
+// tells.
+func (t *Transport) Open(ctx context.Context, to Target, own *TLS, deadline time.Time, took *Timings) (*Conn, error) {
+	r := route{to: to, own: own.Key()}
+	return t.add(ctx, r, deadline, took, func(ctx context.Context, watch *Stopwatch) (net.Conn, error) {
+		conn, err := t.secure(ctx, to, own, watch, protocols...)
+		return asConn(conn), err
+	})
+}
+
+// add opens a connection of a route.
+func (t *Transport) add(
+	ctx context.Context, r route, deadline time.Time, took *Timings, open func(context.Context, *Stopwatch) (net.Conn, error),
+) (*Conn, error) {
 	ctx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
 	watch := new(Stopwatch)
-	conn, err := t.open(httptrace.WithClientTrace(ctx, watch.Trace()), to, own, watch)
+	conn, err := open(httptrace.WithClientTrace(ctx, watch.Trace()), watch)
 	*took = watch.Took()
 	if err != nil {
 		return nil, err
@@ -79,7 +93,7 @@ func (t *Transport) Connect(ctx context.Context, to Target, own *TLS, deadline t
 	return c, nil
 }
 
-// open dials. HTTP/1.1 is all that it offers, as an exchange costs a third of what it does over HTTP/2. To an endpoint that
+// open dials. HTTP/1.1 is all that it offers, as a single exchange costs least over it. To an endpoint that
 // does not choose it, and of which nothing is known, it goes once more to ask for both.
 func (t *Transport) open(ctx context.Context, to Target, own *TLS, watch *Stopwatch) (net.Conn, error) {
 	if !to.Secure {
@@ -91,10 +105,11 @@ func (t *Transport) open(ctx context.Context, to Target, own *TLS, watch *Stopwa
 	}
 	known := t.spoken.of(to.Address)
 	if known == speaksHTTP2 {
-		return nil, ErrHTTP2
+		conn, err := t.secure(ctx, to, own, watch, protocols...)
+		return asConn(conn), err
 	}
 	conn, err := t.secure(ctx, to, own, watch, protocols[1:]...)
-	if !t.http2 || known != speaksUnknown || !undecided(conn, err) {
+	if t.http2 == HTTP2Off || known != speaksUnknown || !undecided(conn, err) {
 		return asConn(conn), err
 	}
 	if conn != nil {
@@ -103,12 +118,11 @@ func (t *Transport) open(ctx context.Context, to Target, own *TLS, watch *Stopwa
 	if conn, err = t.secure(ctx, to, own, watch, protocols...); err != nil {
 		return nil, err
 	}
-	if conn.ConnectionState().NegotiatedProtocol == "h2" {
-		_ = conn.Close() // nothing was sent
-		t.spoken.set(to.Address, speaksHTTP2)
-		return nil, ErrHTTP2
+	speaks := speaksHTTP1
+	if conn.ConnectionState().NegotiatedProtocol == protocols[0] {
+		speaks = speaksHTTP2
 	}
-	t.spoken.set(to.Address, speaksHTTP1)
+	t.spoken.set(to.Address, speaks)
 	return conn, nil
 }
 

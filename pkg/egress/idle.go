@@ -2,6 +2,7 @@ package egress
 
 import (
 	"crypto/sha256"
+	"slices"
 	"sync"
 	"time"
 )
@@ -31,9 +32,11 @@ type idle struct {
 	n     int // idle connections
 	// The ends of a list of them, in the order of their last use.
 	oldest, newest *Conn
-	timer          *time.Timer // nil before the first
-	ticking        bool        // the timer runs: it does while there is a connection, and then once more
-	closed         bool
+	// shared are connections that many use at a time, in the order of their opening.
+	shared  []*Conn
+	timer   *time.Timer // nil before the first
+	ticking bool        // the timer runs: it does while there is a connection, and then once more
+	closed  bool
 }
 
 func newIdle(c Config) *idle {
@@ -72,6 +75,40 @@ func (p *idle) gone(c *Conn) {
 	defer p.mu.Unlock()
 	if c.lane.open--; c.lane.open == 0 {
 		delete(p.lanes, c.lane.route)
+	}
+	c.over = true
+	if c.leave != nil {
+		p.shared = slices.DeleteFunc(p.shared, func(other *Conn) bool { return other == c })
+	}
+}
+
+// mayRest is how long a shared connection may stay that nobody uses.
+func (p *idle) mayRest() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed { // for what is still under way
+		return min(time.Second, p.timeout)
+	}
+	return p.timeout
+}
+
+// share takes a connection that many will use, and has the first one left if there are enough.
+func (p *idle) share(c *Conn, leave func()) {
+	p.mu.Lock()
+	if c.over || p.closed {
+		p.mu.Unlock()
+		return
+	}
+	c.leave = leave
+	var surplus *Conn
+	if len(p.shared) >= p.max {
+		surplus = p.shared[0]
+		p.shared = slices.Delete(p.shared, 0, 1)
+	}
+	p.shared = append(p.shared, c)
+	p.mu.Unlock()
+	if surplus != nil {
+		surplus.leave()
 	}
 }
 
@@ -168,12 +205,16 @@ func (p *idle) expired(now time.Time) (over []*Conn) {
 
 // close closes the idle connections; those in use are closed after it.
 func (p *idle) close() {
-	for _, c := range p.all() {
+	kept, shared := p.all()
+	for _, c := range kept {
 		c.Close()
+	}
+	for _, c := range shared {
+		c.leave()
 	}
 }
 
-func (p *idle) all() (kept []*Conn) {
+func (p *idle) all() (kept, shared []*Conn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -183,5 +224,6 @@ func (p *idle) all() (kept []*Conn) {
 	for p.oldest != nil {
 		kept = append(kept, p.removeOldest())
 	}
-	return kept
+	shared, p.shared = p.shared, nil
+	return kept, shared
 }

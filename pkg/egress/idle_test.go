@@ -149,3 +149,44 @@ func TestFarewellsAreShort(t *testing.T) {
 		require.Equal(t, farewell, time.Since(at))
 	})
 }
+
+// A connection that ended while it was being shared is not kept, nor is one after the end.
+func TestSharedAfterTheEnd(t *testing.T) {
+	p := idleOf(10, 10)
+	c, _ := made(p, "a")
+	require.NoError(t, c.Share(func(time.Duration) func() {
+		c.Close() // who reads met its end at once
+		return func() {}
+	}))
+	require.Empty(t, p.shared)
+
+	left := 0
+	c, _ = made(p, "b")
+	require.NoError(t, c.Share(func(rest time.Duration) func() {
+		require.Equal(t, p.timeout, rest)
+		return func() { left++ }
+	}))
+	require.Len(t, p.shared, 1)
+	p.close()
+	require.Equal(t, 1, left)
+	c, _ = made(p, "c")
+	require.NoError(t, c.Share(func(rest time.Duration) func() {
+		require.LessOrEqual(t, rest, time.Second)
+		return func() { left++ }
+	}))
+	require.Empty(t, p.shared)
+}
+
+// Of too many shared connections those that were opened first are left.
+func TestTooManyShared(t *testing.T) {
+	p := idleOf(2, 2)
+	var left []string
+	for _, name := range []string{"a", "b", "c", "d"} {
+		c, _ := made(p, name)
+		require.NoError(t, c.Share(func(time.Duration) func() {
+			return func() { left = append(left, name) }
+		}))
+	}
+	require.Equal(t, []string{"a", "b"}, left)
+	require.Len(t, p.shared, 2)
+}

@@ -25,6 +25,14 @@ type TLS struct {
 	lowest      uint16
 }
 
+// Key tells apart what must not share connections: zero of nil, and equal where the contents are.
+func (t *TLS) Key() (key [sha256.Size]byte) {
+	if t != nil {
+		key = t.key
+	}
+	return key
+}
+
 // NewTLS reads a client certificate with its key, and certificates of authorities, both PEM; empty for none. lowest is
 // tls.VersionTLS10 to tls.VersionTLS13, or 0 for [LowestTLS]. Without anything of its own it returns nil. Its errors
 // hold nothing of what they read.

@@ -41,7 +41,7 @@ type Transport struct {
 	tls            *tls.Config // is copied, never used
 	idle           *idle
 	spoken         spoken
-	http2          bool
+	http2          HTTP2
 	forward        *forward // nil without a proxy
 	resolver       *net.Resolver
 	connectTimeout time.Duration
@@ -73,7 +73,7 @@ func newTransport(c Config, guard *Guard, check control) (*Transport, error) {
 	t := newHTTP(c, dial, secure)
 	return &Transport{
 		guard: guard, http: t, own: newPool(t.Clone(), secure),
-		dialContext: dial, tls: secure, idle: newIdle(c), http2: !c.DisableHTTP2,
+		dialContext: dial, tls: secure, idle: newIdle(c), http2: c.HTTP2,
 		forward: forward, resolver: c.Resolver, connectTimeout: c.ConnectTimeout,
 	}, nil
 }
@@ -103,7 +103,7 @@ func newHTTP(c Config, dial dialContext, secure *tls.Config) *http.Transport {
 		},
 	}
 	t.Protocols.SetHTTP1(true)
-	t.Protocols.SetHTTP2(!c.DisableHTTP2)
+	t.Protocols.SetHTTP2(c.HTTP2 != HTTP2Off)
 	return t
 }
 
@@ -163,6 +163,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 // With returns the transport for attempts that bring a TLS of their own: the same limits and guard, other connections.
 // Use it at once; the next call may return another.
 func (t *Transport) With(own *TLS) http.RoundTripper { return t.own.get(own).http }
+
+// HTTP2 reports whether a connection to a busy endpoint may be asked for by [Transport.Open].
+func (t *Transport) HTTP2() bool { return t.http2 == HTTP2Busy }
 
 // Guard returns the guard of every dial, for checking URLs at write.
 func (t *Transport) Guard() *Guard { return t.guard }

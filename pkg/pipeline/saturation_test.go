@@ -138,10 +138,11 @@ func TestCrowd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newLaneWorld(t, 1, 100)
 		w.s.saturated.Store(true)
-		most := plenty * runtime.GOMAXPROCS(0)
-		begun, end := make(chan string, 10*most), make(chan struct{})
+		most, turn := plenty*runtime.GOMAXPROCS(0), int(quantum/itemOverhead)+1
+		all := 2*most + turn + 1
+		begun, end := make(chan string, all), make(chan struct{})
 		var workers sync.WaitGroup
-		for range 4 * most {
+		for range all {
 			workers.Go(func() {
 				me := newWorker()
 				for it := w.s.next(me); it != nil; it = w.s.next(me) {
@@ -154,23 +155,23 @@ func TestCrowd(t *testing.T) {
 			})
 		}
 		synctest.Wait()
-		for i := range 2 * most {
+		for i := range all - 1 {
 			w.push(fmt.Sprintf("big/%d", i), int64(i))
 		}
-		w.push("other/one", int64(2*most))
+		w.push("other/one", int64(all-1))
 		synctest.Wait()
 		require.Len(t, begun, most)
 		var first []string
-		for range quantum/itemOverhead + 1 {
+		for range turn {
 			end <- struct{}{}
 		}
 		synctest.Wait()
 		for len(begun) > 0 {
 			first = append(first, <-begun)
 		}
-		require.Len(t, first, most+quantum/itemOverhead+1)
+		require.Len(t, first, most+turn)
 		require.Contains(t, first, "other/one", "tenants take turns")
-		require.Equal(t, 2*most+1-len(first), w.s.load())
+		require.Equal(t, all-len(first), w.s.load())
 
 		time.Sleep(2*youth + time.Millisecond)
 		synctest.Wait()
@@ -182,7 +183,7 @@ func TestCrowd(t *testing.T) {
 		close(end)
 		synctest.Wait()
 		require.Zero(t, w.s.load())
-		require.Len(t, begun, 2*most+1-len(first))
+		require.Len(t, begun, all-len(first))
 		w.s.close()
 		workers.Wait()
 	})

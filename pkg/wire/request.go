@@ -19,6 +19,8 @@ import (
 type Origin struct {
 	// URL is the URL as it was parsed; it must not be changed.
 	URL *url.URL
+	// Path is the request's target, with the query; Host is what it says of the host.
+	Path, Host string
 	// head is " /path?query HTTP/1.1\r\nHost: host\r\n".
 	head string
 }
@@ -41,10 +43,13 @@ func NewOrigin(raw string) (*Origin, error) {
 	line, rest, _ := strings.Cut(b.String(), "\r\n")
 	host, _, _ := strings.Cut(rest, "\r\n")
 	line, ok := strings.CutPrefix(line, http.MethodPost)
-	if !ok || !strings.HasPrefix(host, "Host: ") { // should net/http ever change its order
+	path, whole := strings.CutSuffix(line, " HTTP/1.1")
+	if !ok || !whole || !strings.HasPrefix(host, "Host: ") { // should net/http ever change its order
 		return nil, errURL
 	}
-	return &Origin{URL: req.URL, head: line + "\r\n" + host + "\r\n"}, nil
+	return &Origin{
+		URL: req.URL, Path: path[1:], Host: strings.TrimPrefix(host, "Host: "), head: line + "\r\n" + host + "\r\n",
+	}, nil
 }
 
 // userAgent is net/http's, for who gives none.
@@ -105,7 +110,7 @@ func hop(name string) bool {
 // AppendHead appends the head of a request with a body of length bytes to b, byte for byte as net/http writes it: names as
 // they are given, in order, which fields is brought into. The fields must have passed [CheckFields].
 func AppendHead(b []byte, method string, at *Origin, fields []sign.Header, length int) []byte {
-	slices.SortStableFunc(fields, func(a, b sign.Header) int { return strings.Compare(a.Name, b.Name) })
+	Sort(fields)
 	b = append(b, method...)
 	b = append(b, at.head...)
 	agent := userAgent
@@ -126,6 +131,11 @@ func AppendHead(b []byte, method string, at *Origin, fields []sign.Header, lengt
 		}
 	}
 	return append(b, "\r\n"...)
+}
+
+// Sort brings fields into the order in which they are sent: that of their names.
+func Sort(fields []sign.Header) {
+	slices.SortStableFunc(fields, func(a, b sign.Header) int { return strings.Compare(a.Name, b.Name) })
 }
 
 func appendField(b []byte, name, value string) []byte {

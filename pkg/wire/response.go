@@ -31,7 +31,9 @@ type Response struct {
 	Proto string
 	// Header is the header as net/http read it; nil if the response was understood here. [Response.Fields] has both.
 	Header http.Header
-	lines  []byte // of the header, whole and well-formed; in the buffer that it was read through
+	// Lines are those of the header, whole and well-formed, an empty one at the end or not: if the response was understood here,
+	// in the buffer that it was read through.
+	Lines []byte
 	// Body is at most [Limits.Body] long; nil if there is none.
 	Body []byte
 	// Truncated means that there was more.
@@ -58,7 +60,7 @@ func (r *Response) Read(conn io.Reader, buf []byte, limits Limits) error {
 	}
 	r.Begun = true
 	if done == finished && !h.chunked && h.length >= 0 {
-		r.lines = buf[h.fields:h.at]
+		r.Lines = buf[h.fields:h.at]
 		return r.readBody(conn, &h, buf[h.at:n], limits.Body)
 	}
 	err = r.readOther(buf[:n], conn, limits)
@@ -165,7 +167,7 @@ func ReadBody(got *http.Response, limit int) (body []byte, truncated bool, err e
 // written and in their order, but those that net/http read by canonical names, and in the order of these.
 func (r *Response) Fields() iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
-		for rest := r.lines; len(rest) > 2; { // after the last comes an empty line
+		for rest := r.Lines; len(rest) > 2; { // after the last comes an empty line
 			var line []byte
 			line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
 			name, value, _ := bytes.Cut(line, []byte(":"))

@@ -18,7 +18,7 @@ var layers = []struct {
 }{
 	{"values", []string{"form", "ident", "tree", "offset", "event", "subscription", "delivery", "outcome", "access", "audit", "operational", "letter", "task", "pause"}},
 	{"policy", []string{"match", "filter", "backoff", "failure", "sign", "envelope", "encrypt", "transform", "profile", "catalogue", "notice", "seal"}},
-	{"mechanism", []string{"egress", "wire", "attempt", "gate", "registry", "kafka", "view", "token", "notify", "tracing"}},
+	{"mechanism", []string{"egress", "wire", "h2", "attempt", "gate", "registry", "kafka", "view", "token", "notify", "tracing"}},
 	{"flow", []string{"pipeline", "history"}},
 	{"faces", []string{"api", "portal", "canary"}},
 	{"assembly", []string{"config", "app"}},
@@ -93,8 +93,8 @@ func forbiddenBelowPkg(from, to string) string {
 	case b > a:
 		return "imports only go to the left"
 	case a == mechanism && b == mechanism && first(from) != first(to) &&
-		(first(from) != "attempt" || first(to) != "egress" && first(to) != "wire"):
-		return "mechanisms do not import each other, except attempt → egress, wire"
+		(first(from) != "attempt" || first(to) != "egress" && first(to) != "wire" && first(to) != "h2"):
+		return "mechanisms do not import each other, except attempt → egress, wire, h2"
 	default:
 		return ""
 	}
@@ -142,8 +142,10 @@ func TestTheLawItself(t *testing.T) {
 		{"pkg/profile", "pkg/envelope", true},
 		{"pkg/attempt", "pkg/egress", true},
 		{"pkg/attempt", "pkg/wire", true},
+		{"pkg/attempt", "pkg/h2", true},
 		{"pkg/egress", "pkg/attempt", false},
 		{"pkg/egress", "pkg/wire", false},
+		{"pkg/egress", "pkg/h2", false},
 		{"pkg/gate", "pkg/registry", false},
 		{"pkg/kafka", "topics", true},
 		{"pkg/kafka", "github.com/twmb/franz-go/pkg/kgo", true},

@@ -35,6 +35,7 @@ type childOptions struct {
 	dir     string // of the rig: the authority
 	port    int    // of the endpoints, or of the broker
 	hosts   int    // endpoints
+	http1   bool   // is all that the endpoints speak
 	control string // host:port
 }
 
@@ -46,6 +47,7 @@ func runChild(role func(childOptions, *http.ServeMux) error, args []string) erro
 	flags.StringVar(&o.control, "control", "", "")
 	flags.IntVar(&o.port, "port", 0, "")
 	flags.IntVar(&o.hosts, "hosts", 0, "")
+	flags.BoolVar(&o.http1, "http1", false, "")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

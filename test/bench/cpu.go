@@ -212,8 +212,9 @@ func (s *scene) cpuCase(ctx context.Context, c cpuCase, server string) (func(lim
 			Measured: fmt.Sprintf("%s, %.1f × (%d of %d made, %.0f/s)", micros(cost), ratio(cost, limit), done, n, float64(done)/(took-time.Second).Seconds()),
 		})
 		s.tell("of it", "%s", spent(a, used, n, "router", "deliver", "retry", "recorder"))
-		s.tell("besides", "%s; body of %d bytes, %d new connections, %.0f parked, %.0f of them diverted", spent(a, used, n, server, "Redis", "endpoints"),
-			(after.Bytes-before.Bytes)/int64(max(1, done)), after.Connections-before.Connections, parked, diverted)
+		s.tell("besides", "%s; body of %d bytes, %d new connections, %d streams of HTTP/2, %.0f parked, %.0f of them diverted",
+			spent(a, used, n, server, "Redis", "endpoints"), (after.Bytes-before.Bytes)/int64(max(1, done)),
+			after.Connections-before.Connections, after.Streams-before.Streams, parked, diverted)
 	}, nil
 }
 

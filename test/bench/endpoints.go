@@ -22,15 +22,15 @@ type sink struct {
 }
 
 // sinkState is what a sink has counted.
-type sinkState struct{ Accepted, Connections, Bytes int64 }
+type sinkState struct{ Accepted, Connections, Streams, Bytes int64 }
 
-func startSink(ctx context.Context, r *rig.Rig, hosts int) (*sink, error) {
+func startSink(ctx context.Context, r *rig.Rig, hosts int, http1 bool) (*sink, error) {
 	s := &sink{hosts: hosts}
 	var err error
 	if s.port, err = rig.FreePort(ctx); err != nil {
 		return nil, err
 	}
-	s.child, err = startChild(ctx, r.Dir, "sink", "--port", strconv.Itoa(s.port), "--hosts", strconv.Itoa(hosts))
+	s.child, err = startChild(ctx, r.Dir, "sink", "--port", strconv.Itoa(s.port), "--hosts", strconv.Itoa(hosts), fmt.Sprintf("--http1=%t", http1))
 	return s, err
 }
 

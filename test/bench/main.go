@@ -48,7 +48,7 @@ func scenarios() []scenario {
 type options struct {
 	only, out, binary, logLevel, profiles string
 
-	full, strict, keep bool
+	full, strict, keep, http1 bool
 }
 
 // scenarioLimit bounds a scenario, fullLimit one of --full.
@@ -77,6 +77,7 @@ func main() {
 	flag.StringVar(&o.binary, "binary", "", "the postrider to measure; built if empty")
 	flag.StringVar(&o.profiles, "profiles", "", "also write CPU profiles of the cpu scenarios to this directory, by role and case")
 	flag.StringVar(&o.logLevel, "log-level", "warn", "of its processes; info is one line per attempt")
+	flag.BoolVar(&o.http1, "http1", false, "the endpoints speak HTTP/1.1 alone")
 	flag.BoolVar(&o.keep, "keep", false, "keep topics, logs and configuration")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

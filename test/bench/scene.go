@@ -46,7 +46,7 @@ func (b *bench) scene(ctx context.Context, s set) (_ *scene, err error) {
 			err = errors.Join(err, out.close())
 		}
 	}()
-	if out.sink, err = startSink(ctx, b.rig, s.hosts); err != nil {
+	if out.sink, err = startSink(ctx, b.rig, s.hosts, b.http1); err != nil {
 		return nil, err
 	}
 	r := *b.rig

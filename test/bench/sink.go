@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/tls"
 	"encoding/binary"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/net/http2"
 
 	"github.com/postrider/postrider/test/internal/rig"
 )
@@ -26,8 +29,8 @@ type receipt struct {
 	_        uint32
 }
 
-// sinkServer stands for all endpoints. It answers HTTP/1.1 over TLS with as little work as it can, because what is
-// measured is the sender. The path of a request says what becomes of it, and which endpoint it is:
+// sinkServer stands for all endpoints. It answers HTTP/2 (sink_h2.go) and HTTP/1.1 over TLS with as little work as it can,
+// because what is measured is the sender. The path of a request says what becomes of it, and which endpoint it is:
 //
 //	/ok/<endpoint>
 //	/status/<code>/<endpoint>
@@ -39,6 +42,7 @@ type sinkServer struct {
 	behaviour atomic.Pointer[string] // of /switch/
 	hosts     []*sinkHost
 	conns     atomic.Int64 // accepted
+	streams   atomic.Int64 // answered over HTTP/2
 	bytes     atomic.Int64 // of bodies
 	accepted  atomic.Int64 // answered 2xx
 
@@ -70,17 +74,12 @@ func newSink(o childOptions, calls *http.ServeMux) error {
 		if err != nil {
 			return err
 		}
-		config := &tls.Config{Certificates: []tls.Certificate{leaf}, MinVersion: tls.VersionTLS12}
-		l, err := tls.Listen("tcp", net.JoinHostPort(hostAddress(n).String(), strconv.Itoa(o.port)), config)
-		if err != nil {
+		if err := s.listen(net.JoinHostPort(hostAddress(n).String(), strconv.Itoa(o.port)), leaf, o.http1); err != nil {
 			return fmt.Errorf("listening for deliveries: %w", err)
 		}
-		h := &sinkHost{listener: l, open: map[net.Conn]bool{}}
-		s.hosts = append(s.hosts, h)
-		go s.accept(h)
 	}
 	calls.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) {
-		answer(w, sinkState{Accepted: s.accepted.Load(), Connections: s.conns.Load(), Bytes: s.bytes.Load()})
+		answer(w, sinkState{Accepted: s.accepted.Load(), Connections: s.conns.Load(), Streams: s.streams.Load(), Bytes: s.bytes.Load()})
 	})
 	calls.HandleFunc("GET /receipts", func(w http.ResponseWriter, _ *http.Request) {
 		s.mu.Lock()
@@ -100,6 +99,22 @@ func newSink(o childOptions, calls *http.ServeMux) error {
 	return nil
 }
 
+// listen adds a host. One that speaks HTTP/1.1 alone does not name its protocol, as many do not.
+func (s *sinkServer) listen(address string, leaf tls.Certificate, http1 bool) error {
+	config := &tls.Config{Certificates: []tls.Certificate{leaf}, MinVersion: tls.VersionTLS12}
+	if !http1 {
+		config.NextProtos = []string{http2.NextProtoTLS, "http/1.1"}
+	}
+	l, err := tls.Listen("tcp", address, config)
+	if err != nil {
+		return err
+	}
+	h := &sinkHost{listener: l, open: map[net.Conn]bool{}}
+	s.hosts = append(s.hosts, h)
+	go s.accept(h)
+	return nil
+}
+
 func (s *sinkServer) accept(h *sinkHost) {
 	for {
 		conn, err := h.listener.Accept()
@@ -113,8 +128,21 @@ func (s *sinkServer) accept(h *sinkHost) {
 		}
 		go func() {
 			defer h.remove(conn)
-			s.serve(conn)
+			s.shakeHands(conn)
 		}()
+	}
+}
+
+// shakeHands serves what the client chooses.
+func (s *sinkServer) shakeHands(conn net.Conn) {
+	secure := conn.(*tls.Conn)
+	if err := secure.HandshakeContext(context.Background()); err != nil {
+		return
+	}
+	if secure.ConnectionState().NegotiatedProtocol == http2.NextProtoTLS {
+		s.serveH2(conn)
+	} else {
+		s.serve(conn)
 	}
 }
 
@@ -143,7 +171,7 @@ func (h *sinkHost) refuse() {
 	}
 }
 
-// serve answers the requests of one connection.
+// serve answers the requests of one connection that speaks HTTP/1.1.
 func (s *sinkServer) serve(conn net.Conn) {
 	in := &requestReader{r: bufio.NewReaderSize(conn, 4<<10)}
 	var out []byte
