@@ -52,7 +52,6 @@ func (t *try) exchange(ctx context.Context, authorization string, res *Response)
 	if authorization != "" {
 		x.fields = append(x.fields, sign.Header{Name: "Authorization", Value: authorization})
 	}
-	wire.Sort(x.fields)
 	return t.through(ctx, c.targets.way(t.target, t.request.TLS), x, res)
 }
 
@@ -86,7 +85,7 @@ func (t *try) through(ctx context.Context, way *way, x *exchange, res *Response)
 				return cmp.Or(cause, err)
 			}
 		}
-		if errors.Is(err, h2.ErrHTTP1) || shared.Refused() {
+		if errors.Is(err, h2.ErrHTTP1) || shared.Refused() { // which [way.forget] may not have come to
 			shared.Leave()
 			way.avoid()
 		}
@@ -115,7 +114,9 @@ func (t *try) connect(ctx context.Context, way *way, res *Response) (alone *egre
 	if err != nil {
 		return nil, nil, err
 	}
-	way.only.Store(conn.HTTP2())
+	if way.only.Load() != conn.HTTP2() { // nearly always it is what it was, and others read it
+		way.only.Store(conn.HTTP2())
+	}
 	if !conn.HTTP2() {
 		return conn, nil, nil
 	}
@@ -126,20 +127,21 @@ func (t *try) connect(ctx context.Context, way *way, res *Response) (alone *egre
 // ask asks a busy endpoint for HTTP/2. Where it fails for what was asked, it returns nothing: HTTP/1.1 may do.
 func (t *try) ask(ctx context.Context, way *way, res *Response) (alone *egress.Conn, shared *h2.Conn, err error) {
 	defer way.asking.Store(false)
+	defer func() {
+		if shared == nil && err == nil && ctx.Err() == nil { // it is not what was asked for, and nobody has called it off
+			way.avoid()
+		}
+	}()
 	alone, err = t.client.direct.Open(ctx, t.target.to, t.request.TLS, t.deadline, &res.Timings)
 	switch {
 	case errors.As(err, new(*egress.HandshakeError)):
-		way.avoid()
 		return nil, nil, nil
 	case err != nil:
 		return nil, nil, err
 	case !alone.HTTP2():
-		way.avoid()
 		return alone, nil, nil
 	}
-	if shared, err = way.share(t.bounded(ctx), alone, t.client.now); err != nil {
-		way.avoid()
-	}
+	shared, _ = way.share(t.bounded(ctx), alone, t.client.now) // nothing was sent
 	return nil, shared, nil
 }
 
@@ -184,6 +186,7 @@ func (t *try) alone(ctx context.Context, way *way, x *exchange, conn *egress.Con
 // together makes it over a connection of HTTP/2.
 func (t *try) together(ctx context.Context, conn *h2.Conn, x *exchange, res *Response) error {
 	t.phase = phaseSent
+	wire.Sort(x.fields)
 	got := h2.Response{Lines: x.in[:0]}
 	err := conn.Do(ctx, &h2.Request{
 		Method: t.method, Authority: t.target.origin.Host, Path: t.target.origin.Path, Fields: x.fields, Body: t.request.Body,

@@ -191,6 +191,45 @@ func TestHTTP2ThatIsNone(t *testing.T) {
 	}
 }
 
+// An endpoint that begins HTTP/2 and then breaks its rules costs what was under way, once; from then on it is HTTP/1.1.
+func TestHTTP2ThatBreaks(t *testing.T) {
+	config := &tls.Config{NextProtos: []string{"h2", "http/1.1"}}
+	var broken atomic.Int32
+	url, trust := tlsEndpoint(t, config, func(conn net.Conn) {
+		if conn.(*tls.Conn).ConnectionState().NegotiatedProtocol != "h2" {
+			new(counted).over(conn, saying(noContent))
+			return
+		}
+		_, _ = io.WriteString(conn, "\x00\x00\x00\x04\x00\x00\x00\x00\x00") // settings
+		_, _ = io.ReadFull(conn, make([]byte, 200))                         // the greeting, and some of a request
+		broken.Add(1)
+		_, _ = io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn)
+	})
+	c := client(t, trust, patient)
+	ctx, cancel := context.WithTimeout(t.Context(), generous)
+	defer cancel()
+	var after atomic.Int32 // made since it was found out
+	var workers sync.WaitGroup
+	for range 32 {
+		workers.Go(func() {
+			for after.Load() < 3000 && ctx.Err() == nil {
+				found := broken.Load() > 0
+				res, err := c.Do(ctx, &attempt.Request{URL: url, Body: make([]byte, 1000), Timeout: generous})
+				if err != nil || res.Status != 204 && (broken.Load() == 0 || after.Load() > 500) {
+					t.Errorf("%s %s: %v", res.Result, res.Detail, err)
+				}
+				if found {
+					after.Add(1)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	require.EqualValues(t, 1, broken.Load())
+	require.GreaterOrEqual(t, int(after.Load()), 3000)
+}
+
 // An endpoint that says goodbye after each answer gets each request once, over connections of their own.
 func TestGoodbyeAfterEachAnswer(t *testing.T) {
 	var requests atomic.Int32

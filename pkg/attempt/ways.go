@@ -59,8 +59,8 @@ func (w *way) avoid() { w.not.Store(time.Now().Add(notFor).Unix()) }
 // share makes a new connection one for all, once it is ready and until its end.
 func (w *way) share(ctx context.Context, conn *egress.Conn, now func() time.Time) (shared *h2.Conn, err error) {
 	hangUp := func() {
-		conn.Close()
 		w.forget()
+		conn.Close()
 	}
 	err = conn.Share(func(idle time.Duration) func() {
 		shared = h2.New(conn, hangUp, h2.Options{Now: now, Head: limits.Head, Body: limits.Body, Idle: idle})
@@ -87,11 +87,16 @@ func (w *way) share(ctx context.Context, conn *egress.Conn, now func() time.Time
 	return shared, nil
 }
 
-// forget forgets the connections that have ended.
+// forget forgets the connections that have ended. Where one did for HTTP/2 itself, the next would, too.
 func (w *way) forget() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.shared = slices.DeleteFunc(w.shared, func(c *h2.Conn) bool { return c.Err() != nil })
+	w.shared = slices.DeleteFunc(w.shared, func(c *h2.Conn) bool {
+		if c.Refused() {
+			w.avoid()
+		}
+		return c.Err() != nil
+	})
 	if c := w.latest.Load(); c != nil && c.Err() != nil {
 		w.latest.Store(nil)
 	}

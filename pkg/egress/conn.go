@@ -16,6 +16,7 @@ type Conn struct {
 	idle    *idle
 	lane    *lane
 	reused  bool
+	http2   bool
 	written int64   // of the socket, when the exchange began
 	one     [1]byte // of [Conn.Quiet]
 	cut     func()
@@ -31,6 +32,9 @@ type Conn struct {
 
 func newConn(conn net.Conn, s *socket) *Conn {
 	c := &Conn{Conn: conn, socket: s}
+	if secure, ok := conn.(*tls.Conn); ok {
+		c.http2 = secure.ConnectionState().NegotiatedProtocol == protocols[0]
+	}
 	c.cut = func() { _ = c.socket.Close() } // whoever uses it sees it fail
 	return c
 }
@@ -105,10 +109,7 @@ func (c *Conn) CutAt(ctx context.Context) bool {
 func (c *Conn) Cut() { c.cut() }
 
 // HTTP2 reports whether the endpoint chose HTTP/2.
-func (c *Conn) HTTP2() bool {
-	secure, ok := c.Conn.(*tls.Conn)
-	return ok && secure.ConnectionState().NegotiatedProtocol == protocols[0]
-}
+func (c *Conn) HTTP2() bool { return c.http2 }
 
 // Share takes the deadline off a connection that many requests will use at a time, until [Conn.Close], and has them start. idle is how long
 // it is to stay when it is not used. What start returns is called when no more requests are to begin: because the transport is closed, or
