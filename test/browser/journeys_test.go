@@ -183,6 +183,7 @@ func TestDisableEnableDelete(t *testing.T) {
 func TestDisabledByItselfAndEnabled(t *testing.T) {
 	t.Parallel()
 	r, b := newReceiver(t), newTab(t, 1100, 800)
+	r.about.Store(`"is":"gone"`)
 	r.answers.Store(http.StatusGone)
 	b.open()
 	b.add("gone", r.URL+"/in")

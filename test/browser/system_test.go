@@ -132,9 +132,11 @@ func base() string {
 type receiver struct {
 	*httptest.Server
 	got chan received
-	// answers is the status of its answers, says their body and a header.
+	// answers is the status of its answers, says their body and a header. With about it is only that of answers to what has this text
+	// in its body, and others get 200: what the demo sends of the same type comes when it likes.
 	answers atomic.Int64
 	says    atomic.Value
+	about   atomic.Value
 }
 
 // received is a request.
@@ -154,7 +156,11 @@ func newReceiver(t *testing.T) *receiver {
 			w.Header().Set("Content-Type", "text/html")
 			w.Header().Set("X-Says", text)
 		}
-		w.WriteHeader(int(r.answers.Load()))
+		status := int(r.answers.Load())
+		if about, _ := r.about.Load().(string); !strings.Contains(string(body), about) {
+			status = http.StatusOK
+		}
+		w.WriteHeader(status)
 		_, _ = io.WriteString(w, text)
 		select {
 		case r.got <- received{request.Header, body}:
