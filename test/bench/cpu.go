@@ -159,8 +159,10 @@ func limitCPU(ctx context.Context, limit *child, kind string, hosts, rate int) (
 // limitFor is how long a loop with a rate sends.
 const limitFor = 5 * time.Second
 
-// warmUp is how many deliveries open the connections of a case.
-const warmUp = 15_000
+// warmUp is how many deliveries come before those of a case: they open its connections, and have every process touch the memory
+// that it will use again, 128 MiB between two collections. To touch a page for the first time is the kernel's work, up to 10 µs
+// of it on a virtual machine, and a process does it once.
+const warmUp = 100_000
 
 // cpuCase sends deliveries and returns what adds their figures, once the limit is known.
 func (s *scene) cpuCase(ctx context.Context, c cpuCase, server string) (func(limit time.Duration), error) {
