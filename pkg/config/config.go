@@ -186,7 +186,8 @@ type Deliverer struct {
 	Workers int `koanf:"workers"`
 	// MaxInFlightBytes bounds the event data held in memory; every tenant has a share of it.
 	MaxInFlightBytes ByteSize `koanf:"max_in_flight_bytes"`
-	// LaneQueue is how many deliveries of one subscription wait in memory before it is diverted.
+	// LaneQueue is how many deliveries of one subscription wait in memory before it is diverted; fewer if they are an eighth of
+	// MaxInFlightBytes.
 	LaneQueue int `koanf:"lane_queue"`
 	// LaneConcurrency is the most requests in flight to one endpoint; the adaptive limit stays below it.
 	LaneConcurrency int `koanf:"lane_concurrency"`
@@ -320,7 +321,7 @@ func Default() Config {
 		Deliverer: Deliverer{
 			Workers:          512,
 			MaxInFlightBytes: 256 << 20,
-			LaneQueue:        1000,
+			LaneQueue:        10_000,
 			LaneConcurrency:  32,
 			Drain:            5 * time.Second,
 			Window:           65536,

@@ -103,7 +103,7 @@ var docs = map[string]string{ //nolint:gochecknoglobals // a table
 	"deliverer":                     "Sends deliveries.",
 	"deliverer.workers":             "Requests in flight at a time, per process.",
 	"deliverer.max_in_flight_bytes": "Event data in memory, per process; every tenant has a share of it. At least 2MiB.",
-	"deliverer.lane_queue":          "Deliveries of one subscription that wait in memory; more are diverted to the retry tiers.",
+	"deliverer.lane_queue":          "Deliveries of one subscription that wait in memory, at most an eighth of max_in_flight_bytes; more are diverted to the retry tiers.",
 	"deliverer.lane_concurrency":    "Requests in flight to one endpoint at most; the adaptive limit stays below it, and fewer as workers become busy.",
 	"deliverer.drain":               "How long requests in flight may take to end when a partition moves or the process stops.",
 	"deliverer.window":              "Recent (delivery, trigger, pass) remembered per partition, to drop what a crash repeated.",

@@ -57,6 +57,9 @@ func (l *Limit) Clears(waiting, inFlight int, within time.Duration) bool {
 // Recent is what the latest answers took on average; 0 before the first.
 func (l *Limit) Recent() time.Duration { return time.Duration(l.recent * float64(time.Second)) }
 
+// Usual is the least that answers took on average, but for an endpoint that has become slower; 0 before the first.
+func (l *Limit) Usual() time.Duration { return time.Duration(l.usual * float64(time.Second)) }
+
 // Answered notes an answer that says the endpoint is well, after how long it came, and whether deliveries are waiting: a
 // limit that nobody needs does not grow.
 func (l *Limit) Answered(took time.Duration, waiting bool, now time.Time) {

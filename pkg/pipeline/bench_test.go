@@ -169,7 +169,7 @@ func BenchmarkRoute(b *testing.B) {
 
 // BenchmarkLanes is the hand-over from a poll to the workers alone.
 func BenchmarkLanes(b *testing.B) {
-	s := newScheduler(bounds{concurrency: 1000, queue: 1 << 30, workers: 64, share: 1 << 40})
+	s := newScheduler(bounds{concurrency: 1000, queue: 1 << 30, laneBytes: 1 << 40, workers: 64, share: 1 << 40})
 	o := &owned{lanes: map[ident.ID]*lane{}}
 	var lanes []*delivery.Delivery
 	for i := range 1000 {

@@ -59,8 +59,8 @@ type DelivererOptions struct {
 	Workers int
 	// MaxBytes bounds the deliveries in memory; at the bound partitions are held. 256 MiB by default.
 	MaxBytes int64
-	// LaneQueue is how many deliveries of one subscription wait in memory before their partition is held; 1,000 by
-	// default.
+	// LaneQueue is how many deliveries of one subscription wait in memory before their partition is held; 10,000 by
+	// default, and fewer if they hold an eighth of MaxBytes.
 	LaneQueue int
 	// LaneConcurrency is the most attempts in flight to one endpoint; 32 by default.
 	LaneConcurrency int
@@ -135,7 +135,7 @@ func NewDeliverer(
 ) *Deliverer {
 	setDefault(&opts.Workers, 512)
 	setDefault(&opts.MaxBytes, 256<<20)
-	setDefault(&opts.LaneQueue, 1000)
+	setDefault(&opts.LaneQueue, 10_000)
 	setDefault(&opts.LaneConcurrency, 32)
 	setDefault(&opts.Drain, 5*time.Second)
 	setDefault(&opts.Window, 1<<16)
@@ -155,7 +155,8 @@ func NewDeliverer(
 	return &Deliverer{
 		opts: opts, registry: reg, profiles: profiles, client: client, out: out, reader: reader, fail: fail,
 		outcomes: opts.Topics.Name(topics.Outcomes), stopped: make(chan struct{}), sched: newScheduler(bounds{
-			concurrency: opts.LaneConcurrency, queue: opts.LaneQueue, workers: opts.Workers, share: opts.MaxBytes / 2,
+			concurrency: opts.LaneConcurrency, queue: opts.LaneQueue, laneBytes: opts.MaxBytes / 8,
+			workers: opts.Workers, share: opts.MaxBytes / 2,
 		}), owned: map[int32]*owned{},
 		senders: senders{tokens: opts.Tokens, keepQueries: opts.Outcomes.KeepQueries}, bodies: newBodies(opts.MaxBytes),
 		programs: make(chan struct{}, opts.Programs),

@@ -63,11 +63,13 @@ func (s *scheduler) divertBelow(o *owned, offset int64, now time.Time) {
 				continue
 			}
 		}
+		var size int64
 		for _, it := range l.queue[:n] {
 			s.divert(it, outcome.ReasonWindowFull, now)
+			size += it.size()
 		}
 		if n > 0 {
-			s.set(l, l.queue[n:])
+			s.set(l, l.queue[n:], -size)
 		}
 	}
 }
@@ -175,7 +177,7 @@ func (s *scheduler) drop(o *owned) {
 			s.give(it)
 		}
 		s.queued -= len(l.queue)
-		s.set(l, nil)
+		s.set(l, nil, -l.bytes)
 	}
 	kept := s.parts[:0]
 	for _, p := range s.parts {

@@ -32,6 +32,7 @@ type lane struct {
 	sub      ident.ID
 	tenant   *tenancy
 	queue    []*item
+	bytes    int64 // of the queue
 	inFlight int
 	// limit is how many may be in flight now.
 	limit gate.Limit

@@ -7,9 +7,9 @@ import "time"
 // delay.
 const patience = 25 * time.Millisecond
 
-// fast is what an endpoint takes at most whose lane waits for a processor: of another it is not known that this is what it
-// waits for.
-const fast = 100 * time.Millisecond
+// fast is what an endpoint usually takes at most whose lane waits for a processor: what is in flight to another waits for the
+// endpoint, and uses none.
+const fast = 25 * time.Millisecond
 
 // enough reports whether more of a lane in flight would help nobody: those that are will soon have made room for all that
 // wait, or there is no processor for them.
@@ -17,7 +17,7 @@ func (s *scheduler) enough(l *lane) bool {
 	if l.inFlight == 0 || l.hurried {
 		return false
 	}
-	return l.limit.Clears(len(l.queue), l.inFlight, patience) || l.limit.Recent() < fast && s.full()
+	return l.limit.Clears(len(l.queue), l.inFlight, patience) || l.limit.Usual() < fast && s.full()
 }
 
 // eligible reports whether the lane's first item may start.

@@ -44,8 +44,10 @@ type scheduler struct {
 
 // bounds are those of a scheduler.
 type bounds struct {
-	// concurrency is the most attempts in flight of a lane; queue the length at which one is full.
+	// concurrency is the most attempts in flight of a lane; queue the length at which one is full, and laneBytes what it holds then
+	// at the latest.
 	concurrency, queue int
+	laneBytes          int64
 	workers            int
 	// share is the most bytes of one tenant while others have some as well.
 	share int64
@@ -130,26 +132,31 @@ func (s *scheduler) push(it *item, now time.Time) (full bool) {
 			return false
 		}
 	}
-	s.set(l, append(l.queue, it))
+	s.set(l, append(l.queue, it), it.size())
 	s.offer(l)
-	if full = len(l.queue) >= s.bounds.queue; full && now.Sub(l.diverted) < activePeriod && s.harms(l, now) {
+	if full = s.filled(l, 1); full && now.Sub(l.diverted) < activePeriod && s.harms(l, now) {
 		s.startDiverting(l) // the others need not wait once more to learn the same
 		return false
 	}
 	return full
 }
 
-// set replaces a lane's queue and keeps count of its owner's long ones.
-func (s *scheduler) set(l *lane, queue []*item) {
-	l.queue = queue
-	if half := (s.bounds.queue + 1) / 2; len(queue) < half && l.diverting {
+// set replaces a lane's queue by one that holds so many bytes more, and keeps count of its owner's long ones.
+func (s *scheduler) set(l *lane, queue []*item, more int64) {
+	l.queue, l.bytes = queue, l.bytes+more
+	if l.diverting && !s.filled(l, 2) {
 		l.diverting, l.diverted = false, time.Now()
 	}
 	s.measure(l)
 }
 
+// filled reports whether a lane's queue is one part full, of so many.
+func (s *scheduler) filled(l *lane, parts int) bool {
+	return len(l.queue)*parts >= s.bounds.queue || l.bytes*int64(parts) >= s.bounds.laneBytes
+}
+
 func (s *scheduler) measure(l *lane) {
-	long := len(l.queue) >= (s.bounds.queue+1)/2 && !l.diverting
+	long := s.filled(l, 2) && !l.diverting
 	switch {
 	case long && !l.long:
 		l.owner.longLanes++
@@ -330,7 +337,7 @@ func (s *scheduler) dequeue(l *lane) *item {
 func (s *scheduler) shift(l *lane) *item {
 	it := l.queue[0]
 	l.queue[0] = nil
-	s.set(l, l.queue[1:])
+	s.set(l, l.queue[1:], -it.size())
 	s.dispatch(it)
 	return it
 }
@@ -392,7 +399,7 @@ func (s *scheduler) putBack(it *item, until time.Time) bool {
 	for at < len(l.queue) && l.queue[at].at.Offset < it.at.Offset {
 		at++
 	}
-	s.set(l, slices.Insert(l.queue, at, it))
+	s.set(l, slices.Insert(l.queue, at, it), it.size())
 	l.inFlight--
 	s.busy--
 	l.owner.settling.Done()

@@ -26,7 +26,7 @@ type laneWorld struct {
 }
 
 func newLaneWorld(t *testing.T, concurrency, queue int) *laneWorld {
-	b := bounds{concurrency: concurrency, queue: queue, workers: 1000, share: 1 << 40}
+	b := bounds{concurrency: concurrency, queue: queue, laneBytes: 1 << 40, workers: 1000, share: 1 << 40}
 	return &laneWorld{t: t, s: newScheduler(b), o: &owned{lanes: map[ident.ID]*lane{}}}
 }
 
@@ -319,6 +319,43 @@ func TestLaneThatWasFullIsDiverted(t *testing.T) {
 		require.Equal(t, diverted, w.lane("full").diverting, left)
 		require.False(t, w.s.crowded(w.o), "others of the partition go on")
 	}
+}
+
+// A few large deliveries fill a lane, as many small ones do, and however they leave it, it holds nothing then.
+func TestLaneIsFullOfBytes(t *testing.T) {
+	w := newLaneWorld(t, 2, 1000)
+	w.s.bounds.laneBytes = 100 << 10
+	large := func(offset int64) *item {
+		return &item{d: &delivery.Delivery{Data: make([]byte, 30<<10)}, at: delivery.Position{Offset: offset}}
+	}
+	w.push("other", 0)
+	w.take()
+	w.widen("full")
+	require.False(t, w.admit("full", large(1)))
+	require.False(t, w.s.crowded(w.o))
+	require.False(t, w.admit("full", large(2)))
+	require.True(t, w.s.crowded(w.o), "more than half of it")
+	require.False(t, w.admit("full", large(3)))
+	require.True(t, w.admit("full", large(4)))
+	w.s.relieve(w.lane("full"), time.Now())
+	require.False(t, w.admit("full", large(5)))
+	require.Len(t, w.parted(), 1)
+	first := w.take()
+	require.True(t, w.s.putBack(first, time.Time{}))
+	w.s.unblock(w.lane("full"))
+	w.take()
+	w.take()
+	require.True(t, w.lane("full").diverting, "62 KiB wait")
+	w.s.release(w.lane("full"))
+	w.take()
+	require.False(t, w.lane("full").diverting)
+	w.lane("full").blocked = true
+	w.s.divertBelow(w.o, 10, time.Now())
+	require.Len(t, w.parted(), 1)
+	require.Zero(t, w.lane("full").bytes)
+	require.False(t, w.admit("full", large(6)))
+	w.s.drop(w.o)
+	require.Zero(t, w.lane("full").bytes)
 }
 
 // Lanes that hang are not known to for a while. However many they are, they leave workers for others by then.
