@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/postrider/postrider/test/internal/report"
@@ -20,7 +21,13 @@ const (
 	tenantDrained       = 10 * time.Minute // for what is left of twice what is possible, of a minute
 )
 
-// tenant: one makes 90 % of the load, over 5,000 subscriptions.
+// many is what makes most of the load: its event i goes to one of its tenants.
+type many struct {
+	tenant, eventType func(i int) string
+}
+
+// tenant: one makes 90 % of the load, over 5,000 subscriptions. What of it the others feel is told beside what they feel of the same
+// load where 500 tenants make it.
 func tenant(ctx context.Context, b *bench) (err error) {
 	s, err := b.scene(ctx, set{hosts: 1000, partitions: 8})
 	if err != nil {
@@ -33,15 +40,23 @@ func tenant(ctx context.Context, b *bench) (err error) {
 	for i := range big.Subscriptions {
 		big.Subscriptions[i].Types = []string{bigType(i / tenantFanOut)}
 	}
-	if err := s.start(ctx, append(others, big)); err != nil {
+	even := s.tenants(tenantSubscriptions/tenantFanOut, tenantFanOut, tenantOthers, fine)
+	for i := range even {
+		even[i].UID = fmt.Sprintf("even-%d", i)
+	}
+	if err := s.start(ctx, slices.Concat(others, even, []rig.Tenant{big})); err != nil {
 		return err
 	}
+	one := many{tenant: func(int) string { return big.UID }, eventType: bigType}
+	all := many{tenant: func(i int) string { return even[i%len(even)].UID }, eventType: func(int) string { return rig.EventType }}
 	capacity, err := s.capacity(ctx, others)
 	if err != nil {
 		return err
 	}
-	if err := s.flood(ctx, big, 4*time.Second, 20*time.Second, tenantSubscriptions); err != nil { // opens its connections
-		return err
+	for _, of := range []many{one, all} { // opens their connections
+		if err := s.flood(ctx, of, 4*time.Second, 20*time.Second, tenantSubscriptions); err != nil {
+			return err
+		}
 	}
 	d := 8 * time.Second
 	totals := []float64{1000, fullLoad * capacity}
@@ -50,7 +65,7 @@ func tenant(ctx context.Context, b *bench) (err error) {
 		totals = []float64{1000, fullLoad * capacity, 2 * capacity}
 	}
 	for _, total := range totals {
-		if err := s.tenantAt(ctx, total, capacity, d, others, big); err != nil {
+		if err := s.tenantAt(ctx, total, capacity, d, others, one, all); err != nil {
 			return err
 		}
 	}
@@ -63,10 +78,23 @@ func bigType(i int) string {
 	return fmt.Sprintf("order.kind%d", i%(tenantSubscriptions/tenantFanOut))
 }
 
-// tenantAt measures the others at a load, in deliveries a second, without the big tenant's part and with it.
-func (s *scene) tenantAt(ctx context.Context, total, capacity float64, d time.Duration, others []rig.Tenant, big rig.Tenant) error {
-	each := total * (1 - tenantShare) / float64(len(others))
+// beside measures the others while many or one make the rest of a load.
+func (s *scene) beside(ctx context.Context, each float64, d time.Duration, others []rig.Tenant, of many, n int) (phase, error) {
+	done := make(chan error, 1)
+	go func() { done <- s.flood(ctx, of, d, tenantDrained, n) }()
+	p, err := s.healthy(ctx, each, others, d, others)
+	return p, errors.Join(err, <-done)
+}
+
+// tenantAt measures the others at a load, in deliveries a second: without the part that is not theirs, where many make that, and
+// where one does.
+func (s *scene) tenantAt(ctx context.Context, total, capacity float64, d time.Duration, others []rig.Tenant, one, all many) error {
+	each, rest := total*(1-tenantShare)/float64(len(others)), int(total*tenantShare*d.Seconds())
 	without, err := s.healthy(ctx, each, others, d, others)
+	if err != nil {
+		return err
+	}
+	spread, err := s.beside(ctx, each, d, others, all, rest)
 	if err != nil {
 		return err
 	}
@@ -79,10 +107,8 @@ func (s *scene) tenantAt(ctx context.Context, total, capacity float64, d time.Du
 	if err != nil {
 		return err
 	}
-	done := make(chan error, 1)
-	go func() { done <- s.flood(ctx, big, d, tenantDrained, int(total*tenantShare*d.Seconds())) }()
-	with, err := s.healthy(ctx, each, others, d, others)
-	if err := errors.Join(err, <-done); err != nil {
+	with, err := s.beside(ctx, each, d, others, one, rest)
+	if err != nil {
 		return err
 	}
 	used, took, err := a.end()
@@ -108,6 +134,7 @@ func (s *scene) tenantAt(ctx context.Context, total, capacity float64, d time.Du
 		Value: inMillis(after), Unit: "ms", Ratio: ratio(after, before),
 		Measured: fmt.Sprintf("%s, %.2f × %s (p50 %s, was %s)", millis(after), ratio(after, before), millis(before), millis(with.at(0.5)), millis(without.at(0.5))),
 	})
+	s.tell("the same load of 500 tenants", "%s, one is %.2f × that (p50 %s)", millis(spread.at(0.99)), ratio(after, spread.at(0.99)), millis(spread.at(0.5)))
 	s.want(len(with.latencies) == with.want, "deliveries of the others", "all", "%d of %d within %s", len(with.latencies), with.want, isolationHealed)
 	s.tell("of it until the router had it", "p50 %s, p99 %s", millis(routing.at(0.5)), millis(routing.at(0.99)))
 	n := int(state.Accepted - connections.Accepted)
@@ -117,14 +144,14 @@ func (s *scene) tenantAt(ctx context.Context, total, capacity float64, d time.Du
 	return nil
 }
 
-// flood sends the big tenant n deliveries over a time and waits until they are made, for at most limit.
-func (s *scene) flood(ctx context.Context, big rig.Tenant, d, limit time.Duration, n int) error {
+// flood sends n deliveries over a time and waits until they are made, for at most limit.
+func (s *scene) flood(ctx context.Context, of many, d, limit time.Duration, n int) error {
 	events := n / tenantFanOut
 	pacing, stop := context.WithTimeout(ctx, d)
 	defer stop()
 	sent := 0
 	rig.Pace(pacing, float64(events)/d.Seconds(), func(i int) {
-		s.load.event(ctx, big.UID, bigType(i))
+		s.load.event(ctx, of.tenant(i), of.eventType(i))
 		if sent++; sent >= events {
 			stop()
 		}
