@@ -17,7 +17,8 @@ type exchange struct {
 	now    func() time.Time
 	fields []sign.Header
 	from   firstRead
-	header []byte // of what came back
+	header []byte      // of what came back
+	shared h2.Response // over a shared connection
 	out    []byte
 	in     [4096]byte // what nearly all heads fit into, with a short body
 }
@@ -187,11 +188,13 @@ func (t *try) alone(ctx context.Context, way *way, x *exchange, conn *egress.Con
 func (t *try) together(ctx context.Context, conn *h2.Conn, x *exchange, res *Response) error {
 	t.phase = phaseSent
 	wire.Sort(x.fields)
-	got := h2.Response{Lines: x.in[:0]}
+	got := &x.shared
+	*got = h2.Response{Lines: x.in[:0]}
+	defer func() { *got = h2.Response{} }()
 	err := conn.Do(ctx, &h2.Request{
 		Method: t.method, Authority: t.target.origin.Host, Path: t.target.origin.Path, Fields: x.fields, Body: t.request.Body,
 		Deadline: t.deadline,
-	}, &got)
+	}, got)
 	if unprocessed(err) {
 		return err
 	}

@@ -299,8 +299,7 @@ func (s *scheduler) take() *item {
 // pass ends the turn of the first tenant.
 func (s *scheduler) pass(again bool) {
 	t := s.turns[0]
-	s.turns[0] = nil
-	s.turns = s.turns[1:]
+	s.turns = behindFirst(s.turns)
 	if again {
 		s.turns = append(s.turns, t)
 	}
@@ -315,8 +314,7 @@ func (s *scheduler) first(t *tenancy) *lane {
 			return l
 		}
 		l.ready = false
-		t.lanes[0] = nil
-		t.lanes = t.lanes[1:]
+		t.lanes = behindFirst(t.lanes)
 		s.postpone(l)
 	}
 	return nil
@@ -325,8 +323,7 @@ func (s *scheduler) first(t *tenancy) *lane {
 // dequeue takes the first item of the lane, which is the first of its tenant's and becomes the last.
 func (s *scheduler) dequeue(l *lane) *item {
 	t := l.tenant
-	t.lanes[0] = nil
-	t.lanes = t.lanes[1:]
+	t.lanes = behindFirst(t.lanes)
 	l.ready = false
 	it := s.shift(l)
 	s.offer(l)
@@ -336,10 +333,18 @@ func (s *scheduler) dequeue(l *lane) *item {
 // shift takes the first item of a lane.
 func (s *scheduler) shift(l *lane) *item {
 	it := l.queue[0]
-	l.queue[0] = nil
-	s.set(l, l.queue[1:], -it.size())
+	s.set(l, behindFirst(l.queue), -it.size())
 	s.dispatch(it)
 	return it
+}
+
+// behindFirst takes the first out of a queue. One that is empty then has its memory for the next.
+func behindFirst[T any](queue []*T) []*T {
+	queue[0] = nil
+	if len(queue) == 1 {
+		return queue[:0]
+	}
+	return queue[1:]
 }
 
 // dispatch accounts for an item that leaves its queue for a worker. The owner's count of what is settling rises under the
