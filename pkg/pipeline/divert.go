@@ -229,7 +229,7 @@ func (o *owned) activeLanes(now time.Time) int {
 const (
 	// activePeriod is over what time active lanes are counted.
 	activePeriod = 5 * time.Second
-	// pushBack is how long a full lane holds its partition before it is diverted, and how long a probe, or what follows a time-out,
+	// pushBack is how long a full lane may hold its partition before it is diverted, and how long a probe, or what follows a time-out,
 	// may take before what waits for it leaves a wide window.
 	pushBack = 25 * time.Millisecond
 	// diverters write the records of items that are parted with, partings at a time: one acknowledgement is waited for by as

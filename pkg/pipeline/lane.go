@@ -33,6 +33,7 @@ type lane struct {
 	tenant   *tenancy
 	queue    []*item
 	bytes    int64 // of the queue
+	most     int   // its length at most since it was empty
 	inFlight int
 	// limit is how many may be in flight now.
 	limit gate.Limit
@@ -46,7 +47,7 @@ type lane struct {
 	long bool
 	// moved is when an attempt of the lane ended last, or when the first one in flight started.
 	moved time.Time
-	// relieving: a full lane is about to be diverted, unless it drains first.
+	// relieving: a full lane holds its partition and is about to be diverted, unless it drains first.
 	relieving bool
 	// diverting: what arrives is written to the retry tiers, until the queue is half empty.
 	diverting bool
@@ -70,6 +71,12 @@ func (l *lane) free() bool {
 // stuck reports whether the lane has attempts in flight of which none has ended for a while.
 func (l *lane) stuck(now time.Time) bool { return l.inFlight > 0 && now.Sub(l.moved) > stuckAfter }
 
+// mayEase reports whether a full lane may be half empty when pushBack is over. Of one whose speed is not known it will be by then.
+func (l *lane) mayEase(now time.Time) bool {
+	speed, known := l.drain.speed(now)
+	return !known || 2*speed*pushBack.Seconds() >= float64(len(l.queue))
+}
+
 // stuckAfter is how long a lane may go without an end before others come first where workers are scarce.
 const stuckAfter = time.Second
 
@@ -87,15 +94,16 @@ const (
 	// assumedRate is taken for a lane of which nothing is known, in deliveries a second; slowestRate for one that stands.
 	assumedRate = 10
 	slowestRate = 1
-	// fewEnds are enough to tell a rate by.
-	fewEnds = 4
+	// fewEnds are enough to tell a rate by, and in a part of a second, soonEnough, to tell it better than an earlier one.
+	fewEnds    = 4
+	soonEnough = 100 * time.Millisecond
 	// maxSlot is how far ahead slots are given. What finds none comes back between half of it and all of it, and asks again.
 	maxSlot = 5 * time.Minute
 	// spread is over how many times what finds no slot is spread.
 	spread = 256
 )
 
-// started begins a measurement: before it the lane was idle.
+// started begins a measurement: before it the lane was idle, and what ends then would tell how much came for it.
 func (d *drain) started(now time.Time) { d.ends, d.since = 0, now }
 
 func (d *drain) ended(now time.Time) {
@@ -106,22 +114,22 @@ func (d *drain) ended(now time.Time) {
 	}
 }
 
-// speed is the rate of the last second, or of this one if it is the first and tells something already.
-func (d *drain) speed(now time.Time) float64 {
-	elapsed := now.Sub(d.since).Seconds()
-	switch {
+// speed is the rate of this second if it tells something already, or of the last one that did. It reports false if neither is there.
+func (d *drain) speed(now time.Time) (float64, bool) {
+	switch elapsed := now.Sub(d.since); {
+	case d.ends >= fewEnds && elapsed > 0 && (d.rate == 0 || elapsed >= soonEnough):
+		return max(float64(d.ends)/elapsed.Seconds(), slowestRate), true
 	case d.rate > 0:
-		return max(d.rate, slowestRate)
-	case d.ends >= fewEnds && elapsed > 0:
-		return max(float64(d.ends)/elapsed, slowestRate)
+		return max(d.rate, slowestRate), true
 	}
-	return assumedRate
+	return assumedRate, false
 }
 
 // slot is when a delivery comes back that is diverted from behind as many others: after those and all that were diverted
 // before, at the rate at which the lane drains. It reports false if that is too far ahead to be promised.
 func (d *drain) slot(queued int, now time.Time) (time.Time, bool) {
-	every := time.Duration(float64(time.Second) / d.speed(now))
+	speed, _ := d.speed(now)
+	every := time.Duration(float64(time.Second) / speed)
 	if behind := now.Add(time.Duration(queued) * every); d.tail.Before(behind) {
 		d.tail = behind
 	}

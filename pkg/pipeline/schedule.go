@@ -132,10 +132,13 @@ func (s *scheduler) push(it *item, now time.Time) (full bool) {
 			return false
 		}
 	}
+	if len(l.queue) == 0 && l.inFlight == 0 {
+		l.drain.started(now)
+	}
 	s.set(l, append(l.queue, it), it.size())
 	s.offer(l)
-	if full = s.filled(l, 1); full && now.Sub(l.diverted) < activePeriod && s.harms(l, now) {
-		s.startDiverting(l) // the others need not wait once more to learn the same
+	if full = s.filled(l, 1); full && (!l.mayEase(now) || now.Sub(l.diverted) < activePeriod) && s.harms(l, now) {
+		s.startDiverting(l) // the others would wait in vain, or to learn the same once more
 		return false
 	}
 	return full
@@ -143,12 +146,21 @@ func (s *scheduler) push(it *item, now time.Time) (full bool) {
 
 // set replaces a lane's queue by one that holds so many bytes more, and keeps count of its owner's long ones.
 func (s *scheduler) set(l *lane, queue []*item, more int64) {
-	l.queue, l.bytes = queue, l.bytes+more
+	l.queue, l.bytes, l.most = queue, l.bytes+more, max(l.most, len(queue))
+	if len(queue) == 0 {
+		if l.most > keptQueue {
+			l.queue = nil // or it would be as large as it ever was for as long as the partition is owned
+		}
+		l.most = 0
+	}
 	if l.diverting && !s.filled(l, 2) {
 		l.diverting, l.diverted = false, time.Now()
 	}
 	s.measure(l)
 }
+
+// keptQueue is the longest queue whose memory the next may have.
+const keptQueue = 64
 
 // filled reports whether a lane's queue is one part full, of so many.
 func (s *scheduler) filled(l *lane, parts int) bool {

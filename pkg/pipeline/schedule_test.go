@@ -303,13 +303,14 @@ func TestFullLaneIsDiverted(t *testing.T) {
 	})
 }
 
-// A lane that was full and is held back by is half empty at once, or diverted: nothing arrives while it holds its partition, so a
-// slow one is not full when it is looked at.
+// A full lane of a quick endpoint holds its partition, and is half empty after that or diverted: nothing arrives meanwhile, so one that
+// is slow now is not full when it is looked at.
 func TestLaneThatWasFullIsDiverted(t *testing.T) {
 	for left, diverted := range map[int]bool{4: true, 3: true, 2: true, 1: false} {
 		w := newLaneWorld(t, 1, 4)
 		w.push("other", 0)
 		w.take()
+		w.lane("full").drain.rate = 2 / pushBack.Seconds()
 		require.True(t, w.push("full", 1, 2, 3, 4))
 		for range 4 - left {
 			w.take()
@@ -319,6 +320,60 @@ func TestLaneThatWasFullIsDiverted(t *testing.T) {
 		require.Equal(t, diverted, w.lane("full").diverting, left)
 		require.False(t, w.s.crowded(w.o), "others of the partition go on")
 	}
+}
+
+// Where a lane's speed is known and it cannot be half empty in time, nobody waits for it.
+func TestFullLaneOfAKnownSpeedIsDivertedAtOnce(t *testing.T) {
+	for speed, atOnce := range map[float64]bool{0: false, 1: true, 1.9 / pushBack.Seconds(): true, 2.1 / pushBack.Seconds(): false} {
+		w := newLaneWorld(t, 1, 4)
+		w.push("other", 0)
+		w.take()
+		w.push("full", 1)
+		w.lane("full").drain.rate = speed
+		require.Equal(t, !atOnce, w.push("full", 2, 3, 4), speed)
+		require.Equal(t, atOnce, w.lane("full").diverting, speed)
+	}
+}
+
+// What a lane drains at shows while something waits, not while as much comes as goes.
+func TestSpeedOfALane(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newLaneWorld(t, 1, 1000)
+		l := w.lane("a")
+		ends := func(n int, every time.Duration) {
+			for range n {
+				time.Sleep(every)
+				w.take()
+				w.s.attempted(l, func(*gate.Limit, bool, time.Time) {})
+			}
+		}
+		for at := range int64(50) {
+			w.push("a", at)
+			ends(1, 100*time.Millisecond)
+		}
+		speed, known := l.drain.speed(time.Now())
+		require.False(t, known)
+		require.InDelta(t, assumedRate, speed, 0)
+		for at := range int64(600) {
+			w.push("a", 50+at)
+		}
+		ends(3, time.Millisecond)
+		_, known = l.drain.speed(time.Now())
+		require.False(t, known)
+		ends(1, time.Millisecond)
+		speed, known = l.drain.speed(time.Now())
+		require.True(t, known)
+		require.InDelta(t, 1000, speed, 1)
+		ends(100, 10*time.Millisecond)
+		speed, _ = l.drain.speed(time.Now())
+		require.InDelta(t, 100, speed, 5, "of the last second")
+		ends(90, time.Millisecond)
+		speed, _ = l.drain.speed(time.Now())
+		require.InDelta(t, 100, speed, 5, "a moment tells nothing")
+		ends(20, time.Millisecond)
+		speed, _ = l.drain.speed(time.Now())
+		require.InDelta(t, 1000, speed, 50)
+	})
 }
 
 // A few large deliveries fill a lane, as many small ones do, and however they leave it, it holds nothing then.
@@ -331,6 +386,7 @@ func TestLaneIsFullOfBytes(t *testing.T) {
 	w.push("other", 0)
 	w.take()
 	w.widen("full")
+	w.lane("full").drain.rate = 2 / pushBack.Seconds()
 	require.False(t, w.admit("full", large(1)))
 	require.False(t, w.s.crowded(w.o))
 	require.False(t, w.admit("full", large(2)))
@@ -356,6 +412,22 @@ func TestLaneIsFullOfBytes(t *testing.T) {
 	require.False(t, w.admit("full", large(6)))
 	w.s.drop(w.o)
 	require.Zero(t, w.lane("full").bytes)
+}
+
+// A lane that was flooded once holds no memory for it afterwards; one that is busy does not allocate.
+func TestLaneForgetsItsFlood(t *testing.T) {
+	for length, kept := range map[int64]bool{keptQueue: true, keptQueue + 1: false} {
+		w := newLaneWorld(t, 1000, 1000)
+		w.widen("a")
+		for at := range length {
+			w.push("a", at)
+		}
+		for range length {
+			w.take()
+			w.s.release(w.lane("a"))
+		}
+		require.Equal(t, kept, w.lane("a").queue != nil, length)
+	}
 }
 
 // Lanes that hang are not known to for a while. However many they are, they leave workers for others by then.
